@@ -1,0 +1,73 @@
+# make demo    set up .venv, then train, evaluate, export and serve a small Cascade R-CNN on drawn images
+# make test    the same set-up plus the test extras, then lint, types, import direction and all tests
+#
+# On a machine with a GPU: make demo TENSORFLOW='tensorflow[and-cuda]'
+
+TENSORFLOW ?= tensorflow-cpu
+TENSORFLOW_VERSION ?= 2.21.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The oldest Python that the package supports is 3.11, the newest that has a wheel of TensorFlow 2.21 is 3.13.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+    $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# A stamp carries the checksum of what it was made from. While it matches, no installer runs and no network is
+# needed; a changed pin or C++ source has another name and is made again.
+checksum = $(shell cat $(1) 2>/dev/null | cksum | tr -d ' ')
+CHOICE := $(shell echo '$(TENSORFLOW)==$(TENSORFLOW_VERSION)' | cksum | tr -d ' ')
+OPS_SOURCES := $(sort $(shell find custom_ops -type f 2>/dev/null)) setup.py cascade_tf/ops/build.py
+BASE := $(VENV)/base-$(call checksum,requirements/base.txt)-$(CHOICE).stamp
+TEST := $(VENV)/test-$(call checksum,requirements/base.txt requirements/test.txt)-$(CHOICE).stamp
+OPS := $(VENV)/ops-$(call checksum,$(OPS_SOURCES) pyproject.toml)-$(CHOICE).stamp
+
+.PHONY: demo test setup setup-test lint types imports unit clean help
+.DELETE_ON_ERROR:
+
+demo: setup
+	@$(BIN)/python scripts/demo.py $(DEMO_FLAGS)
+
+test: lint types imports unit
+
+setup: $(BASE) $(OPS)
+setup-test: setup $(TEST)
+
+lint: setup-test
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check . && echo "ruff: clean"
+
+types: lint
+	@$(BIN)/mypy
+
+imports: types
+	@$(BIN)/lint-imports
+
+unit: imports
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; name one with PYTHON=..."; exit 1; }
+	@echo "Creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot create an environment: install its venv module (Debian, Ubuntu: python3-venv)"; exit 1; }
+
+$(BASE): | $(BIN)/python
+	@echo "Installing the pinned dependencies and $(TENSORFLOW) $(TENSORFLOW_VERSION) (once, about 350 MB)"
+	@$(INSTALL) -r requirements/base.txt "$(TENSORFLOW)==$(TENSORFLOW_VERSION)"
+	@rm -f $(VENV)/base-*.stamp && touch $@
+
+$(OPS): $(BASE)
+	@echo "Building the ops and installing cascade_tf in place"
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/ops-*.stamp && touch $@
+
+$(TEST): $(BASE) | $(OPS)
+	@echo "Installing the test tools"
+	@$(INSTALL) -r requirements/test.txt
+	@rm -f $(VENV)/test-*.stamp && touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -f cascade_tf/ops/*.so
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile

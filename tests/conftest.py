@@ -1,0 +1,45 @@
+"""What every test relies on: one seed, float32, two logical CPU devices and a `device` to place ops on."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import keras
+import pytest
+import tensorflow as tf
+
+# Two replicas on one machine, for everything that must not depend on their number. Devices are fixed once the
+# runtime starts, so this cannot wait for the test that needs them.
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+_GPUS = tf.config.list_physical_devices("GPU")
+for _gpu in _GPUS:
+    tf.config.experimental.set_memory_growth(_gpu, True)
+# TensorFloat-32 rounds to 10 bits: no comparison with a float32 reference would hold.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+@pytest.fixture(params=["CPU:0"] + (["GPU:0"] if _GPUS else []))
+def device(request):
+    """Runs the test with its ops on the CPU and, where there is one, once more on the GPU."""
+    with tf.device(f"/{request.param}"):
+        yield request.param
+
+
+@pytest.fixture(scope="session")
+def two_devices():
+    """Names of two devices for a strategy with two replicas."""
+    return ["CPU:0", "CPU:1"]
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    """The same random numbers, layer names and precision for every test, in whatever order they run."""
+    keras.utils.set_random_seed(20180614)
+    yield
+    keras.config.set_dtype_policy("float32")
+    keras.backend.clear_session()
