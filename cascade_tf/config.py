@@ -1,0 +1,319 @@
+"""An experiment: everything that decides what is trained and how, in one frozen value.
+
+A file of ``configs/`` defines ``experiment()``. The resolved experiment, with the classes of its data set, lies as
+``experiment.json`` in the folder of the run, so that whoever reads the run needs no other setting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import json
+import os
+import runpy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cascade_tf
+from cascade_tf import overrides
+from cascade_tf.files import write_atomically
+from cascade_tf.training.settings import TrainConfig
+
+EXPERIMENT_FILE = "experiment.json"
+# Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's folder
+# that somebody sends cannot make another machine execute anything else.
+RECIPE_PACKAGE = "cascade_tf.models"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """How the images are read. The test-time size is the model's: its `short_side` and `max_side`.
+
+    Attributes:
+        dataset_dir: folder of COCO layout: ``images/``, ``instances_train.json``, ``instances_val.json``.
+        short_sides: shorter sides in pixels, of which each training image draws one; empty: the model's.
+        max_side: largest longer side in training, pixels; None: the model's.
+        flip: mirrors half of the training images.
+        aspect_grouping: batches hold images of one orientation, which saves padding.
+        workers: images that are decoded at the same time; 0: as many as there are cores.
+        skip_broken: leaves broken records out and lists them, instead of stopping at the first.
+    """
+
+    dataset_dir: str | None = None
+    short_sides: tuple[int, ...] = ()
+    max_side: int | None = None
+    flip: bool = True
+    aspect_grouping: bool = True
+    workers: int = 0
+    skip_broken: bool = False
+
+    def __post_init__(self) -> None:
+        for name, values in (("short_sides", self.short_sides), ("max_side", (self.max_side,))):
+            if any(value is not None and value <= 0 for value in values):
+                raise ValueError(f"data.{name}: got {getattr(self, name)}, expected sizes above 0")
+        if self.workers < 0:
+            raise ValueError(f"data.workers: got {self.workers}, expected 0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How a detector is measured.
+
+    Attributes:
+        batch_size: images that go through the network together.
+        per_stage: also measures every stage of the cascade by itself.
+    """
+
+    batch_size: int = 1
+    per_stage: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"evaluation.batch_size: got {self.batch_size}, expected 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One run, completely described.
+
+    Attributes:
+        name: what the run is called.
+        model: a recipe of `cascade_tf.models` with its settings; the classes are missing until they are resolved.
+        data: how the images are read.
+        train: how the weights are learnt.
+        evaluation: how the result is measured.
+        backbone_weights: file with the backbone's weights at the start (.npz); None: random.
+        class_names: K names of the data set's classes, resolved.
+        category_ids: K ids of the same classes in the data set's files, resolved.
+    """
+
+    name: str
+    model: functools.partial
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    backbone_weights: str | None = None
+    class_names: tuple[str, ...] = dataclasses.field(default=(), metadata={"resolved": True})
+    category_ids: tuple[int, ...] = dataclasses.field(default=(), metadata={"resolved": True})
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, functools.partial):
+            raise TypeError(
+                f"model: got {self.model!r}, expected functools.partial of a recipe and its settings"
+            )
+        if len(self.class_names) != len(self.category_ids):
+            got = f"{len(self.class_names)} class names and {len(self.category_ids)} category ids"
+            raise ValueError(f"experiment {self.name!r}: got {got}, expected as many of each")
+
+
+def with_classes(experiment: Experiment, names: Sequence[str], category_ids: Sequence[int]) -> Experiment:
+    """Returns the experiment resolved to the classes of a data set.
+
+    Raises:
+        ValueError: the experiment is resolved already, to other classes.
+    """
+    new = tuple(names), tuple(int(i) for i in category_ids)
+    old = experiment.class_names, experiment.category_ids
+    if experiment.class_names and new != old:
+        raise ValueError(
+            f"the data set has {_describe_classes(*new)}, expected the classes that the model was trained on: "
+            f"{_describe_classes(*old)}"
+        )
+    return dataclasses.replace(experiment, class_names=new[0], category_ids=new[1])
+
+
+def build_detector(experiment: Experiment) -> Any:
+    """Returns the experiment's detector with fresh variables.
+
+    Raises:
+        ValueError: the experiment has no classes yet, or the recipe refuses a setting.
+    """
+    if not experiment.class_names:
+        raise ValueError(
+            f"experiment {experiment.name!r} has no classes: resolve it with those of a data set"
+        )
+    return experiment.model(experiment.class_names, experiment.category_ids)
+
+
+def load_config(path: str | os.PathLike) -> Experiment:
+    """Returns the experiment that a configuration file defines.
+
+    Args:
+        path: a file, or a name inside ``configs/`` such as ``coco/cascade_rcnn_r50_fpn_1x``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file does not run, or its ``experiment()`` returns something else.
+    """
+    file = _find_config(path)
+    try:
+        function = runpy.run_path(str(file)).get("experiment")
+        result = function() if callable(function) else None
+    except Exception as error:
+        raise ValueError(f"configuration {file}: {type(error).__name__}: {error}") from error
+    if not isinstance(result, Experiment):
+        got = "nothing of that name" if function is None else type(result).__name__
+        raise ValueError(
+            f"configuration {file}: got {got}, expected a function experiment() that returns Experiment"
+        )
+    return result
+
+
+def settings(experiment: Experiment) -> dict[str, Any]:
+    """Returns every resolved setting under its dotted name, the recipe's defaults included."""
+    flat: dict[str, Any] = {"name": experiment.name, "model.recipe": recipe_name(experiment.model.func)}
+    flat |= {f"model.{name}": value for name, value in _recipe_settings(experiment.model).items()}
+    for group in ("data", "train", "evaluation"):
+        values = vars(getattr(experiment, group))
+        flat |= {f"{group}.{name}": value for name, value in values.items()}
+    for name in ("backbone_weights", "class_names", "category_ids"):
+        flat[name] = getattr(experiment, name)
+    return flat
+
+
+def to_json(experiment: Experiment) -> str:
+    """Returns the resolved experiment as JSON text; `from_json` is its inverse up to explicit defaults.
+
+    Raises:
+        ValueError: the recipe or one of its settings cannot be written.
+    """
+    content: dict[str, Any] = {"version": cascade_tf.__version__}
+    for name, value in settings(experiment).items():
+        group, _, leaf = name.rpartition(".")
+        target = content.setdefault(group, {}) if group else content
+        target[leaf] = _plain(value, name)
+    return json.dumps(content, indent=2) + "\n"
+
+
+def from_json(text: str) -> Experiment:
+    """Returns the experiment that `to_json` wrote.
+
+    Raises:
+        ValueError: the text is no JSON, lacks a part, or has a setting that this version does not know.
+    """
+    content = _parse_object(text)
+    content.pop("version", None)
+    model = dict(_take(content, "model", dict))
+    recipe = _find_recipe(_take(model, "recipe", str))
+    groups: dict[str, Any] = {
+        "model": functools.partial(recipe, **_typed(functools.partial(recipe), model, "model."))
+    }
+    for group, config in (("data", DataConfig), ("train", TrainConfig), ("evaluation", EvaluationConfig)):
+        groups[group] = config(**_typed(config(), _take(content, group, dict), f"{group}."))
+    names = overrides.convert(_take(content, "class_names", list), tuple[str, ...], "class_names")
+    ids = overrides.convert(_take(content, "category_ids", list), tuple[int, ...], "category_ids")
+    blank = Experiment(name="", **groups, class_names=names, category_ids=ids)
+    return dataclasses.replace(blank, **_typed(blank, content, ""))
+
+
+def write_experiment(experiment: Experiment, workdir: str | os.PathLike) -> Path:
+    """Writes ``experiment.json`` into the folder of a run, all of it or nothing, and returns its path."""
+    return write_atomically(Path(workdir) / EXPERIMENT_FILE, to_json(experiment))
+
+
+def read_experiment(workdir: str | os.PathLike) -> Experiment:
+    """Returns the experiment of a run.
+
+    Raises:
+        FileNotFoundError: the folder holds no ``experiment.json``.
+        ValueError: the file is broken.
+    """
+    file = Path(workdir) / EXPERIMENT_FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"workdir {workdir}: got no {EXPERIMENT_FILE}, expected the folder of a training run"
+        )
+    try:
+        return from_json(file.read_text(encoding="utf-8"))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def recipe_name(recipe: Callable) -> str:
+    """Returns ``module:function`` of a recipe.
+
+    Raises:
+        ValueError: it is no public function of the package of recipes.
+    """
+    name = f"{recipe.__module__}:{recipe.__qualname__}"
+    _find_recipe(name)
+    return name
+
+
+def _find_recipe(name: str) -> Callable:
+    module_name, _, function_name = name.partition(":")
+    inside = module_name == RECIPE_PACKAGE or module_name.startswith(RECIPE_PACKAGE + ".")
+    recipe = None
+    if inside and function_name.isidentifier() and not function_name.startswith("_"):
+        try:
+            recipe = getattr(importlib.import_module(module_name), function_name, None)
+        except ModuleNotFoundError:
+            recipe = None
+    if not inspect.isfunction(recipe) or recipe.__module__ != module_name:
+        raise ValueError(f"model.recipe: got {name!r}, expected a public recipe function of {RECIPE_PACKAGE}")
+    return recipe
+
+
+def _recipe_settings(model: functools.partial) -> dict[str, Any]:
+    parameters = inspect.signature(model.func).parameters
+    names = [name for name in parameters if name not in overrides.DATA_ARGUMENTS]
+    defaults = {
+        n: parameters[n].default for n in names if parameters[n].default is not inspect.Parameter.empty
+    }
+    return defaults | model.keywords
+
+
+def _typed(tree: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    hints = overrides.setting_types(tree)
+    unknown = [name for name in values if name not in hints]
+    if unknown:
+        raise overrides.unknown_setting(prefix + unknown[0], [prefix + name for name in hints])
+    return {name: overrides.convert(value, hints[name], prefix + name) for name, value in values.items()}
+
+
+def _plain(value: Any, name: str) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, name) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError(f"setting {name!r}: got {value!r}, expected a number, a text or a sequence of them")
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"got no valid JSON ({error}), expected an experiment") from None
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"got a JSON {type(content).__name__}, expected an object with the parts of an experiment"
+        )
+    return content
+
+
+def _take(content: dict[str, Any], name: str, kind: type) -> Any:
+    value = content.pop(name, None)
+    if not isinstance(value, kind):
+        raise ValueError(f"part {name!r} of the experiment: got {value!r}, expected a JSON {kind.__name__}")
+    return value
+
+
+def _find_config(path: str | os.PathLike) -> Path:
+    name = Path(path) if Path(path).suffix == ".py" else Path(f"{path}.py")
+    folders = [Path(), Path("configs"), Path(cascade_tf.__file__).resolve().parents[1] / "configs"]
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    known = sorted(str(f.relative_to(folders[-1]).with_suffix("")) for f in folders[-1].rglob("*.py"))
+    listed = f"; known names are {', '.join(known)}" if known else ""
+    raise FileNotFoundError(
+        f"configuration {str(path)!r}: got no such file, expected a file or a name{listed}"
+    )
+
+
+def _describe_classes(names: Sequence[str], ids: Sequence[int]) -> str:
+    shown = ", ".join(f"{name} ({i})" for name, i in list(zip(names, ids, strict=True))[:8])
+    return f"{len(names)} classes: {shown}{', ...' if len(names) > 8 else ''}"

@@ -1,0 +1,20 @@
+"""The one-stage baseline of the demonstration: same pictures, same schedule, Faster R-CNN instead of the cascade.
+
+Beside `cascade.py` it shows the paper's claim in the small: the cascade's gain grows with the IoU that is asked for.
+
+    python scripts/demo.py --config demo/faster --workdir runs/demo_baseline
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from cascade_tf.config import Experiment, load_config
+from cascade_tf.models import faster_rcnn_fpn
+
+
+def experiment() -> Experiment:
+    """Only the recipe differs from the cascade's."""
+    parent = load_config(Path(__file__).with_name("cascade.py"))
+    model = functools.partial(faster_rcnn_fpn, **parent.model.keywords)
+    return dataclasses.replace(parent, name="demo/faster", model=model)

@@ -1,0 +1,212 @@
+"""What every program shares: its flags, the settings of a run, and errors that a user can act on.
+
+Nothing here imports TensorFlow, so that ``--help`` and wrong flags answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags, logging
+
+if TYPE_CHECKING:
+    from cascade_tf.config import Experiment
+
+# TensorFlow's own start-up lines say nothing to a user; it reads this once, when it is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+ROOT = Path(__file__).resolve().parents[1]
+# A clone works without being installed, from any folder.
+if str(ROOT) not in sys.path:
+    sys.path.insert(1, str(ROOT))
+
+
+class Flags:
+    """The flags of one program, kept apart from absl's process-wide ones.
+
+    Attributes:
+        values: the parsed flags as attributes, for example ``flags.values.workdir``.
+        positional: the meaning of the arguments without a flag; empty: there are none.
+    """
+
+    def __init__(self, *, positional: str = "") -> None:
+        self.values = flags.FlagValues()
+        self.positional = positional
+        self.string("workdir", None, "Folder of the run.")
+        self.string(
+            "dataset_dir", None, "Data set: folder with images/, instances_train.json, instances_val.json."
+        )
+        flags.DEFINE_multi_string(
+            "set", [], "Changes one setting, as a.b=value; may be repeated.", flag_values=self.values
+        )
+        self.boolean("debug", False, "Shows where in the code an error came from.")
+
+    def string(self, name: str, default: str | None, text: str) -> None:
+        """Declares a flag that takes a text."""
+        flags.DEFINE_string(name, default, text, flag_values=self.values)
+
+    def boolean(self, name: str, default: bool, text: str) -> None:
+        """Declares a flag that is ``--name`` or ``--noname``."""
+        flags.DEFINE_boolean(name, default, text, flag_values=self.values)
+
+    def integer(self, name: str, default: int | None, text: str, lower: int) -> None:
+        """Declares a flag that takes a whole number of at least ``lower``."""
+        flags.DEFINE_integer(name, default, text, lower_bound=lower, flag_values=self.values)
+
+    def number(self, name: str, default: float | None, text: str, lower: float, upper: float) -> None:
+        """Declares a flag that takes a number in ``[lower, upper]``."""
+        flags.DEFINE_float(name, default, text, lower_bound=lower, upper_bound=upper, flag_values=self.values)
+
+    def choice(self, name: str, default: str, choices: Sequence[str], text: str) -> None:
+        """Declares a flag that takes one of a few words."""
+        flags.DEFINE_enum(name, default, list(choices), text, flag_values=self.values)
+
+    @property
+    def overrides(self) -> list[str]:
+        """The texts of ``--set``, in order."""
+        return list(self.values["set"].value)
+
+    def need(self, name: str) -> str:
+        """Returns the value of a flag that must be given.
+
+        Raises:
+            ValueError: it is missing.
+        """
+        value = self.values[name].value
+        if value in (None, ""):
+            raise ValueError(f"flag --{name} is missing, expected: {self.values[name].help}")
+        return value
+
+    def help(self, document: str, name: str) -> str:
+        """Returns the page that ``--help`` prints."""
+        lines = [
+            document.strip(),
+            "",
+            f"usage: python scripts/{name} [flags] {self.positional}".rstrip(),
+            "",
+            "flags:",
+        ]
+        for flag in (self.values[n] for n in self.values):
+            if flag.boolean:
+                head = f"--[no]{flag.name}"
+            else:
+                kinds = (
+                    "|".join(getattr(flag.parser, "enum_values", ())) or flag.flag_type().split()[-1].upper()
+                )
+                head = f"--{flag.name}={kinds}"
+            default = "" if flag.default in (None, [], False) else f" Default: {flag.default}."
+            lines += [
+                f"  {head}",
+                *textwrap.wrap(flag.help + default, 96, initial_indent=" " * 6, subsequent_indent=" " * 6),
+            ]
+        return "\n".join(lines)
+
+
+def run(
+    work: Callable[[list[str]], int | None], options: Flags, document: str, argv: Sequence[str] | None
+) -> int:
+    """Parses the command line, runs a program and returns its exit status.
+
+    What the user can mend (a wrong flag, setting, file or data set) becomes one line on the standard error. An error
+    from the inside of a library keeps its traceback, since that is a defect and not the user's.
+
+    Args:
+        work: the program; takes the arguments without a flag and returns the exit status, None for 0.
+        options: its flags.
+        document: what ``--help`` says first.
+        argv: the command line with the program's name; None: the process's own.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    name = Path(argv[0]).name
+    if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
+        print(options.help(document, name))
+        return 0
+    options.values.unparse_flags()
+    try:
+        rest = options.values(argv)[1:]
+    except flags.Error as error:
+        return _fail(name, f"{error}; --help lists the flags")
+    if rest and not options.positional:
+        return _fail(name, f"got the argument {rest[0]!r}, expected flags only; --help lists them")
+    return _guarded(work, rest, name, debug=options.values.debug)
+
+
+def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str, *, debug: bool) -> int:
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    try:
+        return work(rest) or 0
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted", status=130)
+    except Exception as error:
+        if debug or not _is_users(error):
+            traceback.print_exception(error)
+        return _fail(name, _one_line(error))
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether the error was raised on purpose: by the operating system, or by a check of this project."""
+    if isinstance(error, OSError):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(ROOT / "cascade_tf")
+    ours = ours or (bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(ROOT / "scripts"))
+    return ours and isinstance(error, (ValueError, TypeError, ArithmeticError, RuntimeError))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(name: str, message: str, status: int = 1) -> int:
+    print(f"{name}: error: {message}", file=sys.stderr)
+    return status
+
+
+def configured_experiment(options: Flags) -> Experiment:
+    """Returns the experiment of ``--config`` with ``--set`` and ``--dataset_dir`` applied."""
+    from cascade_tf.config import load_config
+
+    return _adjusted(load_config(options.need("config")), options)
+
+
+def trained_experiment(options: Flags) -> Experiment:
+    """Returns the experiment that trained ``--workdir``, with ``--set`` and ``--dataset_dir`` applied."""
+    from cascade_tf.config import read_experiment
+
+    return _adjusted(read_experiment(options.need("workdir")), options)
+
+
+def _adjusted(experiment: Experiment, options: Flags) -> Experiment:
+    from cascade_tf.overrides import apply_overrides
+
+    extra = [f"data.dataset_dir={options.values.dataset_dir}"] if options.values.dataset_dir else []
+    return apply_overrides(experiment, [*options.overrides, *extra])
+
+
+def writable_folder(path: str | os.PathLike, name: str) -> Path:
+    """Makes a folder if need be and returns it.
+
+    Args:
+        path: the folder.
+        name: what the user calls it, for the error.
+
+    Raises:
+        ValueError: it cannot be made or written.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"{name} {str(path)!r}: got {error.strerror}, expected a folder that can be written"
+        ) from None
+    return folder
