@@ -1,0 +1,76 @@
+"""The learning rate over a run: linear warm-up, then steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.training.settings import TrainConfig
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to a constant, which is multiplied by a factor at each of some steps.
+
+    Law: ``rate(s) = learning_rate * decay_factor ** #{d in decay_steps: d <= s} * warmup(s)`` with ``warmup``
+    rising linearly from ``warmup_factor`` at step 0 to 1 at ``warmup_steps``. Step ``s`` counts the updates done
+    before, so the first update runs at ``rate(0)``.
+
+    Args:
+        learning_rate: rate after the warm-up.
+        warmup_steps: length of the warm-up in updates; 0: none.
+        warmup_factor: share of the rate at step 0.
+        decay_steps: rising steps at which the rate drops.
+        decay_factor: what it is multiplied by.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        warmup_steps: int = 0,
+        warmup_factor: float = 1 / 3,
+        decay_steps: Sequence[int] = (),
+        decay_factor: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.learning_rate = float(learning_rate)
+        self.warmup_steps = int(warmup_steps)
+        self.warmup_factor = float(warmup_factor)
+        self.decay_steps = tuple(int(step) for step in decay_steps)
+        self.decay_factor = float(decay_factor)
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the rate of the update after ``step`` others, a float32 scalar."""
+        # float64 counts every step exactly; float32 would round them from 2**24 on.
+        step = tf.cast(tf.convert_to_tensor(step), tf.float64)
+        rate = tf.constant(self.learning_rate, tf.float64)
+        for boundary in self.decay_steps:
+            rate *= tf.where(step >= boundary, tf.constant(self.decay_factor, tf.float64), 1.0)
+        if self.warmup_steps:
+            progress = tf.minimum(step / self.warmup_steps, 1.0)
+            rate *= self.warmup_factor + (1.0 - self.warmup_factor) * progress
+        return tf.cast(rate, tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "warmup_factor": self.warmup_factor,
+            "decay_steps": list(self.decay_steps),
+            "decay_factor": self.decay_factor,
+        }
+
+
+def make_schedule(settings: TrainConfig) -> WarmupSteps:
+    """Returns the schedule of a run, scaled to its batch size."""
+    return WarmupSteps(
+        settings.scaled_learning_rate,
+        settings.warmup_steps,
+        settings.warmup_factor,
+        settings.decay_steps,
+        settings.decay_factor,
+    )
