@@ -1,7 +1,7 @@
 """An experiment: everything that decides what is trained and how, in one frozen value.
 
-A file of ``configs/`` defines ``experiment()``. The resolved experiment, with the classes of its data set, lies as
-``experiment.json`` in the folder of the run, so that whoever reads the run needs no other setting.
+A file of ``configs/`` defines ``experiment()``. The resolved experiment, with the classes of its data set,
+lies as ``experiment.json`` in the folder of the run, so that whoever reads the run needs no other setting.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from cascade_tf.files import write_atomically
 from cascade_tf.training.settings import TrainConfig
 
 EXPERIMENT_FILE = "experiment.json"
-# Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's folder
-# that somebody sends cannot make another machine execute anything else.
+# Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's
+# folder that somebody sends cannot make another machine execute anything else.
 RECIPE_PACKAGE = "cascade_tf.models"
 
 
@@ -81,7 +81,8 @@ class Experiment:
 
     Attributes:
         name: what the run is called.
-        model: a recipe of `cascade_tf.models` with its settings; the classes are missing until they are resolved.
+        model: a recipe of `cascade_tf.models` with its settings; the classes are missing until they are
+            resolved.
         data: how the images are read.
         train: how the weights are learnt.
         evaluation: how the result is measured.
@@ -92,9 +93,9 @@ class Experiment:
 
     name: str
     model: functools.partial
-    data: DataConfig = DataConfig()
-    train: TrainConfig = TrainConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     backbone_weights: str | None = None
     class_names: tuple[str, ...] = dataclasses.field(default=(), metadata={"resolved": True})
     category_ids: tuple[int, ...] = dataclasses.field(default=(), metadata={"resolved": True})
@@ -119,8 +120,8 @@ def with_classes(experiment: Experiment, names: Sequence[str], category_ids: Seq
     old = experiment.class_names, experiment.category_ids
     if experiment.class_names and new != old:
         raise ValueError(
-            f"the data set has {_describe_classes(*new)}, expected the classes that the model was trained on: "
-            f"{_describe_classes(*old)}"
+            f"the data set has {_describe_classes(*new)}, "
+            f"expected the classes that the model was trained on: {_describe_classes(*old)}"
         )
     return dataclasses.replace(experiment, class_names=new[0], category_ids=new[1])
 

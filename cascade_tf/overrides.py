@@ -1,7 +1,7 @@
 """Settings as text: ``train.batch_size=4`` becomes a typed value, or an error that says what was meant.
 
-A settings tree is made of dataclasses and of ``functools.partial`` objects of recipe functions. The fields of the
-former and the signatures of the latter are the schema; nothing is declared a second time here.
+A settings tree is made of dataclasses and of ``functools.partial`` objects of recipe functions. The fields of
+the former and the signatures of the latter are the schema; nothing is declared a second time here.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def apply_overrides(tree: Any, assignments: typing.Iterable[str]) -> Any:
 
     Args:
         tree: a dataclass whose fields are values, dataclasses or partial recipes.
-        assignments: texts ``a.b=value``, applied in order. Sequences are written with commas (``0.5,0.6``), an
-            absent value as ``none``, truth as ``true`` or ``false``.
+        assignments: texts ``a.b=value``, applied in order. Sequences are written with commas (``0.5,0.6``),
+            an absent value as ``none``, truth as ``true`` or ``false``.
 
     Raises:
         ValueError: an assignment has no ``=``, names no setting, or its value has the wrong type.

@@ -114,8 +114,8 @@ def run(
 ) -> int:
     """Parses the command line, runs a program and returns its exit status.
 
-    What the user can mend (a wrong flag, setting, file or data set) becomes one line on the standard error. An error
-    from the inside of a library keeps its traceback, since that is a defect and not the user's.
+    What the user can mend (a wrong flag, setting, file or data set) becomes one line on the standard error.
+    An error from the inside of a library keeps its traceback, since that is a defect and not the user's.
 
     Args:
         work: the program; takes the arguments without a flag and returns the exit status, None for 0.

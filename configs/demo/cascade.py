@@ -1,7 +1,8 @@
 """The demonstration: a small Cascade R-CNN that learns drawn shapes from nothing, on two CPU cores.
 
-Promise: COCO AP above 0.5 on the demonstration's own validation pictures, in less than 12 minutes with everything
-around it. No weights are downloaded: the backbone is narrow, starts at random and normalises by groups.
+Promise: COCO AP above 0.5 on the demonstration's own validation pictures, in less than 12 minutes with
+everything around it. No weights are downloaded: the backbone is narrow, starts at random and normalises by
+groups.
 
     make demo
     python scripts/demo.py --workdir runs/demo
@@ -29,7 +30,7 @@ def experiment() -> Experiment:
             anchor_sizes=(16, 32, 64, 128, 256),
             short_side=192,
             max_side=256,
-        ),  # fmt: skip
+        ),
         data=DataConfig(short_sides=(192,), max_side=256),
         train=TrainConfig(
             batch_size=4,
@@ -42,6 +43,6 @@ def experiment() -> Experiment:
             checkpoint_every=300,
             log_every=10,
             seed=1,
-        ),  # fmt: skip
+        ),
         evaluation=EvaluationConfig(batch_size=4, per_stage=True),
     )

@@ -1,6 +1,7 @@
-"""The one-stage baseline of the demonstration: same pictures, same schedule, Faster R-CNN instead of the cascade.
+"""The one-stage baseline of the demonstration: same pictures, same schedule, Faster R-CNN.
 
-Beside `cascade.py` it shows the paper's claim in the small: the cascade's gain grows with the IoU that is asked for.
+Beside `cascade.py` it shows the paper's claim in the small: the cascade's gain grows with the IoU that is
+asked for.
 
     python scripts/demo.py --config demo/faster --workdir runs/demo_baseline
 """
