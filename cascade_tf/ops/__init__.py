@@ -1,0 +1,19 @@
+"""Functions over tensors: no layers, no variables. Each C++ op has a pure-TensorFlow twin with equal results."""
+
+from cascade_tf.ops.gradients import scale_gradient
+from cascade_tf.ops.library import IMPLEMENTATIONS
+from cascade_tf.ops.nms import NMSOutput, batched_nms
+from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
+from cascade_tf.ops.roi_align import assign_levels, roi_align
+
+__all__ = [
+    "IMPLEMENTATIONS",
+    "NMSOutput",
+    "assign_levels",
+    "batched_nms",
+    "pad_images",
+    "resize_image",
+    "roi_align",
+    "scale_gradient",
+    "shortest_edge_size",
+]

@@ -1,0 +1,136 @@
+"""Class-wise greedy non-maximum suppression of a batch to a fixed number of boxes.
+
+Candidates are the pairs (box n, class k) whose score exceeds the threshold and whose box has finite coordinates.
+Per class, candidates are visited from the best score down; one whose IoU with a kept box is strictly above the
+IoU threshold is dropped. The best ``max_outputs`` survivors of all classes are returned. Equal scores: the lower
+flattened index ``n * K + k`` comes first. A box without area overlaps nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from cascade_tf.ops import library
+
+
+class NMSOutput(NamedTuple):
+    """Survivors of each image, best first; zeros in the padding.
+
+    Attributes:
+        box_index: [B, D] int32 index n of the box.
+        class_index: [B, D] int32 index k of the score column, 0..K-1.
+        scores: [B, D] float32.
+        count: [B] int32 number of survivors.
+    """
+
+    box_index: Any
+    class_index: Any
+    scores: Any
+    count: Any
+
+
+def batched_nms(
+    boxes: Any,
+    scores: Any,
+    *,
+    iou_threshold: float,
+    score_threshold: float,
+    max_outputs: int,
+    implementation: str = "auto",
+) -> NMSOutput:
+    """Suppresses overlapping boxes of each class, for a batch of images. Has no gradient.
+
+    Args:
+        boxes: [B, N, Q, 4] float32 xyxy; Q = 1 (all classes share the boxes) or K.
+        scores: [B, N, K] float32. NaN and minus infinity are never candidates.
+        iou_threshold: in 0..1; a higher IoU suppresses.
+        score_threshold: a candidate's score must exceed it.
+        max_outputs: D, survivors kept per image.
+        implementation: "auto", "custom" (C++) or "tensorflow".
+
+    Returns:
+        NMSOutput of fixed size D.
+
+    Raises:
+        ValueError: a wrong rank, box or class dimension, threshold or implementation.
+    """
+    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
+    scores = tf.stop_gradient(tf.cast(scores, tf.float32))
+    _check(boxes, scores, iou_threshold, max_outputs)
+    library.check_implementation(implementation)
+    return _nms_tensorflow(boxes, scores, float(iou_threshold), float(score_threshold), int(max_outputs))
+
+
+def _check(boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, max_outputs: int) -> None:
+    if boxes.shape.rank != 4 or boxes.shape[3] not in (4, None):
+        raise ValueError(f"batched_nms: boxes must be [B, N, Q, 4], got {boxes.shape}")
+    if scores.shape.rank != 3:
+        raise ValueError(f"batched_nms: scores must be [B, N, K], got {scores.shape}")
+    if boxes.shape[2] not in (1, scores.shape[2], None) and scores.shape[2] is not None:
+        raise ValueError(
+            f"batched_nms: boxes must hold 1 box or one per class ({scores.shape[2]}), got {boxes.shape[2]}"
+        )
+    if not 0.0 <= iou_threshold <= 1.0:
+        raise ValueError(f"batched_nms: iou_threshold must be in 0..1, got {iou_threshold}")
+    if max_outputs < 1:
+        raise ValueError(f"batched_nms: max_outputs must be at least 1, got {max_outputs}")
+
+
+def _nms_tensorflow(
+    boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, score_threshold: float, max_outputs: int
+) -> NMSOutput:
+    """The twin: one core NMS op per image and class in a loop, so the graph does not grow with K."""
+    batch, num_boxes, num_classes = tf.unstack(tf.shape(scores))
+    # The core op orders the corners of a flipped box; here such a box has no area.
+    corners = tf.concat([boxes[..., :2], tf.maximum(boxes[..., :2], boxes[..., 2:])], axis=-1)
+    finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
+    corners = tf.where(finite[..., None], corners, tf.zeros_like(corners))
+    candidate_scores = tf.where(finite, scores, tf.fill(tf.shape(scores), -float("inf")))
+    boxes_by_class = tf.transpose(corners, [0, 2, 1, 3])
+    scores_by_class = tf.transpose(candidate_scores, [0, 2, 1])
+    last_box_set = tf.shape(boxes)[2] - 1
+
+    def kept_by_one_class(index):
+        image, class_index = index // num_classes, index % num_classes
+        class_scores = scores_by_class[image, class_index]
+        kept, count = tf.raw_ops.NonMaxSuppressionV4(
+            boxes=boxes_by_class[image, tf.minimum(class_index, last_box_set)],
+            scores=class_scores,
+            max_output_size=max_outputs,
+            iou_threshold=iou_threshold,
+            score_threshold=score_threshold,
+            pad_to_max_output_size=False,
+        )
+        kept = kept[:count, None]
+        rest = tf.fill([num_boxes], -float("inf"))
+        return tf.tensor_scatter_nd_update(rest, kept, tf.gather(class_scores, kept[:, 0]))
+
+    survivors = tf.map_fn(
+        kept_by_one_class,
+        tf.range(batch * num_classes),
+        fn_output_signature=tf.TensorSpec([None], tf.float32),
+    )
+    survivors = tf.transpose(tf.reshape(survivors, [batch, num_classes, num_boxes]), [0, 2, 1])
+    return _best(tf.reshape(survivors, [batch, num_boxes * num_classes]), num_classes, max_outputs)
+
+
+def _best(flat_scores: tf.Tensor, num_classes: tf.Tensor, max_outputs: int) -> NMSOutput:
+    """The best scores above minus infinity; ``top_k`` puts the lower index first among equals."""
+    available = tf.minimum(tf.shape(flat_scores)[1], max_outputs)
+    top = tf.math.top_k(flat_scores, available)
+    padding = [[0, 0], [0, max_outputs - available]]
+    scores = tf.pad(top.values, padding, constant_values=-float("inf"))
+    index = tf.pad(top.indices, padding)
+    valid = scores > -float("inf")
+    index = tf.where(valid, index, 0)
+    # An image without boxes or classes has no valid entry; the divisor only has to be defined.
+    divisor = tf.maximum(num_classes, 1)
+    output = NMSOutput(
+        box_index=index // divisor,
+        class_index=index % divisor,
+        scores=tf.where(valid, scores, 0.0),
+        count=tf.reduce_sum(tf.cast(valid, tf.int32), axis=1),
+    )
+    return NMSOutput(*(tf.ensure_shape(x, [None, max_outputs]) for x in output[:3]), output.count)

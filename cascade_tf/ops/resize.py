@@ -1,0 +1,77 @@
+"""Image geometry of the network's input: size rule, antialiased resize, padding.
+
+Only core TensorFlow ops, so that training, prediction and an exported model share one implementation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def shortest_edge_size(height: Any, width: Any, short_side: int, max_side: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Size at which the shorter side is ``short_side``, unless the longer one would exceed ``max_side``.
+
+    The aspect ratio is kept; each side is rounded half up, detectron2's ``int(x + 0.5)``.
+
+    Args:
+        height: image height in pixels, integer scalar (Python or tensor).
+        width: image width in pixels, integer scalar.
+        short_side: wanted length of the shorter side, pixels.
+        max_side: limit of the longer side, pixels.
+
+    Returns:
+        (height, width), int32 scalars of at least 1.
+    """
+    # float64: the rule is defined on Python floats, and float32 rounds some sizes to the other side of .5.
+    height, width = tf.cast(height, tf.float64), tf.cast(width, tf.float64)
+    short, limit = tf.cast(short_side, tf.float64), tf.cast(max_side, tf.float64)
+    scale = short / tf.minimum(height, width)
+    new_height = tf.where(height < width, short, scale * height)
+    new_width = tf.where(height < width, scale * width, short)
+    longest = tf.maximum(new_height, new_width)
+    shrink = tf.where(longest > limit, limit / longest, tf.ones_like(longest))
+
+    def to_pixels(side):
+        return tf.maximum(tf.cast(tf.floor(side * shrink + 0.5), tf.int32), 1)
+
+    return to_pixels(new_height), to_pixels(new_width)
+
+
+def resize_image(image: Any, size: Any) -> tf.Tensor:
+    """Resizes one image with an antialiased bilinear filter, as Pillow does.
+
+    The values are rounded to integers, because networks of the public model zoos were trained on uint8 images.
+
+    Args:
+        image: [H, W, 3] (or [B, H, W, 3]) uint8 or float in 0..255.
+        size: (height, width) of the result in pixels, integers or int32 tensor.
+
+    Returns:
+        float32 image of that size, whole numbers in 0..255.
+    """
+    resized = tf.image.resize(tf.cast(image, tf.float32), size, method="bilinear", antialias=True)
+    return tf.clip_by_value(tf.floor(resized + 0.5), 0.0, 255.0)
+
+
+def pad_images(images: Any, multiple: int = 32) -> tf.Tensor:
+    """Pads with zeros at the right and the bottom until both sides are multiples of ``multiple``.
+
+    Args:
+        images: [..., H, W, C] tensor.
+        multiple: positive divisor of the padded sides, the coarsest stride of the network.
+
+    Returns:
+        [..., H', W', C] tensor of the same dtype.
+
+    Raises:
+        ValueError: ``multiple`` is not positive.
+    """
+    if multiple < 1:
+        raise ValueError(f"pad_images: multiple must be at least 1, got {multiple}")
+    images = tf.convert_to_tensor(images)
+    rank = images.shape.rank
+    bottom_right = tf.math.floormod(-tf.shape(images)[rank - 3 : rank - 1], multiple)
+    after = tf.concat([tf.zeros([rank - 3], tf.int32), bottom_right, [0]], axis=0)
+    return tf.pad(images, tf.stack([tf.zeros_like(after), after], axis=1))

@@ -1,0 +1,144 @@
+"""RoIAlign over all levels of a feature pyramid (He et al., "Mask R-CNN", Sec. 3).
+
+Each output bin is the mean of bilinear samples on a regular grid. Feature cell (i, j) is a sample at its centre,
+(i + 0.5, j + 0.5) in units of cells; with ``aligned`` the box is shifted by that half cell. Samples farther than
+one cell outside the map count as zero, nearer ones take the border's value. An RoI with a coordinate that is not
+finite, or farther than 2^24 cells from the origin, yields zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from cascade_tf.ops import library
+from cascade_tf.ops.roi_align_twin import roi_align_tensorflow
+
+
+def assign_levels(
+    boxes: Any,
+    num_levels: int,
+    *,
+    min_level: int = 2,
+    canonical_size: float = 224.0,
+    canonical_level: int = 4,
+) -> tf.Tensor:
+    """Pyramid level that pools each box: ``floor(canonical_level + log2(sqrt(area) / canonical_size))``.
+
+    The rule of Lin et al., "Feature Pyramid Networks", Eq. 1, clamped to the levels that exist.
+
+    Args:
+        boxes: [..., 4] float32 xyxy in pixels.
+        num_levels: number of levels, the finest is ``min_level``.
+        min_level: level of index 0 (stride ``2 ** min_level``).
+        canonical_size: box side in pixels that belongs to ``canonical_level``.
+        canonical_level: level of a box of the canonical size.
+
+    Returns:
+        [...] int32 index of the level, 0..num_levels - 1. Boxes without area and NaN boxes go to level 0.
+    """
+    boxes = tf.cast(boxes, tf.float32)
+    sides = tf.maximum(boxes[..., 2:] - boxes[..., :2], 0.0)
+    relative = tf.sqrt(sides[..., 0] * sides[..., 1]) / canonical_size + 1e-8
+    # Counting the boundaries that are reached is exact at powers of two, where a float32 log2 may not be.
+    boundaries = [2.0 ** (min_level + i - canonical_level) for i in range(1, num_levels)]
+    reached = relative[..., None] >= tf.constant(boundaries, tf.float32, shape=[num_levels - 1])
+    return tf.reduce_sum(tf.cast(reached, tf.int32), axis=-1)
+
+
+def roi_align(
+    features: Sequence[Any],
+    boxes: Any,
+    *,
+    strides: Sequence[float],
+    output_size: int | tuple[int, int],
+    levels: Any = None,
+    sampling_ratio: int = 2,
+    aligned: bool = True,
+    canonical_size: float = 224.0,
+    canonical_level: int = 4,
+    implementation: str = "auto",
+) -> tf.Tensor:
+    """Pools every box from its pyramid level. Differentiable in the features; boxes get no gradient.
+
+    Args:
+        features: one [B, h_l, w_l, C] floating tensor per level, finest first; at least 1 x 1 cell each.
+        boxes: [B, R, 4] float32 xyxy in pixels of the network's input.
+        strides: pixels per cell of each level.
+        output_size: P, or (height, width) of the result in bins.
+        levels: [B, R] int32 index into ``features``, clamped to those that exist. None: ``assign_levels`` with
+            ``min_level = log2(strides[0])``.
+        sampling_ratio: samples per bin and axis. 0: one per cell that a bin spans, rounded up, at most 64.
+        aligned: shift by half a cell ("RoIAlignV2"). False: no shift, and boxes are at least one cell wide and high.
+        canonical_size: see ``assign_levels``.
+        canonical_level: see ``assign_levels``.
+        implementation: "auto", "custom" (C++) or "tensorflow".
+
+    Returns:
+        [B, R, height, width, C] of the features' dtype. The arithmetic is float32.
+
+    Raises:
+        ValueError: a wrong rank, unequal channels, batch sizes or list lengths, or a setting out of range.
+    """
+    library.check_implementation(implementation)
+    size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+    _check_settings(features, strides, size, sampling_ratio)
+    features = [tf.convert_to_tensor(feature) for feature in features]
+    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
+    _check_shapes(features, boxes)
+    if levels is None:
+        min_level = round(math.log2(strides[0]))
+        levels = assign_levels(
+            boxes,
+            len(features),
+            min_level=min_level,
+            canonical_size=canonical_size,
+            canonical_level=canonical_level,
+        )
+    levels = tf.clip_by_value(tf.cast(levels, tf.int32), 0, len(features) - 1)
+    pooled = roi_align_tensorflow(
+        [tf.cast(feature, tf.float32) for feature in features],
+        boxes,
+        levels,
+        strides=tuple(float(stride) for stride in strides),
+        output_size=size,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+    )
+    return tf.cast(pooled, features[0].dtype)
+
+
+def _check_settings(
+    features: Sequence[Any], strides: Sequence[float], size: tuple[int, ...], sampling_ratio: int
+) -> None:
+    if not features:
+        raise ValueError("roi_align: features is empty, expected at least one level")
+    if len(strides) != len(features):
+        raise ValueError(f"roi_align: {len(features)} feature levels need as many strides, got {len(strides)}")
+    if not all(stride > 0 for stride in strides):
+        raise ValueError(f"roi_align: strides must be positive, got {tuple(strides)}")
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"roi_align: output_size must be one or two positive integers, got {size}")
+    if sampling_ratio < 0:
+        raise ValueError(f"roi_align: sampling_ratio must be 0 (adaptive) or positive, got {sampling_ratio}")
+
+
+def _check_shapes(features: list[tf.Tensor], boxes: tf.Tensor) -> None:
+    if boxes.shape.rank != 3 or boxes.shape[2] not in (4, None):
+        raise ValueError(f"roi_align: boxes must be [B, R, 4], got {boxes.shape}")
+    first = features[0]
+    for feature in features:
+        if feature.shape.rank != 4 or not feature.dtype.is_floating:
+            raise ValueError(
+                f"roi_align: features must be floating [B, h, w, C], got {feature.dtype.name} {feature.shape}"
+            )
+        if not feature.shape[3:].is_compatible_with(first.shape[3:]) or feature.dtype != first.dtype:
+            raise ValueError(
+                "roi_align: levels must agree in channels and dtype, got "
+                f"{first.dtype.name} {first.shape} and {feature.dtype.name} {feature.shape}"
+            )
+        if not feature.shape[:1].is_compatible_with(boxes.shape[:1]):
+            raise ValueError(f"roi_align: {boxes.shape[0]} images in boxes, {feature.shape[0]} in features")
