@@ -1,0 +1,30 @@
+"""Cascade R-CNN for TensorFlow and Keras: high-quality object detection and instance segmentation.
+
+The package root imports nothing heavy: the names below are fetched on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "load": "cascade_tf.loading",
+    "TwoStageDetector": "cascade_tf.models",
+    "cascade_rcnn_fpn": "cascade_tf.models",
+    "faster_rcnn_fpn": "cascade_tf.models",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'cascade_tf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,23 @@
+"""Mathematics of boxes: float32 ``(x1, y1, x2, y2)`` in continuous pixel coordinates."""
+
+from cascade_tf.boxes.anchors import AnchorGrid
+from cascade_tf.boxes.coder import BoxCoder
+from cascade_tf.boxes.geometry import area, clip_boxes, cover, is_proper, pairwise_iou
+from cascade_tf.boxes.matching import Match, match_anchors, match_boxes
+from cascade_tf.boxes.sampling import random_priority, sample_labels, sample_rois
+
+__all__ = [
+    "AnchorGrid",
+    "BoxCoder",
+    "Match",
+    "area",
+    "clip_boxes",
+    "cover",
+    "is_proper",
+    "match_anchors",
+    "match_boxes",
+    "pairwise_iou",
+    "random_priority",
+    "sample_labels",
+    "sample_rois",
+]

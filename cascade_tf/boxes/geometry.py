@@ -1,0 +1,88 @@
+"""Areas, overlaps and clipping of boxes."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from cascade_tf.structures import Tensor
+
+
+def area(boxes: Tensor) -> Tensor:
+    """Area of each box; 0 where a side is not positive.
+
+    Args:
+        boxes: [..., 4] float32.
+
+    Returns:
+        [...] float32, square pixels.
+    """
+    sides = tf.maximum(boxes[..., 2:] - boxes[..., :2], 0.0)
+    return sides[..., 0] * sides[..., 1]
+
+
+def is_proper(boxes: Tensor) -> Tensor:
+    """Whether each box is finite and has two positive sides.
+
+    Args:
+        boxes: [..., 4] float32.
+
+    Returns:
+        [...] bool.
+    """
+    finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
+    return finite & tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+
+
+def clip_boxes(boxes: Tensor, image_size: Tensor) -> Tensor:
+    """Moves every corner into the image.
+
+    Args:
+        boxes: [B, ..., 4] float32.
+        image_size: [B, 2] float32 (height, width).
+
+    Returns:
+        [B, ..., 4] float32 with x in [0, width] and y in [0, height].
+    """
+    height, width = image_size[:, 0], image_size[:, 1]
+    limits = tf.stack([width, height, width, height], axis=-1)
+    middle = tf.ones([tf.rank(boxes) - 2], tf.int32)
+    limits = tf.reshape(limits, tf.concat([[-1], middle, [4]], axis=0))
+    return tf.clip_by_value(boxes, 0.0, limits)
+
+
+def _pairwise_intersection(boxes: Tensor, others: Tensor) -> Tensor:
+    # One broadcast per coordinate: a trailing axis of two would cost several times the memory traffic.
+    x1, y1, x2, y2 = (boxes[..., :, None, i] for i in range(4))
+    u1, v1, u2, v2 = (others[..., None, :, i] for i in range(4))
+    width = tf.maximum(tf.minimum(x2, u2) - tf.maximum(x1, u1), 0.0)
+    return width * tf.maximum(tf.minimum(y2, v2) - tf.maximum(y1, v1), 0.0)
+
+
+def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Intersection over union of every pair; 0 where the intersection is empty, never NaN for finite boxes.
+
+    Args:
+        boxes: [..., N, 4] float32.
+        others: [..., M, 4] float32.
+
+    Returns:
+        [..., N, M] float32 in 0..1.
+    """
+    intersection = _pairwise_intersection(boxes, others)
+    union = area(boxes)[..., :, None] + area(others)[..., None, :] - intersection
+    return tf.where(intersection > 0.0, intersection / tf.where(union > 0.0, union, 1.0), 0.0)
+
+
+def cover(boxes: Tensor, regions: Tensor) -> Tensor:
+    """Share of each box's own area that lies in each region (intersection over the box's area).
+
+    Args:
+        boxes: [..., N, 4] float32.
+        regions: [..., M, 4] float32.
+
+    Returns:
+        [..., N, M] float32 in 0..1; 0 for a box without area.
+    """
+    intersection = _pairwise_intersection(boxes, regions)
+    own = area(boxes)[..., :, None]
+    return tf.where(intersection > 0.0, intersection / tf.where(own > 0.0, own, 1.0), 0.0)

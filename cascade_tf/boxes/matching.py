@@ -1,0 +1,122 @@
+"""Assignment of ground truth to anchors and to region proposals."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from cascade_tf.boxes.geometry import cover, pairwise_iou
+from cascade_tf.structures import Targets, Tensor
+
+FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
+
+
+class Match(NamedTuple):
+    """What each candidate box stands for.
+
+    Attributes:
+        labels: [B, N] int32: 1 foreground, 0 background, -1 ignored.
+        index: [B, N] int32 the object with the largest IoU (the first among equals), 0 where there is none.
+        iou: [B, N] float32 IoU with it, 0 where there is none.
+    """
+
+    labels: Tensor
+    index: Tensor
+    iou: Tensor
+
+
+def match_boxes(boxes: Tensor, targets: Targets, *, iou: float, crowd_cover: float | None = 0.7) -> Match:
+    """Labels boxes by one threshold: foreground from ``iou`` on, background below (paper, Eq. 5).
+
+    Args:
+        boxes: [B, N, 4] float32.
+        targets: ground truth; an image may have none.
+        iou: the quality that a detector is trained for, 0..1.
+        crowd_cover: background boxes whose area lies in a crowd region by at least this share are ignored.
+            None counts them as background.
+
+    Returns:
+        The match; every box of an image without objects is background with IoU 0.
+    """
+    overlaps = _object_overlaps(boxes, targets)
+    index, best = _best_object(overlaps)
+    labels = tf.where(best >= iou, FOREGROUND, BACKGROUND)
+    return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
+
+
+def match_anchors(
+    anchors: Tensor,
+    targets: Targets,
+    *,
+    foreground_iou: float = 0.7,
+    background_iou: float = 0.3,
+    allow_low_quality: bool = True,
+    crowd_cover: float | None = 0.7,
+) -> Match:
+    """Labels anchors by two thresholds and gives every object the anchors that overlap it most.
+
+    Args:
+        anchors: [N, 4] float32, the same for every image.
+        targets: ground truth; an image may have none.
+        foreground_iou: foreground from here on.
+        background_iou: background below; ignored in between.
+        allow_low_quality: the anchors that attain an object's largest IoU are foreground too, whatever it is. An
+            object that overlaps no anchor gets none (detectron2 would give it every anchor with IoU 0).
+        crowd_cover: as in ``match_boxes``.
+
+    Returns:
+        The match. ``index`` stays the anchor's own best object even when another one claims it.
+    """
+    boxes = tf.broadcast_to(anchors[None], [tf.shape(targets.boxes)[0], tf.shape(anchors)[0], 4])
+    overlaps = _object_overlaps(anchors[None], targets)
+    index, best = _best_object(overlaps)
+    labels = tf.where(best >= foreground_iou, FOREGROUND, tf.where(best < background_iou, BACKGROUND, IGNORED))
+    if allow_low_quality:
+        largest = tf.reduce_max(overlaps, axis=1, keepdims=True)
+        claimed = tf.reduce_any((overlaps == largest) & (largest > 0.0), axis=2)
+        labels = tf.where(claimed, FOREGROUND, labels)
+    return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
+
+
+def gather_matched(values: Tensor, match: Match) -> Tensor:
+    """The matched object's value for each candidate, zeros where an image has no object.
+
+    Args:
+        values: [B, G, ...], one value per object.
+        match: of N candidates.
+
+    Returns:
+        [B, N, ...].
+    """
+    # A row of zeros at the end keeps the gather legal when there is no object at all.
+    shape = tf.shape(values)
+    zero_row = tf.zeros(tf.concat([shape[:1], [1], shape[2:]], axis=0), values.dtype)
+    padded = tf.concat([values, zero_row], axis=1)
+    return tf.gather(padded, tf.where(match.iou > 0.0, match.index, shape[1]), batch_dims=1)
+
+
+def _object_overlaps(boxes: Tensor, targets: Targets) -> Tensor:
+    """[B, N, G] IoU with the objects; padding and crowds count as no overlap."""
+    return tf.where(targets.valid[:, None, :], pairwise_iou(boxes, targets.boxes), 0.0)
+
+
+def _best_object(overlaps: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, N] index and IoU of each candidate's best object; works for zero objects."""
+    padded = tf.pad(overlaps, [[0, 0], [0, 0], [0, 1]])
+    best = tf.reduce_max(padded, axis=2)
+    index = tf.argmax(padded, axis=2, output_type=tf.int32)
+    return tf.where(best > 0.0, index, 0), best
+
+
+def _ignore_crowds(labels: Tensor, boxes: Tensor, targets: Targets, crowd_cover: float | None) -> Tensor:
+    if crowd_cover is None:
+        return labels
+
+    def ignore() -> Tensor:
+        shares = tf.where(targets.crowd[:, None, :], cover(boxes, targets.boxes), 0.0)
+        inside = tf.reduce_any(shares >= crowd_cover, axis=2)
+        return tf.where(inside & (labels == BACKGROUND), IGNORED, labels)
+
+    # Most batches hold no crowd: the comparison with every anchor is worth a branch.
+    return tf.cond(tf.reduce_any(targets.crowd), ignore, lambda: labels)

@@ -1,0 +1,142 @@
+"""Random choice of the anchors and regions that a step trains on."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from cascade_tf.boxes.geometry import is_proper
+from cascade_tf.boxes.matching import BACKGROUND, FOREGROUND, IGNORED, Match, gather_matched, match_boxes
+from cascade_tf.structures import Proposals, Samples, Targets, Tensor
+
+
+def random_priority(seed: Tensor, count: Tensor, salt: int) -> Tensor:
+    """Uniform random numbers that depend on each example's seed alone.
+
+    Args:
+        seed: [B, 2] int32.
+        count: numbers per example.
+        salt: tells apart the places that draw from one seed.
+
+    Returns:
+        [B, count] float32 in 0..1.
+    """
+    salted = seed + tf.constant([0, salt * 7919], tf.int32)
+    return tf.map_fn(
+        lambda one: tf.random.stateless_uniform([count], one),
+        salted,
+        fn_output_signature=tf.TensorSpec([None], tf.float32),
+    )
+
+
+def sample_labels(
+    labels: Tensor, seed: Tensor, *, num_samples: int, foreground_fraction: float, salt: int
+) -> Tensor:
+    """Keeps a random subset of foreground and background, the rest becomes ignored.
+
+    Args:
+        labels: [B, N] int32: 1 foreground, 0 background, -1 ignored.
+        seed: [B, 2] int32.
+        num_samples: labels kept per image, at most.
+        foreground_fraction: share of foreground among them, at most; background fills the rest.
+        salt: see ``random_priority``.
+
+    Returns:
+        [B, N] int32 labels.
+    """
+    priority = random_priority(seed, tf.shape(labels)[1], salt)
+    foreground = labels == FOREGROUND
+    num_foreground = tf.minimum(_count(foreground), int(num_samples * foreground_fraction))
+    keep = _keep_smallest(priority, foreground, num_foreground, int(num_samples * foreground_fraction))
+    background = labels == BACKGROUND
+    keep |= _keep_smallest(priority, background, num_samples - num_foreground, num_samples)
+    return tf.where(keep, labels, IGNORED)
+
+
+def sample_rois(
+    proposals: Proposals,
+    targets: Targets,
+    *,
+    iou: float,
+    num_samples: int | None,
+    foreground_fraction: float = 0.25,
+    append_ground_truth: bool = True,
+    crowd_cover: float | None = 0.7,
+    salt: int = 0,
+) -> Samples:
+    """Labels proposals at one IoU threshold and, in the first stage, draws a fixed number of them.
+
+    Later stages keep every box of the stage before (Sec. 4.3): after a regression most boxes have moved to a
+    higher IoU, so that thinning out the background is neither needed nor wanted.
+
+    Args:
+        proposals: candidates; those that are not valid, not finite or without area are never sampled.
+        targets: ground truth.
+        iou: threshold of foreground.
+        num_samples: S, boxes per image (512 in the paper's FPN detectors); None keeps them all.
+        foreground_fraction: share of foreground among ``num_samples``, at most.
+        append_ground_truth: whether the objects' own boxes join the proposals.
+        crowd_cover: as in ``match_boxes``.
+        salt: see ``random_priority``.
+
+    Returns:
+        Samples, foreground before background where ``num_samples`` is given, else in the order of the proposals.
+    """
+    boxes, scores, usable = proposals.boxes, proposals.scores, proposals.valid
+    if append_ground_truth:
+        boxes = tf.concat([boxes, targets.boxes], axis=1)
+        scores = tf.concat([scores, tf.fill(tf.shape(targets.classes), _GROUND_TRUTH_LOGIT)], axis=1)
+        usable = tf.concat([usable, targets.valid], axis=1)
+    usable &= is_proper(boxes)
+    match = match_boxes(boxes, targets, iou=iou, crowd_cover=crowd_cover)
+    match = match._replace(labels=tf.where(usable, match.labels, IGNORED))
+    if num_samples is not None:
+        chosen = sample_labels(
+            match.labels, targets.seed, num_samples=num_samples, foreground_fraction=foreground_fraction, salt=salt
+        )
+        boxes, scores, match = _front(boxes, scores, match._replace(labels=chosen), num_samples)
+    foreground = match.labels == FOREGROUND
+    return Samples(
+        boxes=tf.stop_gradient(boxes),
+        scores=tf.stop_gradient(scores),
+        valid=match.labels != IGNORED,
+        classes=tf.where(foreground, gather_matched(targets.classes, match), 0),
+        gt_boxes=gather_matched(targets.boxes, match),
+        gt_iou=match.iou,
+        gt_index=match.index,
+    )
+
+
+# The logit that detectron2 gives to appended objects: a probability of 1 - 1e-10.
+_GROUND_TRUTH_LOGIT = 23.02585
+
+
+def _front(boxes: Tensor, scores: Tensor, match: Match, size: int) -> tuple[Tensor, Tensor, Match]:
+    """The ``size`` first boxes in the order foreground, background, ignored; stable within each."""
+    count = tf.shape(boxes)[1]
+    missing = tf.maximum(size - count, 0)
+    boxes = tf.pad(boxes, [[0, 0], [0, missing], [0, 0]])
+    scores = tf.pad(scores, [[0, 0], [0, missing]])
+    labels = tf.pad(match.labels, [[0, 0], [0, missing]], constant_values=IGNORED)
+    order = tf.argsort(-labels, axis=1, stable=True)[:, :size]
+    order = tf.ensure_shape(order, [None, size])
+
+    def pick(values: Tensor) -> Tensor:
+        return tf.gather(values, order, batch_dims=1)
+
+    index = tf.pad(match.index, [[0, 0], [0, missing]])
+    iou = tf.pad(match.iou, [[0, 0], [0, missing]])
+    return pick(boxes), pick(scores), Match(pick(labels), pick(index), pick(iou))
+
+
+def _count(mask: Tensor) -> Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+
+
+def _keep_smallest(priority: Tensor, mask: Tensor, count: Tensor, limit: int) -> Tensor:
+    """[B, N] bool: the ``count`` [B] entries of ``mask`` with the smallest priority; ``count <= limit``."""
+    size = tf.shape(priority)[1]
+    top = tf.math.top_k(tf.where(mask, 1.0 - priority, -1.0), k=tf.minimum(limit, size))
+    chosen = (top.values >= 0.0) & (tf.range(tf.shape(top.indices)[1])[None] < count[:, None])
+    rows = tf.broadcast_to(tf.range(tf.shape(priority)[0])[:, None], tf.shape(top.indices))
+    places = tf.stack([rows, top.indices], axis=-1)
+    return tf.scatter_nd(places, tf.cast(chosen, tf.int32), tf.shape(priority)) > 0

@@ -1,0 +1,54 @@
+"""What every layer of the package shares: its constructor's arguments are its configuration."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+
+
+class Configured:
+    """Derives ``get_config`` and ``from_config`` from the constructor's signature.
+
+    A class that uses it keeps each constructor argument as an attribute of the same name. Arguments may be plain
+    values, layers, or lists, tuples and dicts of them.
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain, serialisable values."""
+        config = {}
+        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
+            if name != "self" and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                config[name] = _serialize(getattr(self, name))
+        policy = getattr(self, "dtype_policy", None)
+        return {"name": self.name, "dtype": _serialize(policy), **config}  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Constructs an object from ``get_config``'s result."""
+        return cls(**{name: _deserialize(value) for name, value in config.items()})
+
+
+class Layer(Configured, keras.layers.Layer):
+    """A Keras layer whose constructor's arguments are its configuration."""
+
+
+def _serialize(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _serialize(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_serialize(item) for item in value]
+    if hasattr(value, "get_config"):
+        return keras.saving.serialize_keras_object(value)
+    return value
+
+
+def _deserialize(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "class_name" in value and "config" in value:
+            return keras.saving.deserialize_keras_object(value)
+        return {key: _deserialize(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_deserialize(item) for item in value]
+    return value

@@ -1,0 +1,114 @@
+"""The part of a stage that looks at RoI features: class logits and box offsets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.layers.base import Layer
+from cascade_tf.layers.normalization import normalization
+from cascade_tf.structures import Tensor
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class BoxHead(Layer):
+    """Convolutions, fully connected layers, a classifier and a regressor.
+
+    The default is the two-layer head of FPN detectors; ``num_convs=4, num_fcs=1, norm="group"`` is the head of the
+    GroupNorm models.
+
+    Args:
+        num_classes: K, without the background.
+        class_agnostic: one box per RoI (the paper's cascade, Sec. 4.2) instead of one per class.
+        num_convs: 3x3 convolutions before the fully connected layers.
+        conv_channels: of each of them.
+        num_fcs: fully connected layers.
+        units: of each of them.
+        norm: normalisation after each convolution, ``"none"`` or ``"group"``.
+
+    Raises:
+        ValueError: ``num_classes`` is not positive.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        class_agnostic: bool = True,
+        num_convs: int = 0,
+        conv_channels: int = 256,
+        num_fcs: int = 2,
+        units: int = 1024,
+        norm: str = "none",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        self.num_classes = num_classes
+        self.class_agnostic = class_agnostic
+        self.num_convs = num_convs
+        self.conv_channels = conv_channels
+        self.num_fcs = num_fcs
+        self.units = units
+        self.norm = norm
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the layers for RoI features [B, S, P, P, C]."""
+        height, width, channels = input_shape[-3:]
+        self.convs, self.norms, self.dense = [], [], []
+        for number in range(1, self.num_convs + 1):
+            conv = keras.layers.Conv2D(
+                self.conv_channels,
+                3,
+                padding="same",
+                use_bias=self.norm == "none",
+                kernel_initializer="he_normal",
+                name=f"conv{number}",
+                dtype=self.dtype_policy,
+            )
+            conv.build((None, height, width, channels))
+            channels = self.conv_channels
+            norm = normalization(self.norm, f"conv{number}_norm")
+            norm.build((None, height, width, channels))
+            self.convs.append(conv)
+            self.norms.append(norm)
+        width_in = height * width * channels
+        for number in range(1, self.num_fcs + 1):
+            self.dense.append(self._dense(f"fc{number}", self.units, width_in, "glorot_uniform"))
+            width_in = self.units
+        boxes = 1 if self.class_agnostic else self.num_classes
+        normal = keras.initializers.RandomNormal
+        self.classifier = self._dense("classifier", self.num_classes + 1, width_in, normal(stddev=0.01))
+        self.regressor = self._dense("regressor", 4 * boxes, width_in, normal(stddev=0.001))
+        self.built = True
+
+    def _dense(self, name: str, units: int, width_in: int, initializer: Any) -> keras.layers.Dense:
+        layer = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
+        layer.build((None, width_in))
+        return layer
+
+    def call(self, pooled: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Scores and regresses RoIs.
+
+        Args:
+            pooled: [B, S, P, P, C] RoI features; a flattened [S, P, P, C] works too.
+            training: for normalisation layers.
+
+        Returns:
+            Class logits [B, S, K + 1], background first, and offsets [B, S, 4] or [B, S, 4 K]; both float32.
+        """
+        shape = tf.shape(pooled)
+        x = tf.reshape(pooled, tf.concat([[-1], pooled.shape[-3:]], axis=0))
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = tf.nn.relu(norm(conv(x)))
+        x = tf.reshape(x, [tf.shape(x)[0], x.shape[-3] * x.shape[-2] * x.shape[-1]])
+        for layer in self.dense:
+            x = tf.nn.relu(layer(x))
+        logits, deltas = self.classifier(x), self.regressor(x)
+        outer = shape[: len(pooled.shape) - 3]
+        return self._unflatten(logits, outer), self._unflatten(deltas, outer)
+
+    def _unflatten(self, x: Tensor, outer: Tensor) -> Tensor:
+        return tf.cast(tf.reshape(x, tf.concat([outer, [x.shape[-1]]], axis=0)), tf.float32)

@@ -1,0 +1,268 @@
+"""The paper's algorithm: a sequence of heads, each trained on the boxes of the one before (Fig. 3d, Sec. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.boxes import BoxCoder, clip_boxes, is_proper, sample_rois
+from cascade_tf.layers.base import Layer
+from cascade_tf.layers.box_heads import BoxHead
+from cascade_tf.layers.roi_features import ROIAlign
+from cascade_tf.ops.gradients import scale_gradient
+from cascade_tf.structures import Proposals, Samples, StageOutput, Targets, Tensor
+
+ENSEMBLES = ("last_boxes", "own_boxes", "last_stage")
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class Stage(Layer):
+    """One detector of the cascade, specialised for one IoU.
+
+    Args:
+        head: its classifier and regressor.
+        iou: threshold that tells foreground from background in training (u of Eq. 5).
+        std: standard deviations of the offsets that this stage regresses; they shrink from stage to stage
+            (Sec. 4.1, Fig. 5).
+        weight: of this stage's losses (Sec. 5.2).
+        num_samples: S, RoIs per image in training; None keeps every box of the stage before.
+        foreground_fraction: share of foreground among ``num_samples``, at most.
+    """
+
+    def __init__(
+        self,
+        head: BoxHead,
+        iou: float = 0.5,
+        std: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
+        weight: float = 1.0,
+        num_samples: int | None = 512,
+        foreground_fraction: float = 0.25,
+        **kwargs: Any,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        if not 0.0 < iou <= 1.0:
+            raise ValueError(f"a stage's iou must be in (0, 1], got {iou}")
+        if weight <= 0.0:
+            raise ValueError(f"a stage's weight must be positive, got {weight}")
+        self.head = head
+        self.iou = iou
+        self.std = std
+        self.weight = weight
+        self.num_samples = num_samples
+        self.foreground_fraction = foreground_fraction
+        self.coder = BoxCoder(std)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Builds the head for RoI features [B, S, P, P, C]."""
+        if not self.head.built:
+            self.head.build(input_shape)
+        self.built = True
+
+    def call(self, pooled: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Class logits and offsets of the head; see ``BoxHead.call``."""
+        return self.head(pooled, training=training)
+
+    def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """All boxes that the offsets stand for: [B, S, 1, 4], or [B, S, K, 4] where they are class-aware."""
+        decoded = self.coder.decode(deltas, boxes)
+        return tf.reshape(decoded, tf.concat([tf.shape(boxes)[:2], [deltas.shape[-1] // 4, 4]], axis=0))
+
+    def regress(self, logits: Tensor, deltas: Tensor, samples: Samples) -> Tensor:
+        """[B, S, 4] the box that goes on to the next stage: the true class's in training, else the likeliest's."""
+        boxes = self.decode(deltas, samples.boxes)
+        if boxes.shape[2] == 1:
+            return boxes[:, :, 0]
+        likeliest = tf.argmax(logits[..., 1:], axis=-1, output_type=tf.int32)
+        classes = tf.where(samples.classes > 0, samples.classes - 1, likeliest)
+        return tf.gather(boxes, classes, axis=2, batch_dims=2)
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class CascadeHeads(Layer):
+    """Runs proposals through the stages; a plain two-stage detector is a cascade of one.
+
+    Args:
+        stages: T stages, in order.
+        roi_features: pools the boxes of every stage.
+        rescale_heads: each head learns at full rate and only the gradient that it sends into the shared features is
+            multiplied by its stage's weight; equal to weighting the losses and multiplying the head's learning rate
+            by 1 / weight (Sec. 5.2). False weights the losses alone.
+        append_ground_truth: whether the objects' own boxes join the proposals, ``"all"`` stages (the authors' code),
+            the ``"first"`` only (detectron2) or ``"none"``.
+        redundant_iou: with ``append_ground_truth="all"``, boxes that came in with at least this IoU do not go on,
+            because the next stage gets the object itself (0.95 in the authors' code).
+        clip_boxes: whether boxes are clipped to the image between the stages (detectron2; the authors do not).
+        ensemble: class probabilities at test: ``"last_boxes"`` averages all classifiers on the last stage's boxes
+            (the paper, Sec. 4.3), ``"own_boxes"`` averages what each said of its own boxes (detectron2,
+            mmdetection), ``"last_stage"`` takes the last classifier alone.
+        crowd_cover: see ``match_boxes``.
+
+    Raises:
+        ValueError: no stages, or an unknown choice.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        roi_features: ROIAlign,
+        rescale_heads: bool = True,
+        append_ground_truth: str = "all",
+        redundant_iou: float = 0.95,
+        clip_boxes: bool = False,
+        ensemble: str = "last_boxes",
+        crowd_cover: float | None = 0.7,
+        **kwargs: Any,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        if not stages:
+            raise ValueError("CascadeHeads needs at least one stage, got none")
+        if append_ground_truth not in ("all", "first", "none"):
+            raise ValueError(f"append_ground_truth must be 'all', 'first' or 'none', got {append_ground_truth!r}")
+        if ensemble not in ENSEMBLES:
+            raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}, got {ensemble!r}")
+        self.stages = list(stages)
+        self.roi_features = roi_features
+        self.rescale_heads = rescale_heads
+        self.append_ground_truth = append_ground_truth
+        self.redundant_iou = redundant_iou
+        self.clip_boxes = clip_boxes
+        self.ensemble = ensemble
+        self.crowd_cover = crowd_cover
+        self.supports_jit = False
+
+    @property
+    def loss_weights(self) -> list[float]:
+        """T factors of the stages' losses: 1 where the gradients are scaled instead."""
+        return [1.0 if self.rescale_heads else stage.weight for stage in self.stages]
+
+    def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
+        """Builds every stage for the channel count of the features."""
+        size = self.roi_features.output_size
+        channels = next(iter(input_shape.values()))[-1]
+        for stage in self.stages:
+            if not stage.built:
+                stage.build((None, None, size, size, channels))
+        self.built = True
+
+    def call(
+        self,
+        features: Mapping[str, Tensor],
+        proposals: Proposals,
+        image_size: Tensor,
+        targets: Targets | None = None,
+        training: bool = False,
+    ) -> tuple[StageOutput, ...]:
+        """Runs all stages.
+
+        Args:
+            features: ``{"P2": [B, h, w, C], ...}``.
+            proposals: R boxes per image.
+            image_size: [B, 2] float32 (height, width) before padding.
+            targets: ground truth, needed in training.
+            training: whether boxes are sampled and labelled.
+
+        Returns:
+            T outputs. In training S is the first stage's ``num_samples``, plus G in later stages where ground truth
+            is appended; in inference S = R.
+
+        Raises:
+            ValueError: training without targets.
+        """
+        if training and targets is None:
+            raise ValueError("CascadeHeads needs targets when training=True, got None")
+        outputs: list[StageOutput] = []
+        for number, stage in enumerate(self.stages):
+            samples = self._sample(number, proposals, targets) if training else _unlabelled(proposals)
+            pooled = self.roi_features(features, samples.boxes)
+            shared = scale_gradient(pooled, stage.weight) if self.rescale_heads else pooled
+            logits, deltas = stage(shared, training=training)
+            boxes = stage.regress(logits, deltas, samples)
+            if self.clip_boxes:
+                boxes = clip_boxes(boxes, image_size)
+            outputs.append(StageOutput(samples, pooled, logits, deltas, boxes))
+            proposals = self._hand_on(number, outputs[-1], targets if training else None)
+        return tuple(outputs)
+
+    def _sample(self, number: int, proposals: Proposals, targets: Targets) -> Samples:
+        stage = self.stages[number]
+        append = self.append_ground_truth == "all" or (self.append_ground_truth == "first" and number == 0)
+        return sample_rois(
+            proposals,
+            targets,
+            iou=stage.iou,
+            num_samples=stage.num_samples,
+            foreground_fraction=stage.foreground_fraction,
+            append_ground_truth=append,
+            crowd_cover=self.crowd_cover,
+            salt=2 + number,
+        )
+
+    def _hand_on(self, number: int, output: StageOutput, targets: Targets | None) -> Proposals:
+        """The stage's boxes as proposals of the next; gradients do not flow through boxes."""
+        boxes, samples = tf.stop_gradient(output.boxes), output.samples
+        proposals = Proposals(boxes, samples.scores, samples.valid & is_proper(boxes))
+        if targets is None or self.append_ground_truth != "all":
+            return proposals
+        proposals = proposals._replace(valid=proposals.valid & (samples.gt_iou < self.redundant_iou))
+        if self.stages[number].num_samples is None:
+            # The objects that this stage got stand at the end; the next stage gets them afresh.
+            count = tf.shape(boxes)[1] - tf.shape(targets.boxes)[1]
+            proposals = Proposals(*(value[:, :count] for value in proposals))
+        return proposals
+
+    def head_on_boxes(self, head: int, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs the head of one stage on any boxes, for example those of another stage.
+
+        Args:
+            head: index of the stage, from 0.
+            features: ``{"P2": [B, h, w, C], ...}``.
+            boxes: [B, R, 4] float32.
+
+        Returns:
+            Class logits [B, R, K + 1] and offsets [B, R, 4] or [B, R, 4 K], normalised by that stage's ``std``.
+        """
+        return self.stages[head](self.roi_features(features, boxes))
+
+    def class_probabilities(self, outputs: Sequence[StageOutput], ensemble: str | None = None) -> Tensor:
+        """Class probabilities for the boxes of the last of ``outputs``.
+
+        Pass ``outputs[:t]`` for the cascade cut off after stage t (the rows 1, 1~2, 1~3 of Table 2).
+
+        Args:
+            outputs: stages 1 to t.
+            ensemble: see the class; None takes the layer's own.
+
+        Returns:
+            [B, R, K + 1] float32.
+        """
+        ensemble = ensemble or self.ensemble
+        if ensemble == "last_stage":
+            return tf.nn.softmax(outputs[-1].logits)
+        if ensemble == "own_boxes":
+            logits = [output.logits for output in outputs]
+        else:
+            others = [stage(outputs[-1].pooled)[0] for stage in self.stages[: len(outputs) - 1]]
+            logits = [*others, outputs[-1].logits]
+        return tf.add_n([tf.nn.softmax(one) for one in logits]) / float(len(logits))
+
+    def detection_boxes(self, outputs: Sequence[StageOutput]) -> Tensor:
+        """[B, R, 1, 4] or [B, R, K, 4] boxes of the last of ``outputs``, for every class where they differ."""
+        last = outputs[-1]
+        return self.stages[len(outputs) - 1].decode(last.deltas, last.samples.boxes)
+
+
+def _unlabelled(proposals: Proposals) -> Samples:
+    flat = tf.zeros_like(proposals.scores)
+    labels = tf.zeros_like(proposals.scores, tf.int32)
+    return Samples(
+        boxes=proposals.boxes,
+        scores=proposals.scores,
+        valid=proposals.valid,
+        classes=labels,
+        gt_boxes=tf.zeros_like(proposals.boxes),
+        gt_iou=flat,
+        gt_index=labels,
+    )

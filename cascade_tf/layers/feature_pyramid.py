@@ -1,0 +1,96 @@
+"""Feature pyramid network (Lin et al., 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.layers.base import Layer
+from cascade_tf.layers.normalization import normalization
+from cascade_tf.structures import Tensor
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class FPN(Layer):
+    """Features of equal width at every scale: P2 to P5 from C2 to C5, and P6 for large proposals.
+
+    Lateral 1x1 convolutions, nearest-neighbour top-down sums, a 3x3 convolution on each sum, no activations. Maps
+    whose size is not twice that of the next one are cropped after upsampling, so that any image size works.
+
+    Args:
+        channels: output channels of every level.
+        norm: normalisation after each convolution, ``"none"`` or ``"group"``.
+        num_extra_levels: levels above the coarsest input, each the one before subsampled by two (P6 of the paper's
+            detectors).
+        first_level: number of the finest output, 2 for P2.
+    """
+
+    def __init__(
+        self, channels: int = 256, norm: str = "none", num_extra_levels: int = 1, first_level: int = 2, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.norm = norm
+        self.num_extra_levels = num_extra_levels
+        self.first_level = first_level
+
+    def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
+        """Creates the convolutions for the given backbone levels, finest first by their names' order."""
+        self.laterals, self.outputs, self.norms = [], [], []
+        for level, name in enumerate(sorted(input_shape), start=self.first_level):
+            lateral = self._convolution(1, f"lateral{level}", input_shape[name][-1])
+            output = self._convolution(3, f"output{level}", self.channels)
+            pair = [normalization(self.norm, f"{kind}{level}_norm") for kind in ("lateral", "output")]
+            for norm in pair:
+                norm.build((None, None, None, self.channels))
+            self.laterals.append(lateral)
+            self.outputs.append(output)
+            self.norms.append(pair)
+        self.built = True
+
+    def output_shapes(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> dict[str, tuple[int | None, ...]]:
+        """Names and shapes of the levels that ``call`` returns for features of the given shapes."""
+        levels = range(self.first_level, self.first_level + len(input_shape) + self.num_extra_levels)
+        return {f"P{level}": (None, None, None, self.channels) for level in levels}
+
+    def _convolution(self, kernel: int, name: str, channels: int | None) -> keras.layers.Conv2D:
+        layer = keras.layers.Conv2D(
+            self.channels,
+            kernel,
+            padding="same",
+            use_bias=self.norm == "none",
+            kernel_initializer="glorot_uniform",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        layer.build((None, None, None, channels))
+        return layer
+
+    def call(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Builds the pyramid.
+
+        Args:
+            features: backbone maps [B, h, w, C_l]; their names sort from fine to coarse, strides double.
+
+        Returns:
+            ``{"P2": [B, h, w, channels], ...}``, finest first.
+        """
+        maps = [features[name] for name in sorted(features)]
+        sums = [norm[0](conv(x)) for conv, norm, x in zip(self.laterals, self.norms, maps, strict=True)]
+        for level in reversed(range(len(sums) - 1)):
+            sums[level] += _upsample(sums[level + 1], sums[level])
+        levels = [norm[1](conv(x)) for conv, norm, x in zip(self.outputs, self.norms, sums, strict=True)]
+        for _ in range(self.num_extra_levels):
+            levels.append(levels[-1][:, ::2, ::2])
+        return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
+
+
+def _upsample(x: Tensor, like: Tensor) -> Tensor:
+    """Doubles ``x`` by repetition and crops it to the size of ``like``."""
+    shape, target = tf.shape(x), tf.shape(like)
+    doubled = tf.tile(x[:, :, None, :, None, :], [1, 1, 2, 1, 2, 1])
+    doubled = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])
+    return doubled[:, : target[1], : target[2]]

@@ -1,0 +1,68 @@
+"""Normalisation of activations: frozen statistics, synchronised batches, or groups of channels."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.layers.base import Layer
+from cascade_tf.structures import Tensor
+
+NORMALIZATIONS = ("frozen", "sync", "group", "none")
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class FrozenBatchNormalization(Layer):
+    """Batch normalisation whose statistics and affine parameters never change.
+
+    Detectors train with a few images per device, too few to estimate statistics, and therefore keep those of the
+    pre-training (``FrozenBN``, ``AffineChannel``). It is one multiplication and one addition per value.
+
+    Args:
+        epsilon: added to the variance.
+    """
+
+    def __init__(self, epsilon: float = 1e-5, **kwargs: object):
+        super().__init__(trainable=False, **kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the four vectors of the input's channel count."""
+        shape = (input_shape[-1],)
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", trainable=False)
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", trainable=False)
+        self.moving_mean = self.add_weight(name="moving_mean", shape=shape, initializer="zeros", trainable=False)
+        self.moving_variance = self.add_weight(
+            name="moving_variance", shape=shape, initializer="ones", trainable=False
+        )
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Normalises [..., C] values by the stored statistics."""
+        variance = tf.cast(tf.convert_to_tensor(self.moving_variance), tf.float32)
+        scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
+        shift = tf.convert_to_tensor(self.beta) - tf.convert_to_tensor(self.moving_mean) * scale
+        return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
+
+
+def normalization(kind: str, name: str, groups: int = 32) -> keras.layers.Layer:
+    """The normalisation layer of that kind.
+
+    Args:
+        kind: ``"frozen"`` (stored statistics), ``"sync"`` (statistics of the global batch, over all replicas),
+            ``"group"`` (GroupNorm) or ``"none"`` (identity).
+        name: of the layer.
+        groups: number of groups for ``"group"``.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+    if kind == "frozen":
+        return FrozenBatchNormalization(name=name)
+    if kind == "sync":
+        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True, name=name)
+    if kind == "group":
+        return keras.layers.GroupNormalization(groups=groups, epsilon=1e-5, name=name)
+    if kind == "none":
+        return keras.layers.Identity(name=name)
+    raise ValueError(f"norm must be one of {', '.join(NORMALIZATIONS)}, got {kind!r}")

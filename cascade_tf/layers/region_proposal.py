@@ -1,0 +1,194 @@
+"""Region proposal network (Ren et al., 2015) on a feature pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
+from cascade_tf.boxes.matching import gather_matched
+from cascade_tf.layers.base import Layer
+from cascade_tf.ops.nms import batched_nms
+from cascade_tf.structures import Proposals, RPNOutput, Targets, Tensor
+
+
+class AnchorTargets(NamedTuple):
+    """What the region proposal network should have said.
+
+    Attributes:
+        labels: [B, N] int32: 1 foreground, 0 background, -1 not sampled or ignored.
+        deltas: [B, N, 4] float32 encoded offsets, zeros unless foreground.
+    """
+
+    labels: Tensor
+    deltas: Tensor
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class RegionProposal(Layer):
+    """Class-agnostic proposals from every pyramid level, with one head shared by the levels.
+
+    Args:
+        anchor_sizes: pixels, for each level a number or several.
+        aspect_ratios: height / width.
+        strides: pixels per cell of each level.
+        anchor_offset: centre of an anchor within its cell; see ``AnchorGrid``.
+        channels: of the hidden 3x3 convolution; None takes the features' channel count.
+        pre_nms_train: best-scored boxes per level that reach NMS in training; ``pre_nms_test`` in inference.
+        post_nms_train: R, proposals per image in training; ``post_nms_test`` in inference.
+        nms_iou: NMS threshold, within each level.
+        samples_per_image: anchors per image in the loss.
+        foreground_fraction: share of foreground among them, at most.
+        foreground_iou: anchors are foreground from here on.
+        background_iou: anchors are background below.
+        crowd_cover: see ``match_boxes``.
+        implementation: of NMS, see ``ops``.
+    """
+
+    def __init__(
+        self,
+        anchor_sizes: Sequence[float | Sequence[float]] = (32, 64, 128, 256, 512),
+        aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
+        strides: Sequence[int] = (4, 8, 16, 32, 64),
+        anchor_offset: float = 0.0,
+        channels: int | None = None,
+        pre_nms_train: int = 2000,
+        pre_nms_test: int = 1000,
+        post_nms_train: int = 1000,
+        post_nms_test: int = 1000,
+        nms_iou: float = 0.7,
+        samples_per_image: int = 256,
+        foreground_fraction: float = 0.5,
+        foreground_iou: float = 0.7,
+        background_iou: float = 0.3,
+        crowd_cover: float | None = 0.7,
+        implementation: str = "auto",
+        **kwargs: Any,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        self.anchor_sizes = anchor_sizes
+        self.aspect_ratios = aspect_ratios
+        self.strides = strides
+        self.anchor_offset = anchor_offset
+        self.channels = channels
+        self.pre_nms_train = pre_nms_train
+        self.pre_nms_test = pre_nms_test
+        self.post_nms_train = post_nms_train
+        self.post_nms_test = post_nms_test
+        self.nms_iou = nms_iou
+        self.samples_per_image = samples_per_image
+        self.foreground_fraction = foreground_fraction
+        self.foreground_iou = foreground_iou
+        self.background_iou = background_iou
+        self.crowd_cover = crowd_cover
+        self.implementation = implementation
+        self.supports_jit = False
+        self.grid = AnchorGrid(anchor_sizes, aspect_ratios, strides, anchor_offset)
+        # The proposals' offsets are small multiples of the anchor's size already: no statistics.
+        self.coder = BoxCoder(std=(1.0, 1.0, 1.0, 1.0))
+
+    def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
+        """Creates the shared head for the channel count of the features."""
+        channels = next(iter(input_shape.values()))[-1]
+        hidden = self.channels or channels
+        anchors = self.grid.anchors_per_cell
+        self.hidden = self._convolution("hidden", hidden, 3, channels, "relu")
+        self.objectness = self._convolution("objectness", anchors, 1, hidden)
+        self.offsets = self._convolution("offsets", 4 * anchors, 1, hidden)
+        self.built = True
+
+    def _convolution(
+        self, name: str, filters: int, kernel: int, channels: int, activation: str | None = None
+    ) -> keras.layers.Conv2D:
+        layer = keras.layers.Conv2D(
+            filters,
+            kernel,
+            padding="same",
+            activation=activation,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        layer.build((None, None, None, channels))
+        return layer
+
+    def call(
+        self, features: Mapping[str, Tensor], image_size: Tensor, training: bool = False
+    ) -> tuple[RPNOutput, Proposals]:
+        """Scores all anchors and turns the best into proposals.
+
+        Args:
+            features: ``{"P2": [B, h, w, C], ...}``, one map per stride.
+            image_size: [B, 2] float32 (height, width) before padding.
+            training: which of the two sets of limits applies.
+
+        Returns:
+            The raw output, and R proposals per image without gradient, best first.
+        """
+        logits, deltas, sizes = [], [], []
+        for name in sorted(features):
+            hidden = self.hidden(features[name])
+            shape = tf.shape(hidden)
+            logits.append(tf.cast(tf.reshape(self.objectness(hidden), [shape[0], -1]), tf.float32))
+            deltas.append(tf.cast(tf.reshape(self.offsets(hidden), [shape[0], -1, 4]), tf.float32))
+            sizes.append((shape[1], shape[2]))
+        anchors = self.grid(sizes)
+        proposals = self._propose(logits, deltas, anchors, image_size, training)
+        output = RPNOutput(tf.concat(logits, axis=1), tf.concat(deltas, axis=1), tf.concat(anchors, axis=0))
+        return output, proposals
+
+    def _propose(
+        self, logits: list[Tensor], deltas: list[Tensor], anchors: list[Tensor], image_size: Tensor, training: bool
+    ) -> Proposals:
+        limit = self.pre_nms_train if training else self.pre_nms_test
+        boxes, scores, levels = [], [], []
+        for level in range(len(logits)):
+            best = tf.math.top_k(tf.stop_gradient(logits[level]), tf.minimum(limit, tf.shape(logits[level])[1]))
+            offsets = tf.gather(tf.stop_gradient(deltas[level]), best.indices, batch_dims=1)
+            boxes.append(self.coder.decode(offsets, tf.gather(anchors[level], best.indices)))
+            scores.append(best.values)
+            levels.append(tf.fill(tf.shape(best.values)[1:], level))
+        clipped = clip_boxes(tf.concat(boxes, axis=1), image_size)
+        proper = tf.reduce_all(clipped[..., 2:] > clipped[..., :2], axis=-1)
+        usable = tf.where(proper, tf.concat(scores, axis=1), -float("inf"))
+        of_level = tf.concat(levels, axis=0)[None, :, None] == tf.range(len(logits))
+        kept = batched_nms(
+            clipped[:, :, None, :],
+            tf.where(of_level, usable[..., None], -float("inf")),
+            iou_threshold=self.nms_iou,
+            score_threshold=-float("inf"),
+            max_outputs=self.post_nms_train if training else self.post_nms_test,
+            implementation=self.implementation,
+        )
+        valid = tf.range(tf.shape(kept.scores)[1])[None] < kept.count[:, None]
+        chosen = tf.gather(clipped, kept.box_index, batch_dims=1)
+        chosen = tf.where(valid[..., None], chosen, 0.0)
+        return Proposals(tf.stop_gradient(chosen), tf.where(valid, kept.scores, 0.0), valid)
+
+    def label(self, output: RPNOutput, targets: Targets) -> AnchorTargets:
+        """Draws the anchors of the loss and encodes their objects.
+
+        Args:
+            output: of ``call``.
+            targets: ground truth.
+        """
+        match = match_anchors(
+            output.anchors,
+            targets,
+            foreground_iou=self.foreground_iou,
+            background_iou=self.background_iou,
+            crowd_cover=self.crowd_cover,
+        )
+        labels = sample_labels(
+            match.labels,
+            targets.seed,
+            num_samples=self.samples_per_image,
+            foreground_fraction=self.foreground_fraction,
+            salt=1,
+        )
+        gt_boxes = gather_matched(targets.boxes, match)
+        deltas = self.coder.encode(gt_boxes, output.anchors[None])
+        return AnchorTargets(labels, tf.where((labels == 1)[..., None], deltas, 0.0))

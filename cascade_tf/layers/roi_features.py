@@ -1,0 +1,72 @@
+"""Features of fixed size for boxes of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from cascade_tf.layers.base import Layer
+from cascade_tf.ops.roi_align import roi_align
+from cascade_tf.structures import Tensor
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class ROIAlign(Layer):
+    """Pools each box from the pyramid level of its size, without rounding coordinates (He et al., 2017).
+
+    Args:
+        output_size: P, cells per side of the result.
+        strides: pixels per cell of the levels that boxes are pooled from, finest first. Coarser maps among the
+            features (P6) are not used.
+        sampling_ratio: samples per cell and axis; 0 takes ``ceil(box size / P)``.
+        aligned: whether a pixel's centre is at half a pixel; False is the older convention of Caffe2.
+        canonical_size: a box of this side length goes to ``canonical_level``.
+        canonical_level: number of that level, 4 for P4 where the finest level is P2.
+        implementation: ``"auto"``, ``"custom"`` (the C++ op) or ``"tensorflow"``; see ``ops.roi_align``.
+    """
+
+    def __init__(
+        self,
+        output_size: int = 7,
+        strides: Sequence[int] = (4, 8, 16, 32),
+        sampling_ratio: int = 2,
+        aligned: bool = True,
+        canonical_size: float = 224.0,
+        canonical_level: int = 4,
+        implementation: str = "auto",
+        **kwargs: Any,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        self.output_size = output_size
+        self.strides = strides
+        self.sampling_ratio = sampling_ratio
+        self.aligned = aligned
+        self.canonical_size = canonical_size
+        self.canonical_level = canonical_level
+        self.implementation = implementation
+        self.supports_jit = False
+
+    def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
+        """Pools every box.
+
+        Args:
+            features: ``{"P2": [B, h, w, C], ...}``; the first ``len(strides)`` in the order of their names are used.
+            boxes: [B, R, 4] float32.
+
+        Returns:
+            [B, R, P, P, C] of the features' type.
+        """
+        names = sorted(features)[: len(self.strides)]
+        return roi_align(
+            [features[name] for name in names],
+            boxes,
+            strides=tuple(self.strides),
+            output_size=self.output_size,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
+            canonical_size=self.canonical_size,
+            canonical_level=self.canonical_level,
+            implementation=self.implementation,
+        )

@@ -1,0 +1,126 @@
+"""Losses of the region proposal network and of one cascade stage: structures in, scalars out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from cascade_tf.boxes import BoxCoder
+from cascade_tf.boxes.geometry import area
+from cascade_tf.layers.region_proposal import AnchorTargets
+from cascade_tf.structures import RPNOutput, StageOutput, Tensor
+
+
+class StageMetrics(NamedTuple):
+    """What a stage achieves in training (scalars, over the foreground of a batch).
+
+    Attributes:
+        positives: foreground RoIs per image.
+        iou_before: mean IoU of their boxes with their objects, before regression; 0 without foreground.
+        iou_after: the same after regression.
+        accuracy: share of valid RoIs whose class is right, background included.
+    """
+
+    positives: Tensor
+    iou_before: Tensor
+    iou_after: Tensor
+    accuracy: Tensor
+
+
+def smooth_l1(difference: Tensor, beta: float) -> Tensor:
+    """Huber-like loss: quadratic below ``beta``, linear above; plain L1 at ``beta`` 0.
+
+    Args:
+        difference: any shape.
+        beta: where the two pieces meet, with equal slopes.
+    """
+    size = tf.abs(difference)
+    if beta == 0.0:
+        return size
+    return tf.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
+
+
+def rpn_losses(
+    output: RPNOutput, targets: AnchorTargets, *, samples_per_image: int, beta: float = 1.0 / 9.0
+) -> tuple[Tensor, Tensor]:
+    """Objectness and box loss of the region proposal network.
+
+    Both are sums over the sampled anchors divided by the number that would be sampled from a full batch, so that
+    an image with few anchors does not weigh more.
+
+    Args:
+        output: raw output.
+        targets: sampled labels.
+        samples_per_image: anchors that the loss is normalised to.
+        beta: of ``smooth_l1``; 1/9 in Detectron, 0 in detectron2.
+
+    Returns:
+        (objectness, box), float32 scalars.
+    """
+    count = tf.cast(samples_per_image * tf.shape(output.logits)[0], tf.float32)
+    sampled = targets.labels >= 0
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets.labels == 1, tf.float32), output.logits)
+    objectness = tf.reduce_sum(tf.where(sampled, entropy, 0.0)) / count
+    foreground = (targets.labels == 1)[..., None]
+    # The difference is masked before the loss: an infinite offset of an unused anchor must not turn into NaN.
+    difference = tf.where(foreground, output.deltas - targets.deltas, 0.0)
+    return objectness, tf.reduce_sum(smooth_l1(difference, beta)) / count
+
+
+def stage_losses(output: StageOutput, coder: BoxCoder, *, beta: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Class and box loss of one stage, each divided by the number of its RoIs in the batch (paper, Eq. 3 and 9).
+
+    Args:
+        output: of a training pass.
+        coder: of that stage; its statistics normalise the regression targets.
+        beta: of ``smooth_l1``; 1 in the paper, 0 in detectron2.
+
+    Returns:
+        (class, box), float32 scalars; 0 for a batch without a valid RoI.
+    """
+    samples = output.samples
+    count = tf.maximum(tf.reduce_sum(tf.cast(samples.valid, tf.float32)), 1.0)
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(samples.classes, output.logits)
+    class_loss = tf.reduce_sum(tf.where(samples.valid, entropy, 0.0)) / count
+    foreground = samples.valid & (samples.classes > 0)
+    wanted = coder.encode(samples.gt_boxes, samples.boxes)
+    difference = tf.where(foreground[..., None], _own_deltas(output) - wanted, 0.0)
+    return class_loss, tf.reduce_sum(smooth_l1(difference, beta)) / count
+
+
+def _own_deltas(output: StageOutput) -> Tensor:
+    """[B, S, 4] the offsets of each sample's true class."""
+    deltas = output.deltas
+    if deltas.shape[-1] == 4:
+        return deltas
+    shape = tf.shape(deltas)
+    by_class = tf.reshape(deltas, [shape[0], shape[1], deltas.shape[-1] // 4, 4])
+    return tf.gather(by_class, tf.maximum(output.samples.classes - 1, 0), axis=2, batch_dims=2)
+
+
+def stage_metrics(output: StageOutput) -> StageMetrics:
+    """How good the boxes of a stage are before and after it.
+
+    Args:
+        output: of a training pass.
+    """
+    samples = output.samples
+    foreground = tf.cast(samples.valid & (samples.classes > 0), tf.float32)
+    count = tf.reduce_sum(foreground)
+    after = _paired_iou(output.boxes, samples.gt_boxes)
+    right = tf.argmax(output.logits, axis=-1, output_type=tf.int32) == samples.classes
+    valid = tf.cast(samples.valid, tf.float32)
+    return StageMetrics(
+        positives=count / tf.cast(tf.shape(valid)[0], tf.float32),
+        iou_before=tf.math.divide_no_nan(tf.reduce_sum(foreground * samples.gt_iou), count),
+        iou_after=tf.math.divide_no_nan(tf.reduce_sum(foreground * after), count),
+        accuracy=tf.math.divide_no_nan(tf.reduce_sum(valid * tf.cast(right, tf.float32)), tf.reduce_sum(valid)),
+    )
+
+
+def _paired_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    top_left = tf.maximum(boxes[..., :2], others[..., :2])
+    bottom_right = tf.minimum(boxes[..., 2:], others[..., 2:])
+    intersection = area(tf.concat([top_left, bottom_right], axis=-1))
+    return tf.math.divide_no_nan(intersection, area(boxes) + area(others) - intersection)

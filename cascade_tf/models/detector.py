@@ -1,0 +1,254 @@
+"""The whole network: images in, detections out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.inference import ImageDetections, predict_images
+from cascade_tf.layers import FPN, CascadeHeads, DetectionOutput, PixelNormalization, RegionProposal
+from cascade_tf.layers.base import Configured
+from cascade_tf.losses import rpn_losses, stage_losses, stage_metrics
+from cascade_tf.structures import Detections, ImageBatch, Proposals, RPNOutput, StageOutput, Targets, Tensor
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class TwoStageDetector(Configured, keras.Model):
+    """Backbone, neck, region proposals and a cascade of heads.
+
+    Any Keras model that maps normalised images to a dict of feature maps, named so that they sort from fine to
+    coarse, serves as the backbone: the package's own, ``keras.applications``, or KerasHub's pyramid outputs.
+
+    Args:
+        backbone: images [B, H, W, 3] -> ``{"C2": [B, H/4, W/4, C], ...}``.
+        neck: backbone features -> ``{"P2": ..., ...}``; None uses the backbone's features as they are.
+        region_proposal: proposals from the neck's features.
+        heads: the stages.
+        detection_output: final selection.
+        image_inputs: pixel normalisation that the backbone's weights expect.
+        class_names: names of the K classes, in the order of class 1..K.
+        category_ids: the data set's ids of the K classes; None numbers them 1..K.
+        short_side: length of an image's shorter side at test, pixels.
+        max_side: largest length of the longer side at test.
+        size_divisor: batches are padded to multiples of it, 32 for strides up to 32.
+        rpn_beta: see ``rpn_losses``.
+        box_beta: see ``stage_losses``.
+
+    Raises:
+        ValueError: names and ids differ in number, or differ from the heads' class count.
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        neck: FPN | None,
+        region_proposal: RegionProposal,
+        heads: CascadeHeads,
+        detection_output: DetectionOutput,
+        image_inputs: PixelNormalization,
+        class_names: Sequence[str],
+        category_ids: Sequence[int] | None = None,
+        short_side: int = 800,
+        max_side: int = 1333,
+        size_divisor: int = 32,
+        rpn_beta: float = 1.0 / 9.0,
+        box_beta: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        names = tuple(class_names)
+        ids = tuple(range(1, len(names) + 1)) if category_ids is None else tuple(int(i) for i in category_ids)
+        expected = {stage.head.num_classes for stage in heads.stages}
+        if expected != {len(names)}:
+            raise ValueError(f"class_names has {len(names)} names, but the heads have {sorted(expected)} classes")
+        if len(ids) != len(names):
+            raise ValueError(f"class_names has {len(names)} names, but category_ids has {len(ids)} ids")
+        self.backbone = backbone
+        self.neck = neck
+        self.region_proposal = region_proposal
+        self.heads = heads
+        self.detection_output = detection_output
+        self.image_inputs = image_inputs
+        self.class_names = names
+        self.category_ids = ids
+        self.short_side = short_side
+        self.max_side = max_side
+        self.size_divisor = size_divisor
+        self.rpn_beta = rpn_beta
+        self.box_beta = box_beta
+        self.build()
+
+    @property
+    def num_classes(self) -> int:
+        """K, without the background."""
+        return len(self.class_names)
+
+    @property
+    def num_stages(self) -> int:
+        """T."""
+        return len(self.heads.stages)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Creates all variables. Images may have any size, so that no shape is needed; a detector is always built."""
+        if self.built:
+            return
+        shapes = {name: tuple(output.shape) for name, output in _named_outputs(self.backbone).items()}
+        if self.neck is not None:
+            self.neck.build(shapes)
+            shapes = self.neck.output_shapes(shapes)
+        self.region_proposal.build(shapes)
+        self.heads.build(shapes)
+        self.built = True
+
+    def call(self, batch: ImageBatch, training: bool = False) -> Detections:
+        """Detects objects.
+
+        Args:
+            batch: padded images.
+            training: for the backbone's normalisation layers; the detections are those of the network at test.
+
+        Returns:
+            Detections in the network's frame; ``inference.to_records`` maps them to the original images.
+        """
+        batch = ImageBatch(*batch)
+        return self._select(self._stages(batch, training), batch.image_size)
+
+    def per_stage_detections(self, batch: ImageBatch) -> list[Detections]:
+        """Detections of the cascade cut off after each stage; the last entry equals ``call``.
+
+        With the paper's ensemble these are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of the
+        first t classifiers.
+        """
+        batch = ImageBatch(*batch)
+        outputs = self._stages(batch, training=False)
+        return [self._select(outputs[: stage + 1], batch.image_size) for stage in range(len(outputs))]
+
+    def features(self, batch: ImageBatch, training: bool = False) -> dict[str, Tensor]:
+        """The maps that proposals and heads read: ``{"P2": [B, h, w, C], ...}``."""
+        maps = self.backbone(self.image_inputs(batch.images, batch.image_size), training=training)
+        return self.neck(maps) if self.neck is not None else maps
+
+    def propose(self, batch: ImageBatch) -> tuple[dict[str, Tensor], RPNOutput, Proposals]:
+        """Features, raw RPN output and proposals at test, for callers that run the stages themselves."""
+        features = self.features(batch)
+        return features, *self.region_proposal(features, batch.image_size)
+
+    def compute_losses(self, batch: ImageBatch, targets: Targets) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """All losses of a training step, ready to be summed.
+
+        Args:
+            batch: padded images.
+            targets: their ground truth.
+
+        Returns:
+            Losses (``rpn_objectness``, ``rpn_box``, ``stage1_class``, ``stage1_box``, ...), float32 scalars already
+            weighted, and metrics (``rpn_positives``; ``stage1_positives``, ``stage1_iou_before``,
+            ``stage1_iou_after``, ``stage1_accuracy``, ...), float32 scalars.
+        """
+        batch, targets = ImageBatch(*batch), Targets(*targets)
+        features = self.features(batch, training=True)
+        rpn, proposals = self.region_proposal(features, batch.image_size, training=True)
+        labels = self.region_proposal.label(rpn, targets)
+        losses: dict[str, Tensor] = {}
+        losses["rpn_objectness"], losses["rpn_box"] = rpn_losses(
+            rpn, labels, samples_per_image=self.region_proposal.samples_per_image, beta=self.rpn_beta
+        )
+        positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels == 1, tf.float32), axis=1))
+        metrics = {"rpn_positives": positives}
+        outputs = self.heads(features, proposals, batch.image_size, targets, training=True)
+        for number, (output, stage, weight) in enumerate(
+            zip(outputs, self.heads.stages, self.heads.loss_weights, strict=True), start=1
+        ):
+            class_loss, box_loss = stage_losses(output, stage.coder, beta=self.box_beta)
+            losses[f"stage{number}_class"] = weight * class_loss
+            losses[f"stage{number}_box"] = weight * box_loss
+            for name, value in stage_metrics(output)._asdict().items():
+                metrics[f"stage{number}_{name}"] = value
+        return losses, metrics
+
+    def predict(  # type: ignore[override]
+        self, images: Any, batch_size: int = 1, score_threshold: float | None = None
+    ) -> list[ImageDetections]:
+        """Detects objects in images of any size; boxes are in the pixels of the given images.
+
+        This replaces ``keras.Model.predict``, whose contract (one array in, one array out) does not fit images of
+        different sizes; call the detector on an ``ImageBatch`` for raw tensors.
+
+        Args:
+            images: one image or a sequence: paths, or uint8 arrays [H, W, 3] RGB.
+            batch_size: images per pass.
+            score_threshold: drops weaker detections; None keeps all that ``detection_output`` lets through.
+
+        Returns:
+            One record per image.
+
+        Raises:
+            ValueError: an image cannot be read; the message names it.
+        """
+        return predict_images(self, images, batch_size=batch_size, score_threshold=score_threshold or 0.0)
+
+    def set_implementation(self, implementation: str) -> None:
+        """Chooses ``"auto"``, ``"custom"`` or ``"tensorflow"`` for every op of the detector; see ``ops``.
+
+        Functions that are traced already keep theirs.
+        """
+        for layer in (self.region_proposal, self.heads.roi_features, self.detection_output):
+            layer.implementation = implementation
+
+    def compile(self, optimizer: Any = "sgd", **kwargs: Any) -> None:
+        """Prepares ``fit``; the losses are the detector's own, see ``compute_losses``."""
+        super().compile(optimizer=optimizer, **kwargs)
+        names = ["loss", "rpn_objectness", "rpn_box"]
+        for number in range(1, self.num_stages + 1):
+            names += [f"stage{number}_class", f"stage{number}_box"]
+            names += [f"stage{number}_iou_before", f"stage{number}_iou_after"]
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    def train_step(self, data: Any) -> dict[str, Tensor]:
+        """One step of Keras ``fit`` on (ImageBatch, Targets)."""
+        batch, targets = data
+        with tf.GradientTape() as tape:
+            losses, metrics = self.compute_losses(batch, targets)
+            total = tf.add_n(list(losses.values()))
+            scaled = self.optimizer.scale_loss(total) if hasattr(self.optimizer, "scale_loss") else total
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
+        return self._report(total, losses, metrics)
+
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        """Losses on validation data in Keras ``fit``."""
+        batch, targets = data
+        losses, metrics = self.compute_losses(batch, targets)
+        return self._report(tf.add_n(list(losses.values())), losses, metrics)
+
+    def _report(self, total: Tensor, losses: dict[str, Tensor], metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        values = {"loss": total, **losses, **metrics}
+        for name, mean in self._means.items():
+            mean.update_state(values[name])
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def _stages(self, batch: ImageBatch, training: bool) -> tuple[StageOutput, ...]:
+        features = self.features(batch, training=training)
+        _, proposals = self.region_proposal(features, batch.image_size)
+        return self.heads(features, proposals, batch.image_size)
+
+    def _select(self, outputs: Sequence[StageOutput], image_size: Tensor) -> Detections:
+        return self.detection_output(
+            self.heads.detection_boxes(outputs),
+            self.heads.class_probabilities(outputs),
+            outputs[-1].samples.valid,
+            image_size,
+        )
+
+
+def _named_outputs(backbone: keras.Model) -> dict[str, Any]:
+    outputs = backbone.output
+    if not isinstance(outputs, dict):
+        raise ValueError(
+            "the backbone must return a dict of feature maps, such as {'C2': ..., 'C3': ...}; "
+            f"got {type(outputs).__name__}"
+        )
+    return dict(outputs)

@@ -1,0 +1,141 @@
+"""The values that flow through a detector, one NamedTuple per arrow of the data flow.
+
+Shape letters used in every docstring of the package:
+
+    B images            H W image height, width (pixels)   h w feature height, width (cells)
+    C channels          A anchors per cell                 N anchors of all levels
+    R proposals         S samples                          G padded ground-truth boxes
+    K foreground classes    D detections    T stages       P pooled size    L pyramid levels
+
+Boxes are ``(x1, y1, x2, y2)`` float32 in pixels of the network's input image. Coordinates are continuous:
+pixel ``i`` covers ``[i, i + 1]``, so a box that covers the whole image is ``(0, 0, W, H)``. Class 0 is the
+background, foreground classes are ``1..K``. Padding is told by a ``valid`` mask, never by a special value.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# A tensor, a KerasTensor or a NumPy array: the structures carry any of them.
+Tensor = Any
+
+
+class ImageBatch(NamedTuple):
+    """Images of one batch, resized to the network's scale and padded at the right and the bottom.
+
+    Attributes:
+        images: [B, H, W, 3] uint8 or float32 RGB in 0..255; the values in the padding are not read.
+        image_size: [B, 2] float32 (height, width) of the unpadded image, pixels of the network's frame.
+        original_size: [B, 2] float32 (height, width) of the image file.
+        image_id: [B] int64, the data set's id.
+    """
+
+    images: Tensor
+    image_size: Tensor
+    original_size: Tensor
+    image_id: Tensor
+
+
+class Targets(NamedTuple):
+    """Ground truth of one batch, in the network's frame.
+
+    Attributes:
+        boxes: [B, G, 4] float32.
+        classes: [B, G] int32 in 1..K, 0 in the padding.
+        valid: [B, G] bool, objects to detect (neither padding nor crowd).
+        crowd: [B, G] bool, regions of many objects: nothing inside is punished as a false positive.
+        seed: [B, 2] int32, the random numbers of this example's sampling. Sampling is a pure function of the
+            example, so that a run resumes exactly and does not depend on the number of replicas.
+    """
+
+    boxes: Tensor
+    classes: Tensor
+    valid: Tensor
+    crowd: Tensor
+    seed: Tensor
+
+
+class RPNOutput(NamedTuple):
+    """Raw output of the region proposal network, all levels concatenated (finest first).
+
+    Within a level the order is row, column, anchor.
+
+    Attributes:
+        logits: [B, N] float32 objectness logits.
+        deltas: [B, N, 4] float32 encoded offsets to the anchors.
+        anchors: [N, 4] float32.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+
+
+class Proposals(NamedTuple):
+    """Candidate boxes, before sampling.
+
+    Attributes:
+        boxes: [B, R, 4] float32.
+        scores: [B, R] float32 objectness logits (of the RPN; kept unchanged through the stages).
+        valid: [B, R] bool.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    valid: Tensor
+
+
+class Samples(NamedTuple):
+    """Boxes that a stage pools, with their labels. At inference all labels are background and unused.
+
+    Attributes:
+        boxes: [B, S, 4] float32.
+        scores: [B, S] float32 objectness logits.
+        valid: [B, S] bool, boxes that exist and count in the loss.
+        classes: [B, S] int32, 0 background, 1..K foreground.
+        gt_boxes: [B, S, 4] float32 box of the matched object, zeros where none.
+        gt_iou: [B, S] float32 IoU with the matched object, 0 where none.
+        gt_index: [B, S] int32 index of the matched object in ``Targets``, 0 where none.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    valid: Tensor
+    classes: Tensor
+    gt_boxes: Tensor
+    gt_iou: Tensor
+    gt_index: Tensor
+
+
+class StageOutput(NamedTuple):
+    """Everything that one cascade stage computed.
+
+    Attributes:
+        samples: the boxes that it pooled.
+        pooled: [B, S, P, P, C] RoI features that its head saw.
+        logits: [B, S, K + 1] float32 class logits, background first.
+        deltas: [B, S, 4] (class-agnostic) or [B, S, 4 K] (class-aware) float32 encoded offsets.
+        boxes: [B, S, 4] float32 regressed boxes; class-aware stages give the box of the likeliest class.
+    """
+
+    samples: Samples
+    pooled: Tensor
+    logits: Tensor
+    deltas: Tensor
+    boxes: Tensor
+
+
+class Detections(NamedTuple):
+    """Final detections, best first, in the network's frame.
+
+    Attributes:
+        boxes: [B, D, 4] float32.
+        scores: [B, D] float32 in 0..1, 0 in the padding.
+        classes: [B, D] int32 in 1..K, 0 in the padding.
+        valid: [B, D] bool.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+    valid: Tensor
