@@ -1,0 +1,165 @@
+"""The numbers of a COCO evaluation, and how they are shown, written and read.
+
+Numbers are fractions in 0..1 inside and in JSON and CSV files; tables for people show them in percent, as
+papers do. A number that is not defined (no such object in the ground truth) is NaN: ``null`` in JSON, an
+empty cell in CSV, a dash in a table.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cascade_tf.files import write_atomically
+
+IOU_THRESHOLDS: tuple[float, ...] = tuple(i / 100 for i in range(50, 100, 5))
+"""The ten IoU thresholds that AP and AR are averaged over."""
+
+SUMMARY_KEYS: tuple[str, ...] = (
+    "AP", "AP50", "AP60", "AP70", "AP75", "AP80", "AP85", "AP90", "AP95", "APs", "APm", "APl",
+    "AR1", "AR10", "AR100", "ARs", "ARm", "ARl",
+)  # fmt: skip
+"""Names in ``CocoResult.summary``, in the order in which they are shown."""
+
+CLASS_KEYS: tuple[str, ...] = ("AP", "AP50", "AP75", "AP90", "AR100", "objects")
+"""Names in each entry of ``CocoResult.per_class``."""
+
+TABLE_KEYS: tuple[str, ...] = (*SUMMARY_KEYS[:12], "AR100")
+"""Columns of the tables for people: the paper's, with AP85, AP95 and AR at 100 detections."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CocoResult:
+    """Average precision and recall of one set of detections, by the COCO protocol.
+
+    Attributes:
+        summary: the numbers over all classes, keyed by ``SUMMARY_KEYS``. ``AP75`` is at IoU 0.75, ``AP`` the
+            mean over IoU 0.50:0.05:0.95; s, m, l are objects of area below 32², 32² to 96², above 96² pixels;
+            ``AR10`` allows 10 detections per image and class, ``AR1`` one, everything else 100.
+        per_class: class name -> numbers keyed by ``CLASS_KEYS``; ``objects`` counts the ground truth, crowds
+            aside.
+        iou_curve: IoU threshold -> AP at that threshold, over all classes.
+    """
+
+    summary: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    iou_curve: dict[float, float]
+
+    def to_table(self) -> str:
+        """Returns aligned text, in percent: the summary, then one row per class."""
+        summary = compare_table({"all classes": self})
+        header = ["class", *CLASS_KEYS]
+        rows = [
+            [name, *(_cell(key, numbers[key]) for key in CLASS_KEYS)]
+            for name, numbers in self.per_class.items()
+        ]
+        return f"{summary}\n\n{_align([header, *rows])}"
+
+    def to_dict(self) -> dict[str, dict]:
+        """Returns plain values for ``json``: NaN becomes None, thresholds become text such as ``"0.75"``."""
+        return {
+            "summary": _without_nan(self.summary),
+            "per_class": {name: _without_nan(numbers) for name, numbers in self.per_class.items()},
+            "iou_curve": _without_nan({f"{iou:.2f}": value for iou, value in self.iou_curve.items()}),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Mapping]) -> CocoResult:
+        """Inverse of ``to_dict``.
+
+        Raises:
+            ValueError: a part is missing.
+        """
+        try:
+            return cls(
+                summary=_with_nan(values["summary"]),
+                per_class={name: _with_nan(numbers) for name, numbers in values["per_class"].items()},
+                iou_curve={float(iou): value for iou, value in _with_nan(values["iou_curve"]).items()},
+            )
+        except KeyError as error:
+            raise ValueError(
+                f"an evaluation needs summary, per_class and iou_curve; {error} is missing"
+            ) from None
+
+    def to_json(self, path: str | os.PathLike[str]) -> Path:
+        """Writes ``to_dict`` as JSON (the whole file or none) and returns the path."""
+        return write_atomically(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Writes one row for all classes and one per class (the whole file or none) and returns the path.
+
+        Columns: ``class``, ``objects``, then ``SUMMARY_KEYS``; what is not measured per class is left empty.
+        """
+        total = sum(numbers["objects"] for numbers in self.per_class.values())
+        rows = [("all", {**self.summary, "objects": total}), *self.per_class.items()]
+        return _write_csv(path, "class", ("objects", *SUMMARY_KEYS), rows)
+
+
+def compare_table(results: Mapping[str, CocoResult], keys: Sequence[str] = TABLE_KEYS) -> str:
+    """Returns aligned text, in percent: one row per result (stages, models), one column per number.
+
+    Args:
+        results: row name -> result.
+        keys: columns, of ``SUMMARY_KEYS``.
+    """
+    rows = [[name, *(_cell(key, result.summary[key]) for key in keys)] for name, result in results.items()]
+    return _align([["", *keys], *rows])
+
+
+def compare_csv(path: str | os.PathLike[str], results: Mapping[str, CocoResult]) -> Path:
+    """Writes one CSV row per result, with all of ``SUMMARY_KEYS`` (the whole file or none).
+
+    Args:
+        path: file to write.
+        results: row name -> result.
+
+    Returns:
+        The path.
+    """
+    rows = [(name, result.summary) for name, result in results.items()]
+    return _write_csv(path, "name", SUMMARY_KEYS, rows)
+
+
+def _cell(key: str, value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if key == "objects" else f"{100 * value:.1f}"
+
+
+def _align(rows: Sequence[Sequence[str]]) -> str:
+    """First column to the left, the others to the right, a rule under the first row."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _write_csv(
+    path: str | os.PathLike[str],
+    first: str,
+    keys: Sequence[str],
+    rows: Iterable[tuple[str, Mapping[str, float]]],
+) -> Path:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([first, *keys])
+    for name, numbers in rows:
+        values = [numbers.get(key, math.nan) for key in keys]
+        writer.writerow([name, *("" if math.isnan(value) else value for value in values)])
+    return write_atomically(path, text.getvalue())
+
+
+def _without_nan(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {key: None if math.isnan(value) else value for key, value in numbers.items()}
+
+
+def _with_nan(numbers: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: math.nan if value is None else value for key, value in numbers.items()}
