@@ -1,0 +1,46 @@
+"""One picture with its objects, in the frame of the image file: what every reader gives and the pipeline takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of object.
+
+    Attributes:
+        id: the data set's own id, any integer; ids need not be consecutive.
+        name: a name that no other category of the data set bears.
+    """
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An image file and its annotated objects; n may be 0.
+
+    Attributes:
+        image_id: the data set's id of the image.
+        path: the image file.
+        height: pixels of the file as stored (an EXIF orientation is not applied).
+        width: likewise.
+        boxes: [n, 4] float32 (x1, y1, x2, y2), pixels of the file, inside the image and not empty.
+        classes: [n] int32 in 1..K: 1 is the first category.
+        crowd: [n] bool, a region of many objects rather than one object.
+        segmentations: n masks as the annotation file gives them, or empty where masks were not asked for.
+    """
+
+    image_id: int
+    path: str
+    height: int
+    width: int
+    boxes: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+    segmentations: tuple[Any, ...] = ()

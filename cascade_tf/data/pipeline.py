@@ -1,0 +1,290 @@
+"""Batches for training and evaluation: Examples in, (ImageBatch, Targets) out.
+
+The plan (`cascade_tf.data.plan`) is NumPy and runs ahead, many steps at a time; reading, decoding, resizing and
+padding are TensorFlow ops that run in parallel without Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from cascade_tf.data import augment, images
+from cascade_tf.data.coco import CocoDataset
+from cascade_tf.data.examples import Example
+from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
+from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
+from cascade_tf.structures import ImageBatch, Targets, Tensor
+
+# Steps planned at once: long enough that Python is idle, short enough that the first batch comes soon.
+_PLANNED_STEPS = 64
+# So many broken images in a row mean that the folder is wrong, not a few files.
+_MOST_REPLACEMENTS = 100
+
+
+def train_batches(
+    dataset: CocoDataset,
+    *,
+    batch_size: int,
+    short_sides: Sequence[int],
+    max_side: int,
+    flip: bool = True,
+    aspect_grouping: bool = True,
+    max_boxes: int | None = None,
+    seed: int = 0,
+    start_step: int = 0,
+    num_steps: int | None = None,
+    size_divisor: int = 32,
+    workers: int | None = None,
+    skip_broken: bool = False,
+) -> tf.data.Dataset:
+    """Batches for training, step after step; batch s is a pure function of the data set, the settings and s.
+
+    Every epoch is a new permutation; images without objects take part. A batch has one scale and, with
+    ``aspect_grouping``, one orientation, so that it needs little padding.
+
+    Args:
+        dataset: what to train on.
+        batch_size: images in a batch, over all replicas.
+        short_sides: lengths of the shorter side to choose from, pixels (multi-scale training); one for each batch.
+        max_side: limit of the longer side, pixels.
+        flip: mirror every second image, by chance.
+        aspect_grouping: wide and tall images in separate batches, where there are enough of both.
+        max_boxes: G; an image with more objects keeps its largest. Default: the most that an image has.
+        seed: of the order, the scales, the flips and ``Targets.seed``.
+        start_step: the first batch, counted from 0; batches before it cost nothing.
+        num_steps: how many batches; None for no end.
+        size_divisor: both sides of the batch are padded to a multiple of this, the network's coarsest stride.
+        workers: images decoded in parallel; None lets tf.data choose.
+        skip_broken: take another example for an image that cannot be read and log its name, instead of stopping.
+
+    Returns:
+        Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB.
+
+    Raises:
+        ValueError: a setting is out of its range or the data set is empty.
+        tf.errors.InvalidArgumentError: while iterating, an image that cannot be read or is not of the annotated
+            size (`cascade_tf.data.images.broken_image_line` gives the line for the user).
+    """
+    _check_at_least(
+        1, batch_size=batch_size, max_side=max_side, size_divisor=size_divisor, max_boxes=max_boxes, workers=workers
+    )
+    _check_at_least(0, start_step=start_step, num_steps=num_steps)
+    if not short_sides or min(short_sides) < 1:
+        raise ValueError(f"train_batches: short_sides is {short_sides!r}, expected at least one positive length")
+    table = _Table.of(dataset.examples, max_boxes)
+    buckets = aspect_buckets(table.sizes, batch_size if aspect_grouping else len(table.sizes) + 1)
+    plan = BatchPlan(buckets, batch_size, tuple(short_sides), flip, seed)
+    next_in_bucket = _successors(buckets)
+
+    def load(step: PlannedSteps) -> tuple[ImageBatch, Targets]:
+        index, image = _read(table, step.index, next_in_bucket if skip_broken else None)
+        image, size = _resize(image, step.short_side, max_side)
+        boxes, classes, crowd = table.objects(index)
+        boxes = augment.scale_boxes(boxes, tuple(tf.unstack(table.sizes_of(index))), size)
+        image = tf.cond(step.flip, lambda: augment.flip_image(image), lambda: image)
+        boxes = tf.cond(step.flip, lambda: augment.flip_boxes(boxes, size[1]), lambda: boxes)
+        return (
+            _image_batch(table, index, pad_images(image, size_divisor), size),
+            Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed),
+        )
+
+    steps = tf.data.Dataset.from_generator(
+        lambda: _planned(plan, start_step, num_steps),
+        output_signature=PlannedSteps(*(tf.TensorSpec([None, *s], d) for s, d in _PLAN_SPEC)),
+    )
+    batches = steps.unbatch().map(load, num_parallel_calls=workers or tf.data.AUTOTUNE)
+    capacity = table.capacity
+    shapes = (_IMAGE_SHAPES, Targets([capacity, 4], [capacity], [capacity], [capacity], [2]))
+    return _finish(batches.padded_batch(batch_size, shapes, drop_remainder=True))
+
+
+def eval_batches(
+    dataset: CocoDataset,
+    *,
+    batch_size: int,
+    short_side: int,
+    max_side: int,
+    size_divisor: int = 32,
+    workers: int | None = None,
+    skip_broken: bool = False,
+) -> tf.data.Dataset:
+    """Every image once, in the data set's order; the last batch may be smaller.
+
+    Args:
+        dataset: what to evaluate on.
+        batch_size: images in a batch.
+        short_side: length of the shorter side, pixels.
+        max_side: limit of the longer side, pixels.
+        size_divisor: both sides of the batch are padded to a multiple of this.
+        workers: images decoded in parallel; None lets tf.data choose.
+        skip_broken: leave out an image that cannot be read and log its name, instead of stopping.
+
+    Returns:
+        Dataset of ImageBatch; images are uint8 RGB.
+
+    Raises:
+        ValueError: a setting is out of its range or the data set is empty.
+        tf.errors.InvalidArgumentError: as for `train_batches`.
+    """
+    _check_at_least(
+        1,
+        batch_size=batch_size,
+        short_side=short_side,
+        max_side=max_side,
+        size_divisor=size_divisor,
+        workers=workers,
+    )
+    table = _Table.of(dataset.examples, None)
+
+    def load(index: Tensor) -> tuple[ImageBatch, Tensor]:
+        height, width = tf.unstack(table.sizes_of(index))
+        image = images.try_read_image(table.path_of(index))
+        intact = images.is_as_annotated(image, height, width)
+        if skip_broken:
+            blank = tf.zeros([1, 1, 3], tf.uint8)
+            image = tf.cond(intact, lambda: image, lambda: _log_broken(table.path_of(index), blank))
+        else:
+            image = images.require_as_annotated(image, table.path_of(index), height, width)
+        image, size = _resize(image, short_side, max_side)
+        return _image_batch(table, index, pad_images(image, size_divisor), size), intact
+
+    order = tf.data.Dataset.range(len(dataset.examples), output_type=tf.int32)
+    loaded = order.map(load, num_parallel_calls=workers or tf.data.AUTOTUNE)
+    intact_only = loaded.filter(lambda _, intact: intact).map(lambda batch, _: batch)
+    return _finish(intact_only.padded_batch(batch_size, _IMAGE_SHAPES))
+
+
+_IMAGE_SHAPES = ImageBatch([None, None, 3], [2], [2], [])
+_PLAN_SPEC = (((), tf.int32), ((), tf.int32), ((), tf.bool), ((2,), tf.int32))
+
+
+class _Table(NamedTuple):
+    """The data set as tensors, objects of all images concatenated, for look-up inside the graph."""
+
+    paths: Tensor
+    ids: Tensor
+    sizes: np.ndarray
+    offsets: Tensor
+    boxes: Tensor
+    classes: Tensor
+    crowd: Tensor
+    capacity: int
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], max_boxes: int | None) -> _Table:
+        if not examples:
+            raise ValueError("the data set has no images, expected at least one")
+        most = max(len(example.boxes) for example in examples)
+        capacity = max(most, 1) if max_boxes is None else max_boxes
+        kept = [_largest(example.boxes, capacity) for example in examples]
+        counts = [len(rows) for rows in kept]
+        with tf.device("CPU:0"):
+            return cls(
+                tf.constant([example.path for example in examples]),
+                tf.constant([example.image_id for example in examples], tf.int64),
+                np.array([(example.height, example.width) for example in examples], np.int32),
+                tf.constant(np.concatenate([[0], np.cumsum(counts)]), tf.int64),
+                tf.constant(np.concatenate([e.boxes[rows] for e, rows in zip(examples, kept, strict=True)])),
+                tf.constant(np.concatenate([e.classes[rows] for e, rows in zip(examples, kept, strict=True)])),
+                tf.constant(np.concatenate([e.crowd[rows] for e, rows in zip(examples, kept, strict=True)])),
+                capacity,
+            )
+
+    def path_of(self, index: Tensor) -> Tensor:
+        return self.paths[index]
+
+    def sizes_of(self, index: Tensor) -> Tensor:
+        return tf.gather(self.sizes, index)
+
+    def objects(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows = slice(self.offsets[index], self.offsets[index + 1])
+        return self.boxes[rows], self.classes[rows], self.crowd[rows]
+
+
+def _largest(boxes: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the ``count`` largest boxes, in their old order."""
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return np.sort(np.argsort(-areas, kind="stable")[:count])
+
+
+def _successors(buckets: Sequence[np.ndarray]) -> np.ndarray:
+    """For each example the one that stands in for it: the next of its bucket."""
+    following = np.zeros(sum(len(bucket) for bucket in buckets), np.int32)
+    for bucket in buckets:
+        following[bucket] = np.roll(bucket, -1)
+    return following
+
+
+def _planned(plan: BatchPlan, start_step: int, num_steps: int | None) -> Iterator[PlannedSteps]:
+    step = start_step
+    while num_steps is None or step < start_step + num_steps:
+        count = _PLANNED_STEPS if num_steps is None else min(_PLANNED_STEPS, start_step + num_steps - step)
+        yield plan.steps(step, count)
+        step += count
+
+
+def _read(table: _Table, index: Tensor, successors: np.ndarray | None) -> tuple[Tensor, Tensor]:
+    """Reads an example's image, or with ``successors`` the first that can be read from there on."""
+
+    def attempt(index: Tensor) -> tuple[Tensor, Tensor]:
+        image = images.try_read_image(table.path_of(index))
+        return image, images.is_as_annotated(image, *tf.unstack(table.sizes_of(index)))
+
+    image, intact = attempt(index)
+    if successors is not None:
+
+        def replace(index: Tensor, image: Tensor, intact: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            index = tf.gather(successors, _log_broken(table.path_of(index), index))
+            return index, *attempt(index)
+
+        index, image, _ = tf.while_loop(
+            lambda index, image, intact: tf.logical_not(intact),
+            replace,
+            (index, image, intact),
+            shape_invariants=(index.shape, tf.TensorShape([None, None, 3]), intact.shape),
+            maximum_iterations=_MOST_REPLACEMENTS,
+        )
+    image = images.require_as_annotated(image, table.path_of(index), *tf.unstack(table.sizes_of(index)))
+    return index, image
+
+
+def _log_broken(path: Tensor, value: Tensor) -> Tensor:
+    """Logs a file's name and gives ``value`` back. Python, but it runs for broken images alone."""
+
+    def log(path: bytes) -> np.bool_:
+        logging.warning("skipped a broken image: %s", path.decode(errors="replace"))
+        return np.bool_(True)
+
+    with tf.control_dependencies([tf.numpy_function(log, [path], tf.bool)]):
+        return tf.identity(value)
+
+
+def _resize(image: Tensor, short_side: Any, max_side: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    shape = tf.shape(image)
+    size = shortest_edge_size(shape[0], shape[1], short_side, max_side)
+    return tf.cast(resize_image(image, size), tf.uint8), size
+
+
+def _image_batch(table: _Table, index: Tensor, image: Tensor, size: tuple[Tensor, Tensor]) -> ImageBatch:
+    """One element of a batch to be; the batch dimension comes with `padded_batch`."""
+    original = tf.cast(table.sizes_of(index), tf.float32)
+    return ImageBatch(image, tf.cast(tf.stack(size), tf.float32), original, table.ids[index])
+
+
+def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Every worker of a cluster plans the whole run and keeps its share of each batch; files are not shared out.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_at_least(least: int, **settings: int | None) -> None:
+    for name, value in settings.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name} is {value}, expected at least {least}")
