@@ -1,0 +1,197 @@
+"""A trained detector to a SavedModel that a stock TensorFlow Serving loads.
+
+Such a server links its ops statically, so the graph holds core ops only. The network itself is one function that both
+signatures call: its nodes are written once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from cascade_tf import serving_files
+from cascade_tf.files import write_atomically
+from cascade_tf.inference import to_original_frame
+from cascade_tf.ops.decode import decode_image
+from cascade_tf.ops.resize import resize_image, shortest_edge_size
+from cascade_tf.structures import ImageBatch, Tensor
+
+
+def export_saved_model(
+    detector: Any,
+    folder: str | os.PathLike[str],
+    *,
+    version: int = 1,
+    batching: bool = True,
+    overwrite: bool = False,
+) -> Path:
+    """Writes ``folder/version/``, all of it or nothing.
+
+    Signatures: ``serving_default`` takes ``image_bytes`` [B] string, encoded JPEG, PNG, GIF or BMP of any sizes;
+    ``image_tensor`` takes ``image_tensor`` [B, H, W, 3] uint8 RGB. Both return, with D = the detector's
+    ``max_detections`` and zeros behind the last detection of an image:
+
+        detection_boxes           [B, D, 4] float32 (ymin, xmin, ymax, xmax) / original image size, 0..1
+        detection_boxes_pixels    [B, D, 4] float32 the same in pixels of the original image
+        detection_scores          [B, D] float32, best first
+        detection_classes         [B, D] float32 in 1..K
+        detection_category_ids    [B, D] int64 the data set's ids
+        num_detections            [B] float32
+
+    One image that cannot be decoded fails the whole batch with INVALID_ARGUMENT.
+
+    Args:
+        detector: a built ``TwoStageDetector``; it is left as it was.
+        folder: the model's base folder, which the server watches for versions.
+        version: number of the version, at least 1.
+        batching: also writes the parameters for the server's batching.
+        overwrite: replaces a version that exists. A server that runs does not reload a version of the same number.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        ValueError: the version is not a positive integer, or the detector has no variables yet.
+        FileExistsError: the version exists and ``overwrite`` is off.
+        OSError: the folder cannot be written.
+    """
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ValueError(f"version: got {version!r}, expected an integer of at least 1")
+    target = Path(folder) / str(version)
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"export {target}: exists already, expected a new version number")
+    if not detector.variables:
+        raise ValueError("detector: got one without variables, expected a built one")
+    # A server takes folders named by a number for versions: a name with a dot in front is none.
+    temporary = target.with_name(f".{version}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        _write(detector, temporary, batching)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _write(detector: Any, folder: Path, batching: bool) -> None:
+    labels = write_atomically(
+        folder / serving_files.LABELS_FILE,
+        serving_files.labels_json(detector.class_names, detector.category_ids),
+    )
+    module = _variables_of(detector)
+    module.labels = tf.saved_model.Asset(str(labels))
+    with _core_ops(detector):
+        signatures = _signatures(detector)
+    tf.saved_model.save(
+        module,
+        str(folder),
+        signatures=signatures,
+        # Nobody trains the export, and gradient functions would double the graph.
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+    )
+    # The asset's copy in assets/ remains.
+    labels.unlink()
+    warmup = folder / serving_files.WARMUP_FILE
+    warmup.parent.mkdir()
+    with tf.io.TFRecordWriter(str(warmup)) as writer:
+        for request in serving_files.warmup_requests():
+            writer.write(request)
+    if batching:
+        write_atomically(folder / serving_files.BATCHING_FILE, serving_files.batching_parameters())
+
+
+def _variables_of(detector: Any) -> tf.Module:
+    """A module with the detector's TensorFlow variables and nothing else of it.
+
+    The loader of the server, unlike Python's, does not find the variables of a Keras model that a module holds; and
+    Keras's own archives write every weight twice.
+    """
+    module = tf.Module(name="detector")
+    # Keras 3 wraps a TensorFlow variable, Keras 2 variables are TensorFlow's.
+    module.weights = [v if isinstance(v, tf.Variable) else v.value for v in detector.variables]
+    return module
+
+
+@contextlib.contextmanager
+def _core_ops(detector: Any) -> Iterator[None]:
+    """Switches every op-backed layer to TensorFlow's own ops, and back at the end."""
+    before = [(part, part.implementation) for part in _parts(detector) if hasattr(part, "implementation")]
+    detector.set_implementation("tensorflow")
+    try:
+        yield
+    finally:
+        for part, implementation in before:
+            part.implementation = implementation
+
+
+def _parts(detector: Any) -> Iterator[Any]:
+    yield from detector._flatten_layers()
+
+
+def _signatures(detector: Any) -> dict[str, Callable]:
+    category_ids = tf.constant([0, *detector.category_ids], tf.int64)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3], tf.uint8, "images"),
+            tf.TensorSpec([None, 2], tf.float32, "image_size"),
+            tf.TensorSpec([None, 2], tf.float32, "original_size"),
+        ]
+    )
+    def detect(images: Tensor, image_size: Tensor, original_size: Tensor) -> dict[str, Tensor]:
+        batch = ImageBatch(images, image_size, original_size, tf.zeros(tf.shape(images)[:1], tf.int64))
+        detections = detector(batch, training=False)
+        valid = detections.valid
+        pixels = tf.where(valid[..., None], to_original_frame(detections.boxes, image_size, original_size), 0.0)
+        pixels = tf.gather(pixels, [1, 0, 3, 2], axis=2)
+        return {
+            "detection_boxes": pixels / tf.tile(original_size[:, None], [1, 1, 2]),
+            "detection_boxes_pixels": pixels,
+            "detection_scores": detections.scores,
+            "detection_classes": tf.cast(detections.classes, tf.float32),
+            "detection_category_ids": tf.gather(category_ids, detections.classes),
+            "num_detections": tf.reduce_sum(tf.cast(valid, tf.float32), axis=1),
+        }
+
+    def resize(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return _resize_into_canvas(image, detector.short_side, detector.max_side, detector.size_divisor)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def from_bytes(image_bytes: Tensor) -> dict[str, Tensor]:
+        return detect(*_batch(lambda content: resize(decode_image(content)), image_bytes, detector.size_divisor))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image_tensor")])
+    def from_pixels(image_tensor: Tensor) -> dict[str, Tensor]:
+        return detect(*_batch(resize, image_tensor, detector.size_divisor))
+
+    return {
+        "serving_default": from_bytes.get_concrete_function(),
+        "image_tensor": from_pixels.get_concrete_function(),
+    }
+
+
+def _resize_into_canvas(image: Tensor, short_side: int, max_side: int, divisor: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Puts the resized image into the corner of the largest possible input, which all images of a batch share."""
+    shape = tf.shape(image)
+    height, width = shortest_edge_size(shape[0], shape[1], short_side, max_side)
+    # The resize rounds to whole grey levels, so that uint8 holds them exactly in a quarter of the memory.
+    resized = tf.cast(resize_image(image, (height, width)), tf.uint8)
+    side = -(-max(short_side, max_side) // divisor) * divisor
+    canvas = tf.pad(resized, [[0, side - height], [0, side - width], [0, 0]])
+    canvas = tf.ensure_shape(canvas, [side, side, 3])
+    return canvas, tf.stack([height, width]), shape[:2]
+
+
+def _batch(to_canvas: Callable, images: Tensor, divisor: int) -> tuple[Tensor, Tensor, Tensor]:
+    types = (tf.uint8, tf.int32, tf.int32)
+    canvases, sizes, originals = tf.map_fn(to_canvas, images, fn_output_signature=types)
+    height, width = tf.unstack(-(-tf.reduce_max(sizes, axis=0) // divisor) * divisor)
+    return canvases[:, :height, :width], tf.cast(sizes, tf.float32), tf.cast(originals, tf.float32)

@@ -1,0 +1,266 @@
+"""A trained detector on images, files and data sets; results in the original images' pixels."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from cascade_tf.data.coco import CocoDataset
+from cascade_tf.data.pipeline import eval_batches
+from cascade_tf.image_files import read_image
+from cascade_tf.ops.resize import resize_image, shortest_edge_size
+from cascade_tf.structures import Detections, ImageBatch, Tensor
+
+__all__ = [
+    "ImageDetections",
+    "detect_dataset",
+    "keep_above",
+    "predict_images",
+    "read_image",
+    "to_coco_results",
+    "to_original_frame",
+    "to_records",
+]
+
+# Traced functions by detector and kind. They hold the detector weakly, so that the cache keeps none alive.
+_compiled: weakref.WeakKeyDictionary[Any, dict[str, Callable]] = weakref.WeakKeyDictionary()
+
+_BATCH_SIGNATURE = ImageBatch(
+    images=tf.TensorSpec([None, None, None, 3], tf.float32),
+    image_size=tf.TensorSpec([None, 2], tf.float32),
+    original_size=tf.TensorSpec([None, 2], tf.float32),
+    image_id=tf.TensorSpec([None], tf.int64),
+)
+
+
+class ImageDetections(NamedTuple):
+    """What was found in one image, best first; n detections, none of them padding.
+
+    Attributes:
+        boxes: [n, 4] float32 xyxy in pixels of the original image.
+        scores: [n] float32 in 0..1.
+        classes: [n] int32 in 1..K.
+        category_ids: [n] int64, the data set's ids of the same classes.
+        names: n class names.
+        image_id: the data set's id, or the position in a sequence of images.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    category_ids: np.ndarray
+    names: tuple[str, ...]
+    image_id: int
+
+
+def predict_images(
+    detector: Any, images: Any, *, batch_size: int = 1, score_threshold: float | None = None
+) -> list[ImageDetections]:
+    """Detects objects in images of any sizes.
+
+    The network is traced at the first call and reused for every later one, whatever the image sizes. The images of
+    one batch are padded to a common size, so batches of similar images waste least.
+
+    Args:
+        detector: a ``TwoStageDetector``.
+        images: one image or an iterable of images, each as ``read_image`` takes it.
+        batch_size: images that go through the network together.
+        score_threshold: leaves out detections with a score at or below it; the detector's own threshold applies
+            in any case.
+
+    Returns:
+        One entry per image, in their order; ``image_id`` is the position.
+
+    Raises:
+        ValueError: an image cannot be read (the message names the file), or ``batch_size`` is below 1.
+        FileNotFoundError: there is no such file.
+        TypeError: an image is of none of the kinds that ``read_image`` takes.
+    """
+    run = _compile(detector, "detections")
+    records: list[ImageDetections] = []
+    for group in batches_of(images, batch_size):
+        batch = _make_batch(group, len(records), detector)
+        records += to_records(run(batch), batch, detector.class_names, detector.category_ids)
+    return records if score_threshold is None else [keep_above(record, score_threshold) for record in records]
+
+
+def detect_dataset(
+    detector: Any,
+    dataset: CocoDataset,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int], Any] | None = None,
+    per_stage: bool = False,
+) -> Any:
+    """Detects objects in every image of a data set.
+
+    Args:
+        detector: a ``TwoStageDetector``.
+        dataset: the images; their objects are not looked at.
+        batch_size: images that go through the network together.
+        progress: called after each batch with the number of its images.
+        per_stage: detections of every stage by itself instead of the cascade's.
+
+    Returns:
+        One ``ImageDetections`` per image; with ``per_stage`` a list of such lists, one per stage.
+
+    Raises:
+        ValueError: ``batch_size`` is below 1.
+        tf.errors.InvalidArgumentError: an image file is broken.
+    """
+    run = _compile(detector, "per_stage" if per_stage else "detections")
+    stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_stages if per_stage else 1)]
+    batches = eval_batches(
+        dataset,
+        batch_size=batch_size,
+        short_side=detector.short_side,
+        max_side=detector.max_side,
+        size_divisor=detector.size_divisor,
+    )
+    for batch in batches:
+        batch = batch._replace(images=tf.cast(batch.images, tf.float32))
+        outputs = run(batch) if per_stage else [run(batch)]
+        for records, detections in zip(stages, outputs, strict=True):
+            records += to_records(detections, batch, detector.class_names, detector.category_ids)
+        if progress is not None:
+            progress(int(batch.image_id.shape[0]))
+    return stages if per_stage else stages[0]
+
+
+def to_original_frame(boxes: Tensor, image_size: Tensor, original_size: Tensor) -> Tensor:
+    """Maps boxes from the network's input to the original image and clips them there.
+
+    Args:
+        boxes: [B, D, 4] float32 in the network's frame.
+        image_size: [B, 2] float32 (height, width) of the resized images, without padding.
+        original_size: [B, 2] float32 (height, width) of the original images.
+
+    Returns:
+        [B, D, 4] float32 in pixels of the original images.
+    """
+    limit = tf.tile(original_size[:, None, ::-1], [1, 1, 2])
+    scale = limit / tf.tile(image_size[:, None, ::-1], [1, 1, 2])
+    return tf.minimum(tf.maximum(boxes * scale, 0.0), limit)
+
+
+def to_records(
+    detections: Detections, batch: ImageBatch, class_names: Sequence[str], category_ids: Sequence[int]
+) -> list[ImageDetections]:
+    """Splits a batch's detections into images and maps them to the original pixels.
+
+    Padding, and boxes that lie outside their image or have no area there, are left out.
+
+    Args:
+        detections: of the batch, in the network's frame.
+        batch: the images that they were found in; the pixels are not looked at.
+        class_names: K names of the classes 1..K.
+        category_ids: K ids of the same classes.
+
+    Returns:
+        B records.
+    """
+    boxes = np.asarray(to_original_frame(detections.boxes, batch.image_size, batch.original_size))
+    has_area = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    keep = np.asarray(detections.valid) & has_area
+    scores, classes = np.asarray(detections.scores), np.asarray(detections.classes)
+    ids = np.asarray(category_ids, np.int64)
+    return [
+        ImageDetections(
+            boxes=boxes[b, keep[b]],
+            scores=scores[b, keep[b]],
+            classes=classes[b, keep[b]],
+            category_ids=ids[classes[b, keep[b]] - 1],
+            names=tuple(class_names[c - 1] for c in classes[b, keep[b]]),
+            image_id=int(image_id),
+        )
+        for b, image_id in enumerate(np.asarray(batch.image_id))
+    ]
+
+
+def to_coco_results(records: Iterable[ImageDetections]) -> list[dict[str, Any]]:
+    """Returns detections in COCO's result format: ``image_id``, ``category_id``, ``bbox`` (x, y, w, h), ``score``."""
+    results = []
+    for record in records:
+        for box, score, category_id in zip(record.boxes, record.scores, record.category_ids, strict=True):
+            x1, y1, x2, y2 = (float(value) for value in box)
+            results.append(
+                {
+                    "image_id": record.image_id,
+                    "category_id": int(category_id),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "score": float(score),
+                }
+            )
+    return results
+
+
+def keep_above(record: ImageDetections, score_threshold: float) -> ImageDetections:
+    """Leaves out the detections whose score is at or below a threshold."""
+    keep = record.scores > score_threshold
+    return record._replace(
+        boxes=record.boxes[keep],
+        scores=record.scores[keep],
+        classes=record.classes[keep],
+        category_ids=record.category_ids[keep],
+        names=tuple(name for name, kept in zip(record.names, keep, strict=True) if kept),
+    )
+
+
+def batches_of(images: Any, batch_size: int) -> Iterator[list[np.ndarray]]:
+    """Reads images, one or an iterable of them, in groups of ``batch_size``.
+
+    Raises:
+        ValueError: ``batch_size`` is below 1, or an image cannot be read.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size: got {batch_size}, expected 1 or more")
+    group: list[np.ndarray] = []
+    for image in [images] if _is_one_image(images) else images:
+        group.append(read_image(image))
+        if len(group) == batch_size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _is_one_image(images: Any) -> bool:
+    if isinstance(images, (np.ndarray, tf.Tensor)):
+        return images.ndim < 4
+    return isinstance(images, (str, bytes, os.PathLike, Image.Image))
+
+
+def _make_batch(images: Sequence[np.ndarray], first_id: int, detector: Any) -> ImageBatch:
+    resized = [_resize(tf.constant(image), detector.short_side, detector.max_side) for image in images]
+    sizes = np.array([image.shape[:2] for image in resized])
+    height, width = -(-sizes.max(axis=0) // detector.size_divisor) * detector.size_divisor
+    return ImageBatch(
+        images=tf.stack([tf.pad(i, [[0, height - i.shape[0]], [0, width - i.shape[1]], [0, 0]]) for i in resized]),
+        image_size=tf.constant(sizes, tf.float32),
+        original_size=tf.constant([image.shape[:2] for image in images], tf.float32),
+        image_id=tf.range(first_id, first_id + len(images), dtype=tf.int64),
+    )
+
+
+def _resize(image: tf.Tensor, short_side: int, max_side: int) -> tf.Tensor:
+    return resize_image(image, shortest_edge_size(*image.shape[:2], short_side, max_side))
+
+
+def _compile(detector: Any, kind: str) -> Callable:
+    """Traces the network once per detector; settings changed after that are not seen."""
+    functions = _compiled.setdefault(detector, {})
+    if kind not in functions:
+        reference = weakref.ref(detector)
+
+        def detect(batch: ImageBatch) -> Any:
+            network = reference()
+            return network.per_stage_detections(batch) if kind == "per_stage" else network(batch, training=False)
+
+        functions[kind] = tf.function(detect, input_signature=[_BATCH_SIGNATURE])
+    return functions[kind]
