@@ -9,7 +9,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Settings of a training run. The defaults are the "1x" schedule of FPN detectors on COCO (Sec. 6.1).
+    """Settings of a training run. The defaults are the "1x" schedule of FPN detectors on COCO (Sec. 6.1.3).
 
     Attributes:
         batch_size: images of one update, over all devices together.
