@@ -79,6 +79,7 @@ class TwoStageDetector(Configured, keras.Model):
         self.size_divisor = size_divisor
         self.rpn_beta = rpn_beta
         self.box_beta = box_beta
+        self._means = _Means([])
         self.build()
 
     @property
@@ -97,10 +98,10 @@ class TwoStageDetector(Configured, keras.Model):
             return
         shapes = {name: tuple(output.shape) for name, output in _named_outputs(self.backbone).items()}
         if self.neck is not None:
-            self.neck.build(shapes)
+            _build(self.neck, shapes)
             shapes = self.neck.output_shapes(shapes)
-        self.region_proposal.build(shapes)
-        self.heads.build(shapes)
+        _build(self.region_proposal, shapes)
+        _build(self.heads, shapes)
         self.built = True
 
     def call(self, batch: ImageBatch, training: bool = False) -> Detections:
@@ -205,7 +206,12 @@ class TwoStageDetector(Configured, keras.Model):
         for number in range(1, self.num_stages + 1):
             names += [f"stage{number}_class", f"stage{number}_box"]
             names += [f"stage{number}_iou_before", f"stage{number}_iou_after"]
-        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self._means = _Means(names)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Running means of losses and overlaps, which ``fit`` reports and resets at every epoch."""
+        return [*super().metrics, *self._means.by_name.values()]
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """One step of Keras ``fit`` on (ImageBatch, Targets)."""
@@ -226,9 +232,9 @@ class TwoStageDetector(Configured, keras.Model):
 
     def _report(self, total: Tensor, losses: dict[str, Tensor], metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         values = {"loss": total, **losses, **metrics}
-        for name, mean in self._means.items():
+        for name, mean in self._means.by_name.items():
             mean.update_state(values[name])
-        return {name: mean.result() for name, mean in self._means.items()}
+        return {name: mean.result() for name, mean in self._means.by_name.items()}
 
     def _stages(self, batch: ImageBatch, training: bool) -> tuple[StageOutput, ...]:
         features = self.features(batch, training=training)
@@ -242,6 +248,19 @@ class TwoStageDetector(Configured, keras.Model):
             outputs[-1].samples.valid,
             image_size,
         )
+
+
+class _Means:
+    """Running means that Keras does not track: they belong to ``fit``, not to the detector's saved state."""
+
+    def __init__(self, names: Sequence[str]):
+        self.by_name = {name: keras.metrics.Mean(name=name) for name in names}
+
+
+def _build(layer: keras.layers.Layer, shapes: dict[str, tuple[int | None, ...]]) -> None:
+    # A layer that came from a file is built already.
+    if not layer.built:
+        layer.build(shapes)
 
 
 def _named_outputs(backbone: keras.Model) -> dict[str, Any]:
