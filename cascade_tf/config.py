@@ -26,6 +26,17 @@ EXPERIMENT_FILE = "experiment.json"
 # Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's
 # folder that somebody sends cannot make another machine execute anything else.
 RECIPE_PACKAGE = "cascade_tf.models"
+# Settings that may change while a run goes on: its weights stay the same.
+HARMLESS = {
+    "name",
+    "data.dataset_dir",
+    "data.workers",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.evaluate_every",
+    "train.log_every",
+    "train.picture_every",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +49,7 @@ class DataConfig:
         max_side: largest longer side in training, pixels; None: the model's.
         flip: mirrors half of the training images.
         aspect_grouping: batches hold images of one orientation, which saves padding.
-        workers: images that are decoded at the same time; 0: as many as there are cores.
+        workers: images that are decoded at the same time; None lets tf.data choose.
         skip_broken: leaves broken records out and lists them, instead of stopping at the first.
     """
 
@@ -47,15 +58,15 @@ class DataConfig:
     max_side: int | None = None
     flip: bool = True
     aspect_grouping: bool = True
-    workers: int = 0
+    workers: int | None = None
     skip_broken: bool = False
 
     def __post_init__(self) -> None:
         for name, values in (("short_sides", self.short_sides), ("max_side", (self.max_side,))):
             if any(value is not None and value <= 0 for value in values):
                 raise ValueError(f"data.{name}: got {getattr(self, name)}, expected sizes above 0")
-        if self.workers < 0:
-            raise ValueError(f"data.workers: got {self.workers}, expected 0 or more")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"data.workers: got {self.workers}, expected 1 or more, or none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +184,14 @@ def settings(experiment: Experiment) -> dict[str, Any]:
     for name in ("backbone_weights", "class_names", "category_ids"):
         flat[name] = getattr(experiment, name)
     return flat
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """Returns a line for each setting of two experiments that makes them learn different weights."""
+    before, after = settings(old), settings(new)
+    names = [name for name in before | after if name not in HARMLESS and not name.startswith("evaluation.")]
+    changed = [name for name in names if before.get(name) != after.get(name)]
+    return [f"{name}: {before.get(name)!r}, now {after.get(name)!r}" for name in changed]
 
 
 def to_json(experiment: Experiment) -> str:

@@ -122,10 +122,12 @@ def _is_group(value: Any) -> bool:
 
 
 def _recipe_types(recipe: typing.Callable) -> dict[str, Any]:
-    hints = typing.get_type_hints(recipe)
-    parameters = inspect.signature(recipe).parameters.values()
+    parameters = inspect.signature(recipe, eval_str=True).parameters.values()
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    return {p.name: hints.get(p.name, Any) for p in named if p.name not in DATA_ARGUMENTS}
+    empty = inspect.Parameter.empty
+    return {
+        p.name: Any if p.annotation is empty else p.annotation for p in named if p.name not in DATA_ARGUMENTS
+    }
 
 
 def _convert(value: Any, hint: Any) -> Any:

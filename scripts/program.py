@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags, logging
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     from cascade_tf.config import Experiment
+    from cascade_tf.data.coco import CocoDataset
 
 # TensorFlow's own start-up lines say nothing to a user; it reads this once, when it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # A clone works without being installed, from any folder.
 if str(ROOT) not in sys.path:
     sys.path.insert(1, str(ROOT))
+
+
+_SHOWN_LINES = 10
 
 
 class Flags:
@@ -146,9 +151,10 @@ def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str
     except KeyboardInterrupt:
         return _fail(name, "interrupted", status=130)
     except Exception as error:
-        if debug or not _is_users(error):
+        line = _broken_image(error)
+        if debug or not (line or _is_users(error)):
             traceback.print_exception(error)
-        return _fail(name, _one_line(error))
+        return _fail(name, line or _one_line(error))
 
 
 def _is_users(error: Exception) -> bool:
@@ -159,6 +165,16 @@ def _is_users(error: Exception) -> bool:
     ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(ROOT / "cascade_tf")
     ours = ours or (bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(ROOT / "scripts"))
     return ours and isinstance(error, (ValueError, TypeError, ArithmeticError, RuntimeError))
+
+
+def _broken_image(error: Exception) -> str | None:
+    """The line about an image that a tf.data graph could not read; None where the error is another."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return None
+    from cascade_tf.data.images import broken_image_line
+
+    return broken_image_line(error)
 
 
 def _one_line(error: Exception) -> str:
@@ -189,6 +205,33 @@ def _adjusted(experiment: Experiment, options: Flags) -> Experiment:
 
     extra = [f"data.dataset_dir={options.values.dataset_dir}"] if options.values.dataset_dir else []
     return apply_overrides(experiment, [*options.overrides, *extra])
+
+
+def read_split(experiment: Experiment, split: str) -> CocoDataset:
+    """Returns one split of the experiment's data set; what was dropped from it is logged.
+
+    Raises:
+        ValueError: there is no data set, it is broken, or has other classes than the experiment.
+    """
+    from cascade_tf.config import with_classes
+    from cascade_tf.data.coco import read_dataset_dir
+
+    folder = experiment.data.dataset_dir
+    if not folder:
+        raise ValueError("flag --dataset_dir is missing, expected a folder with images/ and instances_*.json")
+    dataset = read_dataset_dir(folder, split, skip_broken=experiment.data.skip_broken)
+    for line in dataset.dropped[:_SHOWN_LINES]:
+        logging.warning("%s", line)
+    if len(dataset.dropped) > _SHOWN_LINES:
+        logging.warning("... and %d more records dropped", len(dataset.dropped) - _SHOWN_LINES)
+    logging.info("%s: %s", split, dataset.summary())
+    with_classes(experiment, dataset.class_names, dataset.category_ids)
+    return dataset
+
+
+def progress_bar(total: int, text: str, unit: str) -> tqdm:
+    """Returns a bar on the standard error that counts to ``total`` and shows the time left."""
+    return tqdm(total=total, desc=text, unit=unit, dynamic_ncols=True, leave=False)
 
 
 def writable_folder(path: str | os.PathLike, name: str) -> Path:

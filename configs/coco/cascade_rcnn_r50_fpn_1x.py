@@ -16,7 +16,7 @@ from cascade_tf.models import cascade_rcnn_fpn
 
 
 def experiment() -> Experiment:
-    """Three stages at IoU 0.5, 0.6 and 0.7 (Sec. 6.1); the rest are defaults of the recipe and the schedule."""
+    """Three stages at IoU 0.5, 0.6 and 0.7 (Sec. 6.1); the rest are defaults of recipe and schedule."""
     return Experiment(
         name="coco/cascade_rcnn_r50_fpn_1x",
         model=functools.partial(cascade_rcnn_fpn, depth=50, ious=(0.5, 0.6, 0.7)),

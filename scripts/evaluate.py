@@ -1,0 +1,123 @@
+"""Measures a trained detector on a data set, by the COCO protocol.
+
+The table goes to the standard output. These files go to the folder evaluation/ of the run, or to --output:
+<split>.json and <split>.csv with all numbers, <split>_detections.json with the detections in COCO's result
+format and, with --per_stage, <split>_stage<t>.json and <split>_stages.csv for each stage by itself.
+
+    python scripts/evaluate.py --workdir runs/mine
+    python scripts/evaluate.py --workdir runs/mine --dataset_dir OTHER_DATA --split test --per_stage
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import program
+
+if TYPE_CHECKING:
+    from cascade_tf.data.coco import CocoDataset
+    from cascade_tf.inference import ImageDetections
+    from cascade_tf.metrics import CocoResult
+
+OPTIONS = program.Flags()
+OPTIONS.string("split", "val", "Which instances_<split>.json of the data set.")
+OPTIONS.boolean("per_stage", False, "Also measures each stage of the cascade by itself.")
+OPTIONS.string("output", None, "Folder of the results. Default: evaluation/ in the run's folder.")
+
+
+class Measured(NamedTuple):
+    """What came out of an evaluation.
+
+    Attributes:
+        result: of the detector.
+        stages: of each stage by itself; empty if they were not asked for.
+    """
+
+    result: CocoResult
+    stages: tuple[CocoResult, ...] = ()
+
+    def rows(self) -> dict[str, CocoResult]:
+        """The results by the names that tables give them."""
+        return {f"stage {i}": stage for i, stage in enumerate(self.stages, start=1)} | {
+            "detector": self.result
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    return program.run(evaluate, OPTIONS, __doc__, argv)
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Evaluates the detector of ``--workdir``."""
+    from cascade_tf.metrics import compare_table
+
+    experiment = program.trained_experiment(OPTIONS)
+    split, workdir = OPTIONS.values.split, OPTIONS.values.workdir
+    dataset = program.read_split(experiment, split)
+    folder = program.writable_folder(OPTIONS.values.output or Path(workdir) / "evaluation", "output folder")
+    measured = measure(
+        program.load_run(experiment, workdir),
+        dataset,
+        batch_size=experiment.evaluation.batch_size,
+        per_stage=OPTIONS.values.per_stage or experiment.evaluation.per_stage,
+        prefix=folder / split,
+    )
+    print(measured.result.to_table())
+    if measured.stages:
+        print(f"\n{compare_table(measured.rows())}")
+    print(f"\nThe numbers and the detections lie in {folder}.")
+
+
+def measure(
+    detector: Any, dataset: CocoDataset, *, batch_size: int, per_stage: bool, prefix: Path
+) -> Measured:
+    """Detects in each image of a data set, measures what was found, and writes both.
+
+    Args:
+        detector: a ``TwoStageDetector``.
+        dataset: images with their objects.
+        batch_size: images that go through the network together.
+        per_stage: also measures each stage by itself.
+        prefix: path that the files' names begin with.
+    """
+    from cascade_tf.inference import detect_dataset
+    from cascade_tf.metrics import compare_csv
+
+    stages = []
+    if per_stage:
+        with program.progress_bar(len(dataset.examples), "stages", "image") as bar:
+            found = detect_dataset(
+                detector, dataset, batch_size=batch_size, progress=bar.update, per_stage=True
+            )
+        stages = [
+            _score(dataset, records, Path(f"{prefix}_stage{i}")) for i, records in enumerate(found, start=1)
+        ]
+    with program.progress_bar(len(dataset.examples), "detector", "image") as bar:
+        records = detect_dataset(detector, dataset, batch_size=batch_size, progress=bar.update)
+    measured = Measured(_score(dataset, records, prefix), tuple(stages))
+    measured.result.to_csv(f"{prefix}.csv")
+    if per_stage:
+        compare_csv(f"{prefix}_stages.csv", measured.rows())
+    return measured
+
+
+def _score(dataset: CocoDataset, records: Sequence[ImageDetections], prefix: Path) -> CocoResult:
+    from cascade_tf.files import write_atomically
+    from cascade_tf.inference import to_coco_results
+    from cascade_tf.metrics import evaluate_coco
+
+    detections = to_coco_results(records)
+    image_ids = [example.image_id for example in dataset.examples]
+    result = evaluate_coco(dataset.annotation_file, detections, image_ids=image_ids)
+    write_atomically(f"{prefix}_detections.json", json.dumps(detections) + "\n")
+    result.to_json(f"{prefix}.json")
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

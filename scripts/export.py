@@ -1,0 +1,48 @@
+"""Writes a trained detector as a SavedModel that TensorFlow Serving loads.
+
+The model holds core TensorFlow ops only, takes encoded images of any sizes or a tensor, and answers with
+boxes in pixels of the original images. It goes to the folder <output>/<version>/, as the model server expects
+it.
+
+    python scripts/export.py --workdir runs/mine
+    python scripts/export.py --workdir runs/mine --output models/cells --version 2
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import program
+
+OPTIONS = program.Flags()
+OPTIONS.string("output", None, "Folder of the versions. Default: export/ in the run's folder.")
+OPTIONS.integer("version", 1, "Number of this version; the model server takes the highest.", lower=0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    return program.run(export, OPTIONS, __doc__, argv)
+
+
+def export(arguments: Sequence[str]) -> None:
+    """Exports the detector of ``--workdir``."""
+    experiment = program.trained_experiment(OPTIONS)
+    if OPTIONS.values.dataset_dir:
+        program.read_split(experiment, "val")
+    workdir, version = OPTIONS.values.workdir, OPTIONS.values.version
+    folder = Path(OPTIONS.values.output or Path(workdir) / "export")
+    if (folder / str(version)).exists():
+        raise ValueError(
+            f"version {version}: {folder / str(version)} exists, expected a new --version or --output"
+        )
+    program.writable_folder(folder, "output folder")
+    from cascade_tf.export import export_saved_model
+
+    path = export_saved_model(program.load_run(experiment, workdir), folder, version=version)
+    print(f"The SavedModel lies in {path}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

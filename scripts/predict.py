@@ -1,0 +1,194 @@
+"""Detects objects in images: pictures with boxes, and one detections.json.
+
+Inputs are image files, folders and patterns such as "photos/*.jpg"; without inputs the images of
+--dataset_dir are taken. The model is a run's folder (--workdir), or a .keras file or SavedModel folder
+(--model). detections.json has COCO's layout with scores: images, annotations and categories, boxes in pixels
+of the original images. Files that cannot be read are reported and skipped; the exit status is then 1.
+
+    python scripts/predict.py --workdir runs/mine --output found photos "more/*.png" cat.jpg
+    python scripts/predict.py --model export/1 --output found --batch_size 4 photos
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import program
+from absl import logging
+
+from cascade_tf.files import write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cascade_tf.inference import ImageDetections
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+OPTIONS = program.Flags(positional="[INPUT ...]")
+OPTIONS.string("model", None, "A .keras file or a SavedModel folder, instead of --workdir.")
+OPTIONS.string("output", None, "Folder for the pictures and detections.json.")
+OPTIONS.integer("batch_size", 1, "Images that go through the network together.", lower=1)
+OPTIONS.number("score_threshold", 0.5, "Detections need a higher score.", lower=0.0, upper=1.0)
+OPTIONS.string("split", "val", "Which images of --dataset_dir, where no inputs are named.")
+OPTIONS.boolean("pictures", True, "Draws the pictures; without them only detections.json is written.")
+
+
+class Source(NamedTuple):
+    """An image to look at.
+
+    Attributes:
+        path: its file.
+        image_id: the data set's id, or the position among the inputs, from 1.
+    """
+
+    path: Path
+    image_id: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    return program.run(predict, OPTIONS, __doc__, argv)
+
+
+def predict(arguments: Sequence[str]) -> int:
+    """Detects in the inputs; returns 1 if some could not be read."""
+    output = OPTIONS.need("output")
+    sources, missing = _named_sources(arguments) if arguments else _dataset_sources()
+    detector = _load_detector()
+    folder = program.writable_folder(output, "output folder")
+    content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
+    pictures = _PictureFolder(folder) if OPTIONS.values.pictures else None
+    unreadable = list(missing)
+    with program.progress_bar(len(sources), "detecting", "image") as bar:
+        for batch in _read_batches(sources, OPTIONS.values.batch_size, unreadable, bar):
+            images = [image for _, image in batch]
+            records = detector.predict(
+                images, batch_size=len(images), score_threshold=OPTIONS.values.score_threshold
+            )
+            for (source, image), record in zip(batch, records, strict=True):
+                _append(content, source, image, record)
+                if pictures is not None:
+                    pictures.save(source.path, image, record)
+    for line in unreadable:
+        logging.error("skipped: %s", line)
+    if not content["images"]:
+        raise ValueError(f"none of {len(unreadable)} inputs can be read, expected at least one image")
+    write_atomically(folder / "detections.json", json.dumps(content, indent=1) + "\n")
+    counts = f"{len(content['annotations'])} detections in {len(content['images'])} images"
+    print(f"{counts}, {len(unreadable)} inputs skipped. The results lie in {folder}.")
+    return 1 if unreadable else 0
+
+
+def _load_detector() -> Any:
+    if OPTIONS.values.model and OPTIONS.values.workdir:
+        raise ValueError("got both --model and --workdir, expected one of them")
+    if OPTIONS.values.model:
+        if OPTIONS.overrides:
+            raise ValueError(
+                "got --set with --model, expected --workdir: a finished model keeps its settings"
+            )
+        from cascade_tf.loading import load
+
+        return load(OPTIONS.values.model)
+    return program.load_run(program.trained_experiment(OPTIONS), OPTIONS.values.workdir)
+
+
+def _named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
+    """Returns the images that the inputs stand for, and a line for each input without any."""
+    paths: list[Path] = []
+    missing = []
+    for name in names:
+        found = _expand(name)
+        paths += found
+        if not found:
+            what = "a folder without images" if Path(name).is_dir() else "no such file, folder or match"
+            missing.append(f"{name}: {what}")
+    return [Source(path, number) for number, path in enumerate(dict.fromkeys(paths), start=1)], missing
+
+
+def _expand(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    return [path] if path.exists() else sorted(Path(match) for match in glob.glob(name, recursive=True))
+
+
+def _dataset_sources() -> tuple[list[Source], list[str]]:
+    if not OPTIONS.values.dataset_dir:
+        raise ValueError("got no inputs, expected image files, folders or patterns, or --dataset_dir")
+    from cascade_tf.data.coco import read_dataset_dir
+
+    dataset = read_dataset_dir(OPTIONS.values.dataset_dir, OPTIONS.values.split)
+    return [Source(Path(example.path), example.image_id) for example in dataset.examples], []
+
+
+def _read_batches(
+    sources: Sequence[Source], batch_size: int, unreadable: list[str], bar: Any
+) -> Iterator[list[tuple[Source, np.ndarray]]]:
+    """Yields the readable images in groups and adds a line to ``unreadable`` for each of the others."""
+    from cascade_tf.inference import read_image
+
+    batch = []
+    for source in sources:
+        try:
+            batch.append((source, read_image(source.path)))
+        except (ValueError, TypeError, OSError) as error:
+            unreadable.append(str(error))
+        bar.update(1)
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _categories(detector: Any) -> list[dict[str, Any]]:
+    pairs = zip(detector.category_ids, detector.class_names, strict=True)
+    return [{"id": int(number), "name": name} for number, name in pairs]
+
+
+def _append(content: dict[str, Any], source: Source, image: np.ndarray, record: ImageDetections) -> None:
+    from cascade_tf.inference import to_coco_results
+
+    height, width = image.shape[:2]
+    entry = {"id": source.image_id, "file_name": str(source.path), "height": height, "width": width}
+    content["images"].append(entry)
+    for result in to_coco_results([record._replace(image_id=source.image_id)]):
+        area = result["bbox"][2] * result["bbox"][3]
+        number = len(content["annotations"]) + 1
+        content["annotations"].append({"id": number, **result, "area": area, "iscrowd": 0})
+
+
+class _PictureFolder:
+    """Writes pictures with boxes; inputs of the same name from several folders all keep a picture."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: set[str] = set()
+
+    def save(self, path: Path, image: np.ndarray, record: ImageDetections) -> None:
+        """Writes the picture of one image."""
+        from PIL import Image
+
+        from cascade_tf.visualization import draw_detections
+
+        name, number = path.stem, 1
+        while name in self.names:
+            number += 1
+            name = f"{path.stem}_{number}"
+        self.names.add(name)
+        picture = draw_detections(image, record.boxes, record.scores, record.names, record.classes)
+        content = io.BytesIO()
+        Image.fromarray(picture).save(content, "JPEG", quality=92)
+        write_atomically(self.folder / f"{name}.jpg", content.getvalue())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

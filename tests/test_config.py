@@ -1,0 +1,304 @@
+"""Experiments: typed overrides, errors that say what was meant, and JSON that brings everything back."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+import cascade_tf
+from cascade_tf import config
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.overrides import apply_overrides, setting_names
+from cascade_tf.training.settings import TrainConfig
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+FILES = sorted(CONFIGS.rglob("*.py"))
+
+
+def small_recipe(
+    class_names: Sequence[str],
+    category_ids: Sequence[int] | None = None,
+    *,
+    depth: int = 50,
+    ious: Sequence[float] = (0.5,),
+    pooled: int | tuple[int, int] = 7,
+    mode: Literal["decay", "avg"] = "decay",
+    agnostic: bool = True,
+    limit: float | None = None,
+    label: str = "a",
+    free: Any = None,
+) -> None:
+    """A signature with one setting of each kind."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    name: str
+    model: functools.partial
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+
+def tree() -> Tree:
+    return Tree("tree", functools.partial(small_recipe, depth=101))
+
+
+@pytest.fixture
+def experiment() -> config.Experiment:
+    return config.Experiment(
+        name="mine",
+        model=functools.partial(cascade_rcnn_fpn, depth=50, ious=(0.5, 0.6)),
+        data=config.DataConfig(dataset_dir="cats", short_sides=(320, 352)),
+        train=TrainConfig(batch_size=2, decay_steps=(3, 7), clip_norm=None),
+        evaluation=config.EvaluationConfig(per_stage=True),
+        backbone_weights="r50.npz",
+        class_names=("cat", "dog"),
+        category_ids=(3, 18),
+    )
+
+
+class TestOverrides:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("model.depth=152", 152),
+            ("model.depth=1_000", 1000),
+            ("model.ious=0.5,0.6,0.7", (0.5, 0.6, 0.7)),
+            ("model.ious=(0.5, 0.6)", (0.5, 0.6)),
+            ("model.ious=[0.5]", (0.5,)),
+            ("model.ious=", ()),
+            ("model.pooled=14", 14),
+            ("model.pooled=7,14", (7, 14)),
+            ("model.mode=avg", "avg"),
+            ("model.agnostic=false", False),
+            ("model.agnostic=1", True),
+            ("model.limit=none", None),
+            ("model.limit=1e-3", 0.001),
+            ("model.label=none", "none"),
+            ("model.label=a=b", "a=b"),
+            ("train.decay_steps=10,20", (10, 20)),
+            ("train.clip_norm=10", 10.0),
+            ("train.precision=mixed_bfloat16", "mixed_bfloat16"),
+            ("name=other", "other"),
+        ],
+    )
+    def test_values_get_the_declared_type(self, text, expected):
+        result = apply_overrides(tree(), [text])
+        group, _, leaf = text.partition("=")[0].rpartition(".")
+        owner = {"": result, "train": result.train, "model": result.model}[group]
+        value = owner.keywords[leaf] if group == "model" else getattr(owner, leaf)
+        assert value == expected
+        assert type(value) is type(expected)
+
+    def test_later_assignments_win_and_the_rest_stays(self):
+        before = tree()
+        after = apply_overrides(before, ["train.batch_size=2", "train.batch_size=4"])
+        assert after.train == dataclasses.replace(before.train, batch_size=4)
+        assert after.model.keywords == {"depth": 101}
+        assert before.train.batch_size == 16
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("batchsize=4", "unknown setting 'batchsize'; did you mean 'train.batch_size'?"),
+            ("batch_size=4", "unknown setting 'batch_size'; did you mean 'train.batch_size'?"),
+            ("train.batchsize=4", "unknown setting 'train.batchsize'; did you mean 'train.batch_size'?"),
+            ("model.dept=4", "unknown setting 'model.dept'; did you mean 'model.depth'?"),
+            ("modle.depth=4", "unknown setting 'modle.depth'; did you mean 'model.depth'?"),
+            ("qqq=4", "unknown setting 'qqq'; known are name, model.depth, "),
+            ("model.class_names=a", "unknown setting 'model.class_names'"),
+            ("train.steps.x=1", "unknown setting 'train.steps.x'"),
+            ("train=4", "setting 'train' is a group"),
+            ("train.batch_size=four", "setting 'train.batch_size': got 'four', expected a whole number"),
+            ("train.batch_size=1.5", "got '1.5', expected a whole number"),
+            ("train.batch_size=0", "train.batch_size: got 0, expected 1 or more"),
+            ("train.momentum=nan", "setting 'train.momentum': got 'nan', expected a number"),
+            ("model.agnostic=maybe", "got 'maybe', expected true or false"),
+            ("model.mode=sum", "got 'sum', expected one of 'decay', 'avg'"),
+            ("model.ious=a,b", "got 'a,b', expected a comma-separated list, each a number"),
+            ("model.pooled=1,2,3", "setting 'model.pooled': got '1,2,3'"),
+            ("train.batch_size", "got the override 'train.batch_size', expected the form a.b=value"),
+            ("=4", "expected the form a.b=value"),
+        ],
+    )
+    def test_errors_name_setting_and_expectation(self, text, message):
+        with pytest.raises(ValueError, match=r"expected|known|mean|group") as error:
+            apply_overrides(tree(), [text])
+        assert message in str(error.value)
+
+    def test_every_listed_name_can_be_set(self, experiment):
+        names = setting_names(experiment)
+        assert {"train.batch_size", "model.depth", "data.flip", "backbone_weights"} <= set(names)
+        assert not {"class_names", "category_ids", "model.class_names"} & set(names)
+        values = config.settings(experiment)
+        for name in names:
+            value = values[name]
+            text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+            again = config.settings(apply_overrides(experiment, [f"{name}={text}"]))
+            assert again == values, name
+
+
+class TestJson:
+    def test_round_trip_brings_every_setting_back(self, experiment):
+        text = config.to_json(experiment)
+        back = config.from_json(text)
+        assert config.settings(back) == config.settings(experiment)
+        assert back.model.func is cascade_rcnn_fpn
+
+    def test_content_names_version_classes_and_explicit_defaults(self, experiment):
+        content = json.loads(config.to_json(experiment))
+        assert content["version"] == cascade_tf.__version__
+        assert content["class_names"] == ["cat", "dog"]
+        assert content["category_ids"] == [3, 18]
+        assert content["model"]["recipe"].endswith(":cascade_rcnn_fpn")
+        assert content["model"]["ious"] == [0.5, 0.6]
+        assert "score_threshold" in content["model"]
+
+    def test_files_round_trip(self, experiment, tmp_path):
+        path = config.write_experiment(experiment, tmp_path)
+        assert [f.name for f in tmp_path.iterdir()] == ["experiment.json"] == [path.name]
+        assert config.settings(config.read_experiment(tmp_path)) == config.settings(experiment)
+
+    @pytest.mark.parametrize(
+        "recipe",
+        [
+            "os:system",
+            "cascade_tf.config:load_config",
+            "cascade_tf.models.detector:tf",
+            "cascade_tf.models:x",
+            3,
+        ],
+    )
+    def test_only_recipes_of_the_package_are_called(self, experiment, recipe):
+        content = json.loads(config.to_json(experiment))
+        content["model"]["recipe"] = recipe
+        with pytest.raises(ValueError, match="recipe"):
+            config.from_json(json.dumps(content))
+
+    def test_a_foreign_recipe_is_not_written(self):
+        foreign = config.Experiment(name="x", model=functools.partial(small_recipe))
+        with pytest.raises(ValueError, match=r"small_recipe'.* expected a public recipe function"):
+            config.to_json(foreign)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda c: c["train"].update(batchsize=3), "unknown setting 'train.batchsize'; did you mean"),
+            (lambda c: c["train"].update(batch_size="x"), "setting 'train.batch_size': got 'x'"),
+            (lambda c: c.pop("train"), "part 'train'"),
+            (lambda c: c.update(colour=1), "unknown setting 'colour'"),
+            (lambda c: c.update(class_names=[1]), "class_names"),
+            (lambda c: c.update(category_ids=[1]), "2 class names and 1 category ids"),
+        ],
+    )
+    def test_broken_content_is_named(self, experiment, tmp_path, change, message):
+        content = json.loads(config.to_json(experiment))
+        change(content)
+        (tmp_path / "experiment.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"experiment\.json: ") as error:
+            config.read_experiment(tmp_path)
+        assert message in str(error.value)
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+    def test_what_is_no_experiment_is_refused(self, tmp_path, text):
+        (tmp_path / "experiment.json").write_text(text)
+        with pytest.raises(ValueError, match=r"experiment\.json: got .* expected an"):
+            config.read_experiment(tmp_path)
+
+    def test_a_folder_without_a_run_is_refused(self, tmp_path):
+        with pytest.raises(
+            FileNotFoundError, match=r"experiment\.json, expected the folder of a training run"
+        ):
+            config.read_experiment(tmp_path)
+
+
+class TestClasses:
+    def test_resolves_once(self, experiment):
+        blank = dataclasses.replace(experiment, class_names=(), category_ids=())
+        assert config.with_classes(blank, ["cat", "dog"], [3, 18]) == dataclasses.replace(experiment)
+
+    def test_other_classes_are_refused_with_both(self, experiment):
+        with pytest.raises(
+            ValueError, match=r"1 classes: owl \(7\), expected .* 2 classes: cat \(3\), dog \(18\)"
+        ):
+            config.with_classes(experiment, ["owl"], [7])
+
+    def test_no_detector_without_classes(self, experiment):
+        blank = dataclasses.replace(experiment, class_names=(), category_ids=())
+        with pytest.raises(ValueError, match="'mine' has no classes"):
+            config.build_detector(blank)
+
+
+class TestDifferences:
+    def test_names_each_setting_with_both_values(self, experiment):
+        other = apply_overrides(experiment, ["train.batch_size=8", "model.ious=0.5"])
+        lines = config.differences(experiment, other)
+        assert lines == ["model.ious: (0.5, 0.6), now (0.5,)", "train.batch_size: 2, now 8"]
+
+    def test_ignores_what_does_not_change_the_weights(self, experiment):
+        other = apply_overrides(
+            experiment, ["name=x", "data.workers=1", "evaluation.batch_size=2", "train.log_every=1"]
+        )
+        assert config.differences(experiment, other) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(CONFIGS).with_suffix("")))
+class TestFiles:
+    def test_builds_a_detector_of_the_promised_kind(self, file):
+        experiment = config.load_config(file)
+        name = str(file.relative_to(CONFIGS).with_suffix(""))
+        assert experiment.name == name
+        tiny = ["model.depth=14", "model.width=0.125", "model.fpn_channels=32", "model.head_units=32"]
+        small = config.with_classes(apply_overrides(experiment, tiny), ["a", "b"], [4, 9])
+        detector = config.build_detector(small)
+        assert detector.num_stages == (1 if "faster" in name else 3)
+        assert detector.class_names == ("a", "b")
+        assert detector.category_ids == (4, 9)
+        assert detector.short_side == config.settings(experiment)["model.short_side"]
+
+    def test_survives_json(self, file):
+        experiment = config.load_config(file)
+        assert config.settings(config.from_json(config.to_json(experiment))) == config.settings(experiment)
+
+    def test_documents_its_command(self, file):
+        text = file.read_text()
+        assert f"--config {file.relative_to(CONFIGS).with_suffix('')}" in text or "make demo" in text
+        assert sum(bool(line.strip()) for line in text[text.index("def experiment") :].splitlines()) <= 35
+
+
+class TestLoadConfig:
+    def test_takes_names_and_paths(self):
+        by_name = config.load_config("coco/cascade_rcnn_r50_fpn_1x")
+        by_path = config.load_config(CONFIGS / "coco" / "cascade_rcnn_r50_fpn_1x.py")
+        assert config.settings(by_name) == config.settings(by_path)
+
+    def test_the_deep_variants_differ_from_their_parents_in_the_backbone_only(self):
+        for kind in ("faster", "cascade"):
+            parent, deep = (config.load_config(f"coco/{kind}_rcnn_r{depth}_fpn_1x") for depth in (50, 101))
+            assert config.differences(parent, deep) == ["model.depth: 50, now 101"]
+
+    def test_an_unknown_name_lists_the_known_ones(self):
+        with pytest.raises(
+            FileNotFoundError, match=r"'coco/nothing'.* known names are coco/cascade_rcnn_r101"
+        ):
+            config.load_config("coco/nothing")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("x = 1", "got nothing of that name, expected a function experiment"),
+            ("def experiment(): return 3", "got int, expected a function experiment"),
+            ("import", "SyntaxError"),
+            ("def experiment(): return 1 / 0", "ZeroDivisionError"),
+        ],
+    )
+    def test_a_broken_file_is_named(self, tmp_path, text, message):
+        (tmp_path / "mine.py").write_text(text)
+        with pytest.raises(ValueError, match=r"mine\.py: ") as error:
+            config.load_config(tmp_path / "mine.py")
+        assert message in str(error.value)
