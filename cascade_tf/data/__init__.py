@@ -1,1 +1,1 @@
-"""Data sets: readers (`coco`), batches for training and evaluation (`pipeline`) and drawn scenes (`synthetic`)."""
+"""Data sets: readers (`coco`), batches (`pipeline`) and drawn scenes (`synthetic`)."""

@@ -10,8 +10,8 @@ from cascade_tf.structures import Tensor
 def scale_boxes(boxes: Tensor, from_size: tuple[Tensor, Tensor], to_size: tuple[Tensor, Tensor]) -> Tensor:
     """Carries boxes along when their image is resized.
 
-    Each axis has its own ratio, that of the whole sizes: they differ a little, since sizes are rounded. The right
-    border of the old image becomes exactly the right border of the new one.
+    Each axis has its own ratio, that of the whole sizes: they differ a little, since sizes are rounded. The
+    right border of the old image becomes exactly the right border of the new one.
 
     Args:
         boxes: [n, 4] float32 inside the old image.

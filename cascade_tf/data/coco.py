@@ -54,8 +54,8 @@ class CocoDataset:
         objects = sum(len(example.boxes) for example in self.examples) - crowds
         empty = sum(len(example.boxes) == 0 for example in self.examples)
         return (
-            f"{len(self.examples)} images ({empty} without objects), {objects} objects and {crowds} crowds of "
-            f"{len(self.categories)} classes, {len(self.dropped)} records dropped"
+            f"{len(self.examples)} images ({empty} without objects), {objects} objects and {crowds} crowds "
+            f"of {len(self.categories)} classes, {len(self.dropped)} records dropped"
         )
 
 
@@ -84,9 +84,7 @@ def read_dataset_dir(
             f"{folder}: {missing}; expected a data set folder with images/, instances_train.json and "
             "instances_val.json"
         )
-    return read_coco(
-        annotation_file, folder / "images", skip_broken=skip_broken, segmentations=segmentations
-    )
+    return read_coco(annotation_file, folder / "images", skip_broken=skip_broken, segmentations=segmentations)
 
 
 def read_coco(
@@ -99,7 +97,7 @@ def read_coco(
     """Reads an annotation file and checks every record.
 
     Boxes that are empty or lie outside their image are dropped and reported, whatever ``skip_broken`` says;
-    boxes that stick out are clipped. Image files must exist; they are opened only where the file gives no size.
+    boxes that stick out are clipped. Image files must exist; one is opened only where its size is not given.
 
     Args:
         annotation_file: a JSON file with ``images``, ``annotations`` and ``categories``.
@@ -218,9 +216,7 @@ def _read_categories(records: list, annotation_file: str) -> tuple[Category, ...
     return tuple(Category(category_id, names[category_id]) for category_id in sorted(names))
 
 
-def _read_images(
-    records: list, image_dir: Path, report: _Report
-) -> tuple[dict[int, _Objects], set[int]]:
+def _read_images(records: list, image_dir: Path, report: _Report) -> tuple[dict[int, _Objects], set[int]]:
     """Gives the images by id, and the ids of those that were skipped."""
     images: dict[int, _Objects] = {}
     unusable: set[int] = set()

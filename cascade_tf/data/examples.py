@@ -1,4 +1,4 @@
-"""One picture with its objects, in the frame of the image file: what every reader gives and the pipeline takes."""
+"""One picture with its objects, in the frame of its file: what readers give and the pipeline takes."""
 
 from __future__ import annotations
 

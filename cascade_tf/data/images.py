@@ -13,17 +13,17 @@ _PREFIX = "broken image: "
 
 
 def try_read_image(path: Tensor) -> Tensor:
-    """Reads and decodes a file; a failure is a result, not an error. Only for functions mapped over a Dataset.
+    """Reads and decodes a file; a failure is a result, not an error. For functions mapped over a Dataset only.
 
-    A TensorFlow graph can catch an error in one place only, a data set that ignores errors; so this makes a data
-    set of one element for each file, which costs about a quarter of a millisecond.
+    A TensorFlow graph can catch an error in one place only, a data set that ignores errors; so this makes a
+    data set of one element for each file, which costs about half a millisecond.
 
     Args:
         path: string scalar.
 
     Returns:
-        [H, W, 3] uint8 RGB as stored (an EXIF orientation is ignored), or [0, 0, 3] if the file does not exist, is
-        truncated or of an unknown format.
+        [H, W, 3] uint8 RGB as stored (an EXIF orientation is ignored), or [0, 0, 3] if the file does not
+        exist, is truncated or of an unknown format.
     """
     nothing = tf.data.Dataset.from_tensors(tf.zeros([0, 0, 3], tf.uint8))
     decoded = tf.data.Dataset.from_tensors(path).map(lambda name: decode_image(tf.io.read_file(name)))
@@ -53,12 +53,10 @@ def require_as_annotated(image: Tensor, path: Tensor, height: Tensor, width: Ten
     def pixels(x: Tensor, y: Tensor) -> Tensor:
         return tf.strings.as_string(x) + " x " + tf.strings.as_string(y)
 
+    found_and_expected = [" has ", pixels(found[1], found[0]), " pixels, expected ", pixels(width, height)]
     line = tf.where(
         tf.size(image) > 0,
-        tf.strings.join(
-            [path, " has ", pixels(found[1], found[0]), " pixels, expected the ", pixels(width, height)]
-            + [" of the annotation file (an EXIF orientation is ignored)"]
-        ),
+        tf.strings.join([path, *found_and_expected, " as annotated (an EXIF orientation is ignored)"]),
         tf.strings.join([path, " cannot be read, expected a complete JPEG, PNG, GIF or BMP file"]),
     )
     intact = is_as_annotated(image, height, width)

@@ -1,7 +1,7 @@
 """Batches for training and evaluation: Examples in, (ImageBatch, Targets) out.
 
-The plan (`cascade_tf.data.plan`) is NumPy and runs ahead, many steps at a time; reading, decoding, resizing and
-padding are TensorFlow ops that run in parallel without Python.
+The plan (`cascade_tf.data.plan`) is NumPy and runs ahead, many steps at a time; reading, decoding, resizing
+and padding are TensorFlow ops that run in parallel without Python.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def train_batches(
     Args:
         dataset: what to train on.
         batch_size: images in a batch, over all replicas.
-        short_sides: lengths of the shorter side to choose from, pixels (multi-scale training); one for each batch.
+        short_sides: lengths of the shorter side in pixels, one of which is chosen for each batch (multi-scale
+            training).
         max_side: limit of the longer side, pixels.
         flip: mirror every second image, by chance.
         aspect_grouping: wide and tall images in separate batches, where there are enough of both.
@@ -60,22 +61,30 @@ def train_batches(
         num_steps: how many batches; None for no end.
         size_divisor: both sides of the batch are padded to a multiple of this, the network's coarsest stride.
         workers: images decoded in parallel; None lets tf.data choose.
-        skip_broken: take another example for an image that cannot be read and log its name, instead of stopping.
+        skip_broken: take another example for an image that cannot be read and log its name, instead of
+            stopping.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB.
 
     Raises:
         ValueError: a setting is out of its range or the data set is empty.
-        tf.errors.InvalidArgumentError: while iterating, an image that cannot be read or is not of the annotated
-            size (`cascade_tf.data.images.broken_image_line` gives the line for the user).
+        tf.errors.InvalidArgumentError: while iterating, an image that cannot be read or is not of the
+            annotated size (`cascade_tf.data.images.broken_image_line` gives the line for the user).
     """
     _check_at_least(
-        1, batch_size=batch_size, max_side=max_side, size_divisor=size_divisor, max_boxes=max_boxes, workers=workers
+        1,
+        batch_size=batch_size,
+        max_side=max_side,
+        size_divisor=size_divisor,
+        max_boxes=max_boxes,
+        workers=workers,
     )
     _check_at_least(0, start_step=start_step, num_steps=num_steps)
     if not short_sides or min(short_sides) < 1:
-        raise ValueError(f"train_batches: short_sides is {short_sides!r}, expected at least one positive length")
+        raise ValueError(
+            f"train_batches: short_sides is {short_sides!r}, expected at least one positive length"
+        )
     table = _Table.of(dataset.examples, max_boxes)
     buckets = aspect_buckets(table.sizes, batch_size if aspect_grouping else len(table.sizes) + 1)
     plan = BatchPlan(buckets, batch_size, tuple(short_sides), flip, seed)
@@ -190,7 +199,9 @@ class _Table(NamedTuple):
                 np.array([(example.height, example.width) for example in examples], np.int32),
                 tf.constant(np.concatenate([[0], np.cumsum(counts)]), tf.int64),
                 tf.constant(np.concatenate([e.boxes[rows] for e, rows in zip(examples, kept, strict=True)])),
-                tf.constant(np.concatenate([e.classes[rows] for e, rows in zip(examples, kept, strict=True)])),
+                tf.constant(
+                    np.concatenate([e.classes[rows] for e, rows in zip(examples, kept, strict=True)])
+                ),
                 tf.constant(np.concatenate([e.crowd[rows] for e, rows in zip(examples, kept, strict=True)])),
                 capacity,
             )
@@ -279,7 +290,7 @@ def _image_batch(table: _Table, index: Tensor, image: Tensor, size: tuple[Tensor
 def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
-    # Every worker of a cluster plans the whole run and keeps its share of each batch; files are not shared out.
+    # Each worker of a cluster plans the whole run and keeps its share of every batch: no files to share out.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
 

@@ -1,7 +1,7 @@
-"""Which example, flipped or not, at which scale, stands where in which batch: a pure function of seed and step.
+"""Which example stands where in which batch, flipped or not, at which scale: a function of seed and step.
 
-Nothing here has a state, so a run that resumes at step s costs the same as one that starts at step 0 and gets
-the same batches as a run that never stopped.
+Nothing here has a state, so a run that resumes at step s costs the same as one that starts at step 0 and
+gets the same batches as a run that never stopped.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def aspect_buckets(sizes: np.ndarray, batch_size: int) -> tuple[np.ndarray, ...]
 
     Args:
         sizes: [M, 2] (height, width).
-        batch_size: a bucket smaller than this would repeat an example within a batch; then there is one bucket.
+        batch_size: where a bucket is smaller than this, it would repeat an example within a batch; then there
+            is one bucket.
 
     Returns:
         One or two int32 arrays of indices, together 0..M-1.
@@ -76,8 +77,9 @@ def aspect_buckets(sizes: np.ndarray, batch_size: int) -> tuple[np.ndarray, ...]
 class BatchPlan:
     """The batches of a training run.
 
-    Each bucket is an endless row of epochs, every epoch an own permutation of the bucket; batches are cut from
-    it one after the other and may straddle two epochs. The buckets take turns in proportion to their sizes.
+    Each bucket is an endless row of epochs, every epoch an own permutation of the bucket; batches are cut
+    from it one after the other and may straddle two epochs. The buckets take turns in proportion to their
+    sizes.
 
     Attributes:
         buckets: one or two arrays of example indices.
@@ -112,7 +114,10 @@ class BatchPlan:
         before = self._first_bucket_batches(step)
         from_first = self._first_bucket_batches(step + 1) > before
         batch = np.where(from_first, before, step - before)
-        rows = [self._batch(0 if first else 1, int(number)) for first, number in zip(from_first, batch)]
+        rows = [
+            self._batch(0 if first else 1, int(number))
+            for first, number in zip(from_first, batch, strict=True)
+        ]
         return np.concatenate(rows)
 
     def _first_bucket_batches(self, step: np.ndarray) -> np.ndarray:
@@ -123,7 +128,8 @@ class BatchPlan:
     def _batch(self, bucket: int, number: int) -> np.ndarray:
         members = self.buckets[bucket]
         epoch, rank = np.divmod(number * self.batch_size + np.arange(self.batch_size), len(members))
-        return np.array([members[self._order(bucket, int(e))[r]] for e, r in zip(epoch, rank)], np.int32)
+        ranks = [self._order(bucket, int(e))[r] for e, r in zip(epoch, rank, strict=True)]
+        return members[ranks]
 
     def _order(self, bucket: int, epoch: int) -> np.ndarray:
         order = self._orders.get((bucket, epoch))
