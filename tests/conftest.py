@@ -38,8 +38,7 @@ def two_devices():
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    """The same random numbers, layer names and precision for every test, in whatever order they run."""
+    """The same random numbers and precision for every test, in whatever order they run."""
     keras.utils.set_random_seed(20180614)
     yield
     keras.config.set_dtype_policy("float32")
-    keras.backend.clear_session()
