@@ -1,7 +1,7 @@
 """A trained detector to a SavedModel that a stock TensorFlow Serving loads.
 
-Such a server links its ops statically, so the graph holds core ops only. The network itself is one function that both
-signatures call: its nodes are written once.
+Such a server links its ops statically, so the graph holds core ops only. The network itself is one function
+that both signatures call: its nodes are written once.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def export_saved_model(
 ) -> Path:
     """Writes ``folder/version/``, all of it or nothing.
 
-    Signatures: ``serving_default`` takes ``image_bytes`` [B] string, encoded JPEG, PNG, GIF or BMP of any sizes;
-    ``image_tensor`` takes ``image_tensor`` [B, H, W, 3] uint8 RGB. Both return, with D = the detector's
-    ``max_detections`` and zeros behind the last detection of an image:
+    Signatures: ``serving_default`` takes ``image_bytes`` [B] string, encoded JPEG, PNG, GIF or BMP of any
+    sizes; ``image_tensor`` takes ``image_tensor`` [B, H, W, 3] uint8 RGB. Both return, with D = the
+    detector's ``max_detections`` and zeros behind the last detection of an image:
 
         detection_boxes           [B, D, 4] float32 (ymin, xmin, ymax, xmax) / original image size, 0..1
         detection_boxes_pixels    [B, D, 4] float32 the same in pixels of the original image
@@ -49,20 +49,20 @@ def export_saved_model(
     Args:
         detector: a built ``TwoStageDetector``; it is left as it was.
         folder: the model's base folder, which the server watches for versions.
-        version: number of the version, at least 1.
+        version: number of the version, at least 0; the server takes the highest.
         batching: also writes the parameters for the server's batching.
-        overwrite: replaces a version that exists. A server that runs does not reload a version of the same number.
+        overwrite: replaces a version that exists. A running server does not notice: it loads new numbers only.
 
     Returns:
         The version's folder.
 
     Raises:
-        ValueError: the version is not a positive integer, or the detector has no variables yet.
+        ValueError: the version is no integer of at least 0, or the detector has no variables yet.
         FileExistsError: the version exists and ``overwrite`` is off.
         OSError: the folder cannot be written.
     """
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise ValueError(f"version: got {version!r}, expected an integer of at least 1")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+        raise ValueError(f"version: got {version!r}, expected an integer of at least 0")
     target = Path(folder) / str(version)
     if target.exists() and not overwrite:
         raise FileExistsError(f"export {target}: exists already, expected a new version number")
@@ -111,8 +111,8 @@ def _write(detector: Any, folder: Path, batching: bool) -> None:
 def _variables_of(detector: Any) -> tf.Module:
     """A module with the detector's TensorFlow variables and nothing else of it.
 
-    The loader of the server, unlike Python's, does not find the variables of a Keras model that a module holds; and
-    Keras's own archives write every weight twice.
+    The loader of the server, unlike Python's, does not find the variables of a Keras model that a module
+    holds; and Keras's own archives write every weight twice.
     """
     module = tf.Module(name="detector")
     # Keras 3 wraps a TensorFlow variable, Keras 2 variables are TensorFlow's.
@@ -123,17 +123,15 @@ def _variables_of(detector: Any) -> tf.Module:
 @contextlib.contextmanager
 def _core_ops(detector: Any) -> Iterator[None]:
     """Switches every op-backed layer to TensorFlow's own ops, and back at the end."""
-    before = [(part, part.implementation) for part in _parts(detector) if hasattr(part, "implementation")]
+    before = [
+        (part, part.implementation) for part in detector._flatten_layers() if hasattr(part, "implementation")
+    ]
     detector.set_implementation("tensorflow")
     try:
         yield
     finally:
         for part, implementation in before:
             part.implementation = implementation
-
-
-def _parts(detector: Any) -> Iterator[Any]:
-    yield from detector._flatten_layers()
 
 
 def _signatures(detector: Any) -> dict[str, Callable]:
@@ -150,7 +148,9 @@ def _signatures(detector: Any) -> dict[str, Callable]:
         batch = ImageBatch(images, image_size, original_size, tf.zeros(tf.shape(images)[:1], tf.int64))
         detections = detector(batch, training=False)
         valid = detections.valid
-        pixels = tf.where(valid[..., None], to_original_frame(detections.boxes, image_size, original_size), 0.0)
+        pixels = tf.where(
+            valid[..., None], to_original_frame(detections.boxes, image_size, original_size), 0.0
+        )
         pixels = tf.gather(pixels, [1, 0, 3, 2], axis=2)
         return {
             "detection_boxes": pixels / tf.tile(original_size[:, None], [1, 1, 2]),
@@ -166,7 +166,9 @@ def _signatures(detector: Any) -> dict[str, Callable]:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def from_bytes(image_bytes: Tensor) -> dict[str, Tensor]:
-        return detect(*_batch(lambda content: resize(decode_image(content)), image_bytes, detector.size_divisor))
+        return detect(
+            *_batch(lambda content: resize(decode_image(content)), image_bytes, detector.size_divisor)
+        )
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image_tensor")])
     def from_pixels(image_tensor: Tensor) -> dict[str, Tensor]:
@@ -178,8 +180,10 @@ def _signatures(detector: Any) -> dict[str, Callable]:
     }
 
 
-def _resize_into_canvas(image: Tensor, short_side: int, max_side: int, divisor: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Puts the resized image into the corner of the largest possible input, which all images of a batch share."""
+def _resize_into_canvas(
+    image: Tensor, short_side: int, max_side: int, divisor: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Puts the resized image into the corner of the largest possible input: one size for all images."""
     shape = tf.shape(image)
     height, width = shortest_edge_size(shape[0], shape[1], short_side, max_side)
     # The resize rounds to whole grey levels, so that uint8 holds them exactly in a quarter of the memory.

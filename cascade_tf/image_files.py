@@ -20,9 +20,9 @@ _CORE_FORMATS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 def read_image(source: Any) -> np.ndarray:
     """Returns an image as 8-bit RGB.
 
-    JPEG, PNG, GIF and BMP files go through the decoder of the exported model, all others through Pillow. Of an
-    animation the first frame counts, alpha is dropped, of 16-bit values the upper eight bits remain. An EXIF
-    orientation is ignored, as in training: boxes refer to the pixels as they are stored.
+    JPEG, PNG, GIF and BMP files go through the decoder of the exported model, all others through Pillow. Of
+    an animation the first frame counts, alpha is dropped, of 16-bit values the upper eight bits remain. An
+    EXIF orientation is ignored, as in training: boxes refer to the pixels as they are stored.
 
     Args:
         source: a file's path, the bytes of a file, a PIL image, or an array [H, W], [H, W, 1], [H, W, 3] or
@@ -89,7 +89,9 @@ def _from_array(values: np.ndarray) -> np.ndarray:
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
-        raise ValueError(f"image array: got shape {values.shape}, expected [H, W, 3] (or 1 or 4 channels, or none)")
+        raise ValueError(
+            f"image array: got shape {values.shape}, expected [H, W, 3] (or 1 or 4 channels, or none)"
+        )
     if values.dtype == np.uint16:
         values = (values >> 8).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(values[..., :3], (*values.shape[:2], 3)))

@@ -64,15 +64,14 @@ def predict_images(
 ) -> list[ImageDetections]:
     """Detects objects in images of any sizes.
 
-    The network is traced at the first call and reused for every later one, whatever the image sizes. The images of
-    one batch are padded to a common size, so batches of similar images waste least.
+    The network is traced at the first call and reused for every later one, whatever the image sizes. The
+    images of one batch are padded to a common size, so batches of similar images waste least.
 
     Args:
         detector: a ``TwoStageDetector``.
         images: one image or an iterable of images, each as ``read_image`` takes it.
         batch_size: images that go through the network together.
-        score_threshold: leaves out detections with a score at or below it; the detector's own threshold applies
-            in any case.
+        score_threshold: leaves out detections with a score at or below it, on top of the detector's own threshold.
 
     Returns:
         One entry per image, in their order; ``image_id`` is the position.
@@ -87,7 +86,7 @@ def predict_images(
     for group in batches_of(images, batch_size):
         batch = _make_batch(group, len(records), detector)
         records += to_records(run(batch), batch, detector.class_names, detector.category_ids)
-    return records if score_threshold is None else [keep_above(record, score_threshold) for record in records]
+    return [keep_above(record, score_threshold) for record in records] if score_threshold else records
 
 
 def detect_dataset(
@@ -111,8 +110,7 @@ def detect_dataset(
         One ``ImageDetections`` per image; with ``per_stage`` a list of such lists, one per stage.
 
     Raises:
-        ValueError: ``batch_size`` is below 1.
-        tf.errors.InvalidArgumentError: an image file is broken.
+        ValueError: an image cannot be read (the message names it), or ``batch_size`` is below 1.
     """
     run = _compile(detector, "per_stage" if per_stage else "detections")
     stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_stages if per_stage else 1)]
@@ -184,7 +182,7 @@ def to_records(
 
 
 def to_coco_results(records: Iterable[ImageDetections]) -> list[dict[str, Any]]:
-    """Returns detections in COCO's result format: ``image_id``, ``category_id``, ``bbox`` (x, y, w, h), ``score``."""
+    """Returns one entry per detection in COCO's result format, with ``bbox`` as (x, y, width, height)."""
     results = []
     for record in records:
         for box, score, category_id in zip(record.boxes, record.scores, record.category_ids, strict=True):
@@ -241,7 +239,9 @@ def _make_batch(images: Sequence[np.ndarray], first_id: int, detector: Any) -> I
     sizes = np.array([image.shape[:2] for image in resized])
     height, width = -(-sizes.max(axis=0) // detector.size_divisor) * detector.size_divisor
     return ImageBatch(
-        images=tf.stack([tf.pad(i, [[0, height - i.shape[0]], [0, width - i.shape[1]], [0, 0]]) for i in resized]),
+        images=tf.stack(
+            [tf.pad(i, [[0, height - i.shape[0]], [0, width - i.shape[1]], [0, 0]]) for i in resized]
+        ),
         image_size=tf.constant(sizes, tf.float32),
         original_size=tf.constant([image.shape[:2] for image in images], tf.float32),
         image_id=tf.range(first_id, first_id + len(images), dtype=tf.int64),
@@ -260,7 +260,9 @@ def _compile(detector: Any, kind: str) -> Callable:
 
         def detect(batch: ImageBatch) -> Any:
             network = reference()
-            return network.per_stage_detections(batch) if kind == "per_stage" else network(batch, training=False)
+            return (
+                network.per_stage_detections(batch) if kind == "per_stage" else network(batch, training=False)
+            )
 
         functions[kind] = tf.function(detect, input_signature=[_BATCH_SIGNATURE])
     return functions[kind]

@@ -35,14 +35,16 @@ def read_labels(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
         classes = sorted(json.loads(path.read_text("utf-8"))["classes"], key=lambda entry: entry["class"])
         return tuple(str(entry["name"]) for entry in classes), tuple(int(e["category_id"]) for e in classes)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: got no class list ({error!r}), expected an export of this package") from None
+        raise ValueError(
+            f"{path}: got no class list ({error!r}), expected an export of this package"
+        ) from None
 
 
 def warmup_requests() -> list[bytes]:
     """Returns requests that make a server run both signatures once before the first client does.
 
-    One landscape and one portrait image: the network resizes them to the largest sizes that clients' images of the
-    common 4:3 can get, so that memory is allocated too.
+    One landscape and one portrait image: the network resizes them to the largest sizes that clients' images
+    of the common 4:3 can get, so that memory is allocated too.
     """
     landscape, portrait = (np.full(shape, 127, np.uint8) for shape in ((36, 48, 3), (48, 36, 3)))
     inputs = [
@@ -56,8 +58,8 @@ def warmup_requests() -> list[bytes]:
 def predict_log(signature: str, inputs: Mapping[str, Any]) -> bytes:
     """Serialises a ``tensorflow.serving.PredictionLog`` with one predict request.
 
-    The message is small and its field numbers are fixed for good, so that it is written here by hand: the package
-    that defines it would be a dependency for four lines.
+    The message is small and its field numbers are fixed for good, so that it is written here by hand: the
+    package that defines it would be a dependency for four lines.
 
     Args:
         signature: name of the signature to call.
@@ -66,8 +68,8 @@ def predict_log(signature: str, inputs: Mapping[str, Any]) -> bytes:
     Returns:
         The message's bytes.
     """
-    # PredictionLog.predict_log = 6, PredictLog.request = 1, PredictRequest.model_spec = 1 and .inputs = 2 (a map:
-    # key = 1, value = 2), ModelSpec.signature_name = 3.
+    # PredictionLog.predict_log = 6, PredictLog.request = 1, PredictRequest.model_spec = 1 and .inputs = 2 (a
+    # map: key = 1, value = 2), ModelSpec.signature_name = 3.
     request = _field(1, _field(3, signature.encode()))
     for name, value in inputs.items():
         tensor = tf.make_tensor_proto(value).SerializeToString()

@@ -1,7 +1,7 @@
 """Encoded images to pixels, with core TensorFlow ops alone.
 
-Prediction from files and the exported model decode with the same function, so that both see the same pixels: two
-JPEG decoders may differ by several grey levels.
+Prediction from files and the exported model decode with the same function, so that both see the same pixels:
+two JPEG decoders may differ by several grey levels.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _BMP_FILE_HEADER = 14
 def decode_image(content: Tensor) -> Tensor:
     """Decodes a JPEG, PNG, GIF (its first frame) or BMP.
 
-    Grey images are repeated over the three channels, palettes are looked up, alpha is dropped, of 16 bits the upper
-    eight remain. An EXIF orientation is ignored: boxes refer to the pixels as they are stored.
+    Grey images are repeated over the three channels, palettes are looked up, alpha is dropped, of 16 bits the
+    upper eight remain. An EXIF orientation is ignored: boxes refer to the pixels as they are stored.
 
     Args:
         content: string scalar, the bytes of the file.
@@ -37,7 +37,9 @@ def decode_image(content: Tensor) -> Tensor:
     is_bmp = tf.reduce_all(header[:2] == tf.constant(list(b"BM"), tf.uint8))
     bits = _little_endian(header[28:30])
     # The decoder takes the indices of an 8-bit BMP for grey levels.
-    return tf.cond(is_bmp & (bits == 8), lambda: _look_up_palette(content, header, image[..., 0]), lambda: image)
+    return tf.cond(
+        is_bmp & (bits == 8), lambda: _look_up_palette(content, header, image[..., 0]), lambda: image
+    )
 
 
 def _look_up_palette(content: Tensor, header: Tensor, indices: Tensor) -> Tensor:

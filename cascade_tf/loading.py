@@ -1,0 +1,163 @@
+"""Trained detectors back from disk: runs, .keras files and exported SavedModels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cascade_tf import config
+from cascade_tf.inference import ImageDetections, batches_of, keep_above
+from cascade_tf.models import TwoStageDetector
+from cascade_tf.serving_files import LABELS_FILE, read_labels
+
+# In the order of preference.
+WEIGHTS_FILES = ("best.weights.h5", "last.weights.h5")
+_SAVED_MODEL = "saved_model.pb"
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Loads a detector, ready for ``predict``.
+
+    Args:
+        path: the folder of a training run (its best weights are taken, else its last), a ``.keras`` file, or
+        a
+            SavedModel folder: a version, or the folder of versions, of which the highest is taken.
+
+    Returns:
+        A ``TwoStageDetector``, or for a SavedModel a ``SavedDetector`` with the same ``predict``,
+        ``class_names`` and ``category_ids``.
+
+    Raises:
+        FileNotFoundError: nothing lies there, or the run has no weights yet.
+        ValueError: it is none of the three, or its parts do not fit together.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"model {source}: got no such file or folder")
+    if source.is_file():
+        return _load_keras(source)
+    if (source / config.EXPERIMENT_FILE).is_file():
+        return load_run(source)
+    version = _find_version(source)
+    if version is None:
+        raise ValueError(
+            f"model {source}: got a folder without {config.EXPERIMENT_FILE} and {_SAVED_MODEL}, expected "
+            "the folder of a training run, a SavedModel folder or a .keras file"
+        )
+    return SavedDetector(version)
+
+
+def load_run(
+    workdir: str | os.PathLike[str], experiment: config.Experiment | None = None
+) -> TwoStageDetector:
+    """Builds the detector of a training run with the best weights it has, else the last.
+
+    Args:
+        workdir: the run's folder.
+        experiment: what to build; None reads the run's ``experiment.json``.
+
+    Raises:
+        FileNotFoundError: the folder has no experiment or no weights.
+        ValueError: the weights belong to another detector.
+    """
+    folder = Path(workdir)
+    experiment = experiment or config.read_experiment(folder)
+    weights = next((folder / name for name in WEIGHTS_FILES if (folder / name).is_file()), None)
+    if weights is None:
+        raise FileNotFoundError(
+            f"workdir {folder}: got no weights, expected {' or '.join(WEIGHTS_FILES)} of a training run"
+        )
+    detector = config.build_detector(experiment)
+    try:
+        detector.load_weights(str(weights))
+    # h5py raises OSError or KeyError on damaged files, Keras ValueError on other shapes.
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"weights {weights}: do not fit the detector of experiment {experiment.name!r} "
+            f"({_first_line(error)})"
+        ) from None
+    return detector
+
+
+class SavedDetector:
+    """An exported detector: it predicts, but does not train, and its thresholds are fixed.
+
+    Args:
+        folder: a SavedModel folder that ``export_saved_model`` wrote.
+
+    Attributes:
+        class_names: K names of the classes 1..K.
+        category_ids: K ids of the same classes in the data set.
+
+    Raises:
+        ValueError: the folder holds another kind of SavedModel, or is damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.class_names, self.category_ids = read_labels(Path(folder) / "assets" / LABELS_FILE)
+        try:
+            self._model = tf.saved_model.load(str(folder))
+            self._run = self._model.signatures["image_tensor"]
+        # TensorFlow raises each of these on damaged folders.
+        except (KeyError, OSError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(f"SavedModel {folder}: cannot be loaded ({_first_line(error)})") from None
+
+    def predict(
+        self, images: Any, batch_size: int = 1, score_threshold: float | None = None
+    ) -> list[ImageDetections]:
+        """Detects objects in images of any sizes; see ``inference.predict_images``.
+
+        Images of one size go through the network together, others one by one.
+        """
+        records: list[ImageDetections] = []
+        for group in batches_of(images, batch_size):
+            same_size = len({image.shape for image in group}) == 1
+            for batch in [np.stack(group)] if same_size else [image[None] for image in group]:
+                records += self._detect(batch, len(records))
+        return [keep_above(record, score_threshold) for record in records] if score_threshold else records
+
+    def _detect(self, images: np.ndarray, first_id: int) -> list[ImageDetections]:
+        outputs = {name: value.numpy() for name, value in self._run(image_tensor=tf.constant(images)).items()}
+        records = []
+        for b, count in enumerate(outputs["num_detections"].astype(int)):
+            classes = outputs["detection_classes"][b, :count].astype(np.int32)
+            records.append(
+                ImageDetections(
+                    boxes=outputs["detection_boxes_pixels"][b, :count][:, [1, 0, 3, 2]],
+                    scores=outputs["detection_scores"][b, :count],
+                    classes=classes,
+                    category_ids=outputs["detection_category_ids"][b, :count],
+                    names=tuple(self.class_names[c - 1] for c in classes),
+                    image_id=first_id + b,
+                )
+            )
+        return records
+
+
+def _load_keras(path: Path) -> TwoStageDetector:
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    # Keras raises ValueError on other files, TypeError on unknown classes; zip and h5py have errors of their
+    # own.
+    except Exception as error:
+        raise ValueError(f"model {path}: cannot be loaded as a .keras file ({_first_line(error)})") from None
+    if not isinstance(model, TwoStageDetector):
+        raise ValueError(f"model {path}: got a {type(model).__name__}, expected a TwoStageDetector")
+    return model
+
+
+def _find_version(folder: Path) -> Path | None:
+    if (folder / _SAVED_MODEL).is_file():
+        return folder
+    versions = [child.parent for child in folder.glob(f"*/{_SAVED_MODEL}") if child.parent.name.isdigit()]
+    return max(versions, key=lambda version: int(version.name), default=None)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
