@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -9,8 +10,13 @@ import tensorflow as tf
 from cascade_tf.structures import Tensor
 
 
+@functools.cache
 def default_strategy() -> tf.distribute.Strategy:
-    """Returns a strategy over every GPU of this machine; one device needs none and gets the default one."""
+    """Returns a strategy over every GPU of this machine; one device needs none and gets the default one.
+
+    It is the same object in every call: two MirroredStrategies of one process number their collective
+    operations alike, and the second one fails with a shape mismatch.
+    """
     gpus = tf.config.list_logical_devices("GPU")
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
@@ -20,16 +26,16 @@ def check_divisible(batch_size: int, strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(
-            f"train.batch_size: got {batch_size} images for {replicas} devices, expected a multiple of {replicas} "
-            "(the batch size counts the images of all devices together)"
+            f"train.batch_size: got {batch_size} images for {replicas} devices, expected a multiple of "
+            f"{replicas} (the batch size counts the images of all devices together)"
         )
 
 
 def local_share(batch: Any) -> Any:
     """Returns this replica's consecutive part of every tensor of the global batch.
 
-    The whole batch reaches every replica in host memory, and only the part is copied to the device. Which image goes
-    where therefore depends on nothing but its place in the batch, under every strategy.
+    The whole batch reaches every replica in host memory, and only the part is copied to the device. Which
+    image goes where therefore depends on nothing but its place in the batch, under every strategy.
     """
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync

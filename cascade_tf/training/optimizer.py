@@ -25,10 +25,10 @@ class MomentumSGD(keras.optimizers.Optimizer):
         v = momentum * v + (g + l2 * w)
         w = w - learning_rate * v
 
-    This is what the published schedules of detectors were tuned for, and not what Keras' ``weight_decay`` does:
-    that one takes ``learning_rate * weight_decay * w`` from the weights outside of the momentum, which with a
-    momentum of 0.9 amounts to a tenth of the decay. The velocity holds gradients, not steps (as in PyTorch; Keras
-    and Caffe multiply by the learning rate first), so that a drop of the learning rate acts at once.
+    The published schedules of detectors were tuned for this. Keras' ``weight_decay`` is something else: that
+    one takes ``learning_rate * weight_decay * w`` from the weights outside of the momentum, which with a
+    momentum of 0.9 amounts to a tenth of the decay. The velocity holds gradients, not steps (as in PyTorch;
+    Keras and Caffe multiply by the learning rate first), so that a drop of the learning rate acts at once.
 
     Args:
         learning_rate: a float or a schedule.
@@ -51,7 +51,9 @@ class MomentumSGD(keras.optimizers.Optimizer):
         **kwargs: Any,
     ) -> None:
         if kwargs.get("weight_decay") is not None:
-            raise ValueError(f"weight_decay: got {kwargs['weight_decay']}, expected none: this optimizer decays by l2")
+            raise ValueError(
+                f"weight_decay: got {kwargs['weight_decay']}, expected none: this optimizer decays by l2"
+            )
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum = float(momentum)
         self.l2 = float(l2)
@@ -74,8 +76,8 @@ class MomentumSGD(keras.optimizers.Optimizer):
             gradient: of the variable's shape, finite.
             variable: one of those that the optimizer was built with.
             learning_rate: scalar.
-            gate: scalar 1 to update, 0 to leave weights and velocity exactly as they are; None: update. A number
-                instead of a branch, because a branch makes a GPU wait for the host in every step.
+            gate: scalar 1 to update, 0 to leave weights and velocity exactly as they are; None: update. A
+                number instead of a branch, because a branch makes a GPU wait for the host in every step.
         """
         index = self._get_variable_index(variable)
         weights = variable if isinstance(variable, tf.Variable) else variable.value
@@ -104,8 +106,9 @@ class MomentumSGD(keras.optimizers.Optimizer):
 def make_optimizer(settings: TrainConfig) -> MomentumSGD:
     """Returns the optimizer of a run, also for ``detector.compile(optimizer=...)``.
 
-    It does not clip: under a strategy the gradient of the global batch must be clipped after it is summed over the
-    replicas, which ``UpdateStep`` does. With ``fit`` on one device pass ``global_clipnorm`` to `MomentumSGD`.
+    It does not clip: under a strategy the gradient of the global batch must be clipped after it is summed
+    over the replicas, which ``UpdateStep`` does. With ``fit`` on one device pass ``global_clipnorm`` to
+    `MomentumSGD`.
     """
     undecayed = NORMALIZATION_VARIABLES if settings.decay_biases else (*NORMALIZATION_VARIABLES, "bias")
     return MomentumSGD(make_schedule(settings), settings.momentum, settings.weight_decay, undecayed)

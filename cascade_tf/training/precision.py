@@ -14,7 +14,7 @@ from cascade_tf.structures import Tensor
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Lets the layers that are created inside compute under a Keras dtype policy, e.g. ``"mixed_bfloat16"``."""
+    """Lets the layers that are created inside compute under that Keras dtype policy."""
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(name)
     try:
@@ -26,16 +26,13 @@ def dtype_policy(name: str) -> Iterator[None]:
 class LossScale:
     """Dynamic loss scaling: as large a factor on the loss as float16 gradients bear.
 
-    Small gradients vanish in float16, so the loss is multiplied before the backward pass and the gradient divided
-    after it. A gradient that overflows costs one update and halves the factor; ``growth_steps`` updates in a row
-    without overflow double it.
+    Small gradients vanish in float16, so the loss is multiplied before the backward pass and the gradient
+    divided after it. A gradient that overflows costs one update and halves the factor; ``growth_steps``
+    updates in a row without overflow double it.
 
     Args:
         initial: first factor.
         growth_steps: updates until it doubles.
-
-    Attributes:
-        variables: the state to save, by name.
     """
 
     def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000) -> None:
@@ -46,6 +43,7 @@ class LossScale:
 
     @property
     def variables(self) -> dict[str, Any]:
+        """The state to save, by name."""
         return {"factor": self.factor, "good_steps": self.good_steps}
 
     def is_overflow(self, losses_finite: Tensor, gradient_finite: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to a constant, which is multiplied by a factor at each of some steps.
 
     Law: ``rate(s) = learning_rate * decay_factor ** #{d in decay_steps: d <= s} * warmup(s)`` with ``warmup``
-    rising linearly from ``warmup_factor`` at step 0 to 1 at ``warmup_steps``. Step ``s`` counts the updates done
-    before, so the first update runs at ``rate(0)``.
+    rising linearly from ``warmup_factor`` at step 0 to 1 at ``warmup_steps``. Step ``s`` counts the updates
+    done before, so the first update runs at ``rate(0)``.
 
     Args:
         learning_rate: rate after the warm-up.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -25,8 +26,8 @@ class TrainConfig:
         decay_biases: whether biases decay too.
         clip_norm: largest norm of the gradient of the global batch, all variables together; None: no limit.
         precision: Keras dtype policy of the detector; ``mixed_float16`` adds dynamic loss scaling.
-        ema: decay of the exponential moving average of the weights, in (0, 1), which is then what is evaluated
-            and saved as the result; None: no average.
+        ema: decay of the exponential moving average of the weights, in (0, 1), which is then what is
+            evaluated and saved as the result; None: no average.
         checkpoint_every: updates between two checkpoints; 0: at the end only.
         keep_checkpoints: how many of them stay.
         evaluate_every: updates between two evaluations; 0: at the end only.
@@ -70,7 +71,7 @@ class TrainConfig:
         self._check("ema", self.ema is None or 0 < self.ema < 1, "a decay between 0 and 1, or none")
         self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         rising = [0, *self.decay_steps]
-        ordered = all(a < b for a, b in zip(rising, rising[1:], strict=False))
+        ordered = all(a < b for a, b in itertools.pairwise(rising))
         self._check("decay_steps", ordered, "rising update numbers above 0")
 
     @property

@@ -47,10 +47,11 @@ class _Decision(NamedTuple):
 class UpdateStep:
     """Trains a detector on one global batch per call, on all replicas of a strategy.
 
-    The gradient is that of ``sum(losses)``, averaged over the replicas, and is clipped after the average: Keras'
-    ``global_clipnorm`` clips each replica's own gradient, which is another direction altogether. An update whose
-    losses or gradient are not finite leaves every weight, velocity, average and moving statistic as it was, and so
-    does every later one; ``StepReport.failed`` tells. Nothing in the graph waits for the host.
+    The gradient is that of ``sum(losses)``, averaged over the replicas, and is clipped after the average:
+    Keras' ``global_clipnorm`` clips each replica's own gradient, which is another direction altogether. An
+    update whose losses or gradient are not finite leaves every weight, velocity, average and moving statistic
+    as it was, and so does every later one; ``StepReport.failed`` tells. Nothing in the graph waits for the
+    host.
 
     Args:
         detector: a built model with ``compute_losses(batch, targets) -> (losses, metrics)``.
@@ -77,7 +78,9 @@ class UpdateStep:
         average: AveragedWeights | None = None,
     ) -> None:
         if not detector.trainable_variables:
-            raise ValueError(f"detector {detector.name!r}: got no trainable variables, expected a built detector")
+            raise ValueError(
+                f"detector {detector.name!r}: got no trainable variables, expected a built detector"
+            )
         self.detector = detector
         self.optimizer = optimizer
         self.strategy = strategy
@@ -115,7 +118,7 @@ class UpdateStep:
         self.strategy.extended.update(variable, function, args=args, group=False)
 
     def _compute(self, batch: ImageBatch, targets: Targets) -> tuple:
-        """Runs on each replica; everything that it returns, the statistics apart, is summed over all of them."""
+        """Runs on each replica; what it returns, the statistics apart, is equal on all of them."""
         statistics = [tf.identity(v) for v in self._statistics]
         scale = 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale.factor)
         with tf.GradientTape() as tape:

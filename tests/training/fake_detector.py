@@ -15,7 +15,9 @@ class FakeDetector(keras.Model):
     def __init__(self, norm=True, name="fake_detector", **kwargs):
         super().__init__(name=name, **kwargs)
         self.hidden = keras.layers.Dense(5, name="hidden")
-        self.norm = keras.layers.LayerNormalization(name="norm") if norm else keras.layers.Identity(name="norm")
+        self.norm = (
+            keras.layers.LayerNormalization(name="norm") if norm else keras.layers.Identity(name="norm")
+        )
         self.box = keras.layers.Dense(4, name="box")
         self.build_parts()
 
@@ -62,7 +64,11 @@ def element_spec(batch_size=4):
         spec([None, None, 3], tf.uint8), spec([2], tf.float32), spec([2], tf.float32), spec([], tf.int64)
     )
     targets = Targets(
-        spec([2, 4], tf.float32), spec([2], tf.int32), spec([2], tf.bool), spec([2], tf.bool), spec([2], tf.int32)
+        spec([2, 4], tf.float32),
+        spec([2], tf.int32),
+        spec([2], tf.bool),
+        spec([2], tf.bool),
+        spec([2], tf.int32),
     )
     return batch, targets
 

@@ -48,7 +48,9 @@ def test_weight_decay_is_an_l2_gradient_and_spares_norms(decay_biases):
         optimizer.apply([tf.constant(g) for g in step], tensors)
     decays = {"kernel": 0.3, "bias": 0.3 if decay_biases else 0.0, "gamma": 0.0, "beta": 0.0}
     for i, variable in enumerate(tensors):
-        expected = sgd_in_numpy(start[i], [g[i] for g in gradients], [0.05, 0.075, 0.1], 0.9, decays[variable.name])
+        expected = sgd_in_numpy(
+            start[i], [g[i] for g in gradients], [0.05, 0.075, 0.1], 0.9, decays[variable.name]
+        )
         np.testing.assert_allclose(variable.numpy(), expected, atol=TOLERANCE)
 
 

@@ -24,7 +24,9 @@ def make_step(detector=None, rate=0.02, momentum=0.9, l2=0.0, ema=None, **settin
     average = AveragedWeights([raw_variable(v) for v in detector.trainable_variables], ema) if ema else None
     optimizer = MomentumSGD(rate, momentum, l2)
     signature = batch_signature(element_spec(), 4)
-    return UpdateStep(detector, optimizer, tf.distribute.get_strategy(), signature, average=average, **settings)
+    return UpdateStep(
+        detector, optimizer, tf.distribute.get_strategy(), signature, average=average, **settings
+    )
 
 
 def weights(step):
@@ -100,7 +102,8 @@ def test_after_a_loss_that_is_not_finite_nothing_moves_any_more():
     after = weights(step) + [v.numpy() for v in step.optimizer.velocities + step.average.variables]
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)
-    assert np.isnan(reports[0].losses["box"]) and np.isfinite(reports[1].losses["box"])
+    assert np.isnan(reports[0].losses["box"])
+    assert np.isfinite(reports[1].losses["box"])
     assert [float(r.failed) for r in reports] == [1.0, 1.0]
     assert [float(r.applied) for r in reports] == [0.0, 0.0]
 
