@@ -1,19 +1,20 @@
 """Draws the data set of the demo: scenes of textured shapes with exact boxes and masks, in COCO's layout.
 
-Example:
-    python scripts/make_demo_dataset.py --output data/shapes --num_train 400 --num_val 100
+    python scripts/make_demo_dataset.py --output demo/dataset --num_train 400 --num_val 100
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from absl import app, flags
 
-from cascade_tf.data.synthetic import CLASS_NAMES, draw_dataset
+# A clone works without being installed, from any folder.
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "New folder for images/ and instances_{train,val}.json.", required=True
+    "output", None, "New folder for images/, instances_train.json and instances_val.json.", required=True
 )
 _NUM_TRAIN = flags.DEFINE_integer("num_train", 400, "Pictures to train on.", lower_bound=1)
 _NUM_VAL = flags.DEFINE_integer("num_val", 100, "Pictures to validate on.", lower_bound=1)
@@ -23,8 +24,11 @@ _WIDTH = flags.DEFINE_integer("width", 288, "Width of every picture, pixels.", l
 
 
 def main(argv: list[str]) -> None:
+    """Draws the data set that the flags describe."""
+    from cascade_tf.data.synthetic import CLASS_NAMES, draw_dataset
+
     if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+        sys.exit(f"make_demo_dataset: got the argument {argv[1]!r}, expected flags only; --help lists them")
     try:
         draw_dataset(
             _OUTPUT.value,
@@ -34,7 +38,7 @@ def main(argv: list[str]) -> None:
             seed=_SEED.value,
         )
     except (ValueError, OSError) as error:
-        sys.exit(f"make_demo_dataset: {error}")
+        sys.exit(f"make_demo_dataset: error: {error}")
     print(
         f"{_OUTPUT.value}: {_NUM_TRAIN.value} pictures to train on and {_NUM_VAL.value} to validate on, "
         f"classes {', '.join(CLASS_NAMES)}"

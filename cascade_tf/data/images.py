@@ -13,7 +13,7 @@ _PREFIX = "broken image: "
 
 
 def try_read_image(path: Tensor) -> Tensor:
-    """Reads and decodes a file; a failure is a result, not an error. For functions mapped over a Dataset only.
+    """Reads and decodes a file; a failure is a result, not an error. For a function that a Dataset maps.
 
     A TensorFlow graph can catch an error in one place only, a data set that ignores errors; so this makes a
     data set of one element for each file, which costs about half a millisecond.

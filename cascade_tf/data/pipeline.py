@@ -91,7 +91,7 @@ def train_batches(
     next_in_bucket = _successors(buckets)
 
     def load(step: PlannedSteps) -> tuple[ImageBatch, Targets]:
-        index, image = _read(table, step.index, next_in_bucket if skip_broken else None)
+        index, image = _read(table, step.example, next_in_bucket if skip_broken else None)
         image, size = _resize(image, step.short_side, max_side)
         boxes, classes, crowd = table.objects(index)
         boxes = augment.scale_boxes(boxes, tuple(tf.unstack(table.sizes_of(index))), size)

@@ -42,13 +42,13 @@ class PlannedSteps(NamedTuple):
     """The plan of some consecutive steps, M = steps * batch size examples in order.
 
     Attributes:
-        index: [M] int32 into the data set's examples.
+        example: [M] int32, index into the data set's examples.
         short_side: [M] int32 pixels, equal within a batch.
         flip: [M] bool, mirror left and right.
         seed: [M, 2] int32, the seed of the example's sampling.
     """
 
-    index: np.ndarray
+    example: np.ndarray
     short_side: np.ndarray
     flip: np.ndarray
     seed: np.ndarray

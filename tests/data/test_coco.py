@@ -1,0 +1,241 @@
+"""The reader: what it understands, and the line it gives for each thing that is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from cascade_tf.data.coco import read_coco, read_dataset_dir
+from tests.data.small_dataset import content, write_annotations
+
+
+def read(folder, annotations=None, **settings):
+    if annotations is not None:
+        write_annotations(folder, annotations)
+    return read_dataset_dir(folder, "train", **settings)
+
+
+def test_categories_are_sorted_by_id_and_classes_count_from_one(dataset_dir):
+    dataset = read(dataset_dir)
+    assert dataset.class_names == ("dog", "cat")
+    assert dataset.category_ids == (3, 7)
+    assert dataset.examples[0].classes.tolist() == [2]
+    assert dataset.examples[1].classes.tolist() == [1, 2]
+
+
+def test_boxes_become_corners(dataset_dir):
+    dataset = read(dataset_dir)
+    assert dataset.examples[0].boxes.tolist() == [[10, 5, 30, 35]]
+    assert dataset.examples[1].boxes.tolist() == [[0, 0, 64, 48], [4.5, 8, 20.5, 16]]
+    assert dataset.examples[0].boxes.dtype == np.float32
+    assert dataset.dropped == ()
+
+
+def test_order_ids_and_sizes_are_the_files(dataset_dir):
+    examples = read(dataset_dir).examples
+    assert [e.image_id for e in examples] == [10, 11, 12, 13, 14]
+    assert [(e.width, e.height) for e in examples[:3]] == [(60, 40), (64, 48), (40, 60)]
+    assert examples[0].path == str(dataset_dir / "images" / "a.png")
+
+
+def test_crowds_and_images_without_objects_are_kept(dataset_dir):
+    dataset = read(dataset_dir)
+    assert dataset.examples[1].crowd.tolist() == [True, False]
+    empty = dataset.examples[3]
+    assert empty.boxes.shape == (0, 4)
+    assert empty.classes.shape == (0,)
+    assert empty.crowd.shape == (0,)
+    assert dataset.summary() == (
+        "5 images (1 without objects), 4 objects and 1 crowds of 2 classes, 0 records dropped"
+    )
+
+
+def test_segmentations_are_kept_on_request(dataset_dir):
+    annotations = content()
+    polygon = [[10, 5, 30, 5, 30, 35]]
+    annotations["annotations"][0]["segmentation"] = polygon
+    assert read(dataset_dir, annotations).examples[0].segmentations == ()
+    kept = read(dataset_dir, segmentations=True)
+    assert kept.examples[0].segmentations == (polygon,)
+    assert kept.examples[1].segmentations == (None, None)
+
+
+def test_a_box_that_sticks_out_is_clipped(dataset_dir):
+    annotations = content()
+    annotations["annotations"][0]["bbox"] = [-5, 30, 100.5, 20.25]
+    dataset = read(dataset_dir, annotations)
+    assert dataset.examples[0].boxes.tolist() == [[0, 30, 60, 40]]
+    assert dataset.dropped == ()
+
+
+@pytest.mark.parametrize(
+    ("bbox", "reason"),
+    [
+        ([10, 5, 0, 30], "is empty"),
+        ([10, 5, 20, -3], "is empty"),
+        ([10, 5, -20, 30], "is empty"),
+        ([10, 5, 20, 0.001], "is empty"),
+        ([60, 5, 20, 30], "lies outside the image of 60 x 40 pixels"),
+        ([10, -40, 20, 30], "lies outside the image of 60 x 40 pixels"),
+        ([-30, 5, 30, 30], "lies outside the image of 60 x 40 pixels"),
+    ],
+)
+def test_an_empty_box_or_one_outside_is_dropped_and_reported(dataset_dir, bbox, reason):
+    annotations = content()
+    annotations["annotations"][0]["bbox"] = bbox
+    dataset = read(dataset_dir, annotations)
+    assert len(dataset.examples) == 5
+    assert dataset.examples[0].boxes.shape == (0, 4)
+    assert dataset.dropped == (
+        f"annotations[0] (id 1) of image 10: box [x, y, width, height] = {bbox} {reason}",
+    )
+
+
+def test_a_missing_size_is_read_from_the_image(dataset_dir):
+    annotations = content()
+    del annotations["images"][1]["width"], annotations["images"][2]["height"]
+    examples = read(dataset_dir, annotations).examples
+    assert (examples[1].width, examples[1].height) == (64, 48)
+    assert (examples[2].width, examples[2].height) == (40, 60)
+
+
+def test_file_names_may_hold_folders(dataset_dir):
+    (dataset_dir / "images" / "deep").mkdir()
+    (dataset_dir / "images" / "a.png").rename(dataset_dir / "images" / "deep" / "a.png")
+    annotations = content()
+    annotations["images"][0]["file_name"] = "deep/a.png"
+    assert read(dataset_dir, annotations).examples[0].path.endswith("deep/a.png")
+
+
+BROKEN_RECORDS = [
+    (("images", 1), "oops", "images[1]: is 'oops', expected an object with an integer 'id'"),
+    (("images", 1, "id"), "11", "images[1] (id '11'): is {"),
+    (("images", 1, "id"), True, "images[1] (id True): is {"),
+    (("images", 1, "id"), 10, "images[1] (id 10): an image before it has the same id"),
+    (("images", 0, "file_name"), None, "images[0] (id 10): file_name is None"),
+    (("images", 0, "file_name"), "", "images[0] (id 10): file_name is ''"),
+    (("images", 0, "width"), 0, "images[0] (id 10): width is 0, expected a positive integer"),
+    (("images", 0, "height"), -40, "images[0] (id 10): height is -40, expected a positive integer"),
+    (("images", 0, "height"), "40", "images[0] (id 10): height is '40', expected a positive integer"),
+    (("annotations", 0), None, "annotations[0]: is None, expected an object"),
+    (("annotations", 0, "image_id"), 99, "annotations[0] (id 1): image_id is 99, expected the id of an"),
+    (("annotations", 0, "image_id"), None, "annotations[0] (id 1): image_id is None"),
+    (("annotations", 2, "category_id"), 5, "category_id is 5, which no category bears; expected one of 3, 7"),
+    (("annotations", 2, "category_id"), [3], "category_id is [3], which no category bears"),
+    (("annotations", 0, "bbox"), None, "bbox is None, expected four finite numbers [x, y, width, height]"),
+    (("annotations", 0, "bbox"), "1 2 3 4", "bbox is '1 2 3 4', expected four finite numbers"),
+    (("annotations", 0, "bbox"), [1, 2, 3], "bbox is [1, 2, 3], expected four finite numbers"),
+    (("annotations", 0, "bbox"), [1, 2, 3, "4"], "bbox is [1, 2, 3, '4'], expected four finite numbers"),
+    (("annotations", 0, "bbox"), [1, 2, 3, float("nan")], "bbox is [1, 2, 3, nan], expected four finite"),
+    (("annotations", 0, "bbox"), [1, 2, 3, float("inf")], "bbox is [1, 2, 3, inf], expected four finite"),
+    (("annotations", 0, "iscrowd"), 2, "annotations[0] (id 1): iscrowd is 2, expected 0 or 1"),
+]
+
+
+def spoil(annotations, keys, value):
+    *path, last = keys
+    for key in path:
+        annotations = annotations[key]
+    annotations[last] = value
+
+
+@pytest.mark.parametrize(("keys", "value", "line"), BROKEN_RECORDS)
+def test_a_broken_record_stops_with_file_record_and_field(dataset_dir, keys, value, line):
+    annotations = content()
+    spoil(annotations, keys, value)
+    with pytest.raises(ValueError, match=re.escape(line)) as error:
+        read(dataset_dir, annotations)
+    message = str(error.value)
+    assert message.startswith(f"{dataset_dir / 'instances_train.json'}: ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("keys", "value", "line"), BROKEN_RECORDS)
+def test_a_broken_record_can_be_skipped_and_is_listed(dataset_dir, keys, value, line):
+    annotations = content()
+    spoil(annotations, keys, value)
+    dataset = read(dataset_dir, annotations, skip_broken=True)
+    assert any(line in dropped for dropped in dataset.dropped)
+    assert len(dataset.examples) == (4 if keys[0] == "images" else 5)
+
+
+def test_objects_of_a_skipped_image_are_not_reported_again(dataset_dir):
+    (dataset_dir / "images" / "b.png").unlink()
+    dataset = read(dataset_dir, skip_broken=True)
+    assert [e.image_id for e in dataset.examples] == [10, 12, 13, 14]
+    assert len(dataset.dropped) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "line"),
+    [
+        (("images",), {}, "'images' is a dict, expected a COCO annotation file with the lists"),
+        (("annotations",), None, "'annotations' is a NoneType"),
+        (("images",), [], "no usable image, expected at least one in 'images'"),
+        (("categories",), [], "'categories' is empty, expected at least one category"),
+        (("categories", 0, "id"), "7", "categories[0] (id '7'): is {"),
+        (("categories", 0, "name"), "", "categories[0] (id 7): name is '', expected a non-empty string"),
+        (("categories", 0, "name"), "dog", "categories[1] (id 3): a category before it is also named 'dog'"),
+        (("categories", 0, "id"), 3, "categories[1] (id 3): a category before it has the same id"),
+    ],
+)
+@pytest.mark.parametrize("skip_broken", [False, True])
+def test_a_file_that_makes_no_sense_always_stops(dataset_dir, keys, value, line, skip_broken):
+    annotations = content()
+    spoil(annotations, keys, value)
+    if keys == ("images",) and value == []:
+        annotations["annotations"] = []
+    with pytest.raises(ValueError, match=re.escape(line)):
+        read(dataset_dir, annotations, skip_broken=skip_broken)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "is empty, expected a COCO annotation file"),
+        ("{]", "is not JSON (Expecting property name enclosed in double quotes: line 1 column 2"),
+        (json.dumps(content())[:-9], "is not JSON ("),
+        ("[1, 2]", "holds a list, expected a COCO annotation file"),
+        ("{}", "'images' is missing, expected a COCO annotation file"),
+    ],
+)
+def test_a_file_that_is_no_annotation_file(dataset_dir, text, line):
+    with pytest.raises(ValueError, match=re.escape(line)):
+        read(dataset_dir, text)
+
+
+def test_bytes_that_are_no_text(dataset_dir):
+    (dataset_dir / "instances_train.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="is not JSON .*codec can't decode"):
+        read(dataset_dir)
+
+
+def test_a_picture_that_is_missing_or_no_picture(dataset_dir):
+    annotations = content()
+    annotations["images"][0]["file_name"] = "absent.png"
+    with pytest.raises(FileNotFoundError, match=r"images\[0\] \(id 10\): file_name: no such image file: .*absent.png"):
+        read(dataset_dir, annotations)
+    annotations = content()
+    del annotations["images"][0]["width"]
+    (dataset_dir / "images" / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match="gives no width and height, and .*a.png is not a readable image"):
+        read(dataset_dir, annotations)
+
+
+def test_missing_folders_and_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder; expected a data set folder with images/"):
+        read(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match="no folder images/; expected"):
+        read(tmp_path)
+    (tmp_path / "images").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no instances_train.json; expected"):
+        read(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such annotation file"):
+        read_coco(tmp_path / "absent.json", tmp_path / "images")
+    with pytest.raises(FileNotFoundError, match="no such image folder"):
+        read_coco(tmp_path / "absent.json", tmp_path / "nothing")
+    with pytest.raises(ValueError, match="is a folder, expected a COCO annotation file"):
+        read_coco(tmp_path, tmp_path / "images")
