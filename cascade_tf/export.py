@@ -47,17 +47,17 @@ def export_saved_model(
     One image that cannot be decoded fails the whole batch with INVALID_ARGUMENT.
 
     Args:
-        detector: a built ``TwoStageDetector``; it is left as it was.
+        detector: a ``TwoStageDetector``; it is left as it was.
         folder: the model's base folder, which the server watches for versions.
         version: number of the version, at least 0; the server takes the highest.
         batching: also writes the parameters for the server's batching.
-        overwrite: replaces a version that exists. A running server does not notice: it loads new numbers only.
+        overwrite: replaces a version that exists. A running server loads new numbers only.
 
     Returns:
         The version's folder.
 
     Raises:
-        ValueError: the version is no integer of at least 0, or the detector has no variables yet.
+        ValueError: the version is no integer of at least 0.
         FileExistsError: the version exists and ``overwrite`` is off.
         OSError: the folder cannot be written.
     """
@@ -66,8 +66,6 @@ def export_saved_model(
     target = Path(folder) / str(version)
     if target.exists() and not overwrite:
         raise FileExistsError(f"export {target}: exists already, expected a new version number")
-    if not detector.variables:
-        raise ValueError("detector: got one without variables, expected a built one")
     # A server takes folders named by a number for versions: a name with a dot in front is none.
     temporary = target.with_name(f".{version}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """Encoded images to pixels, with core TensorFlow ops alone.
 
-Prediction from files and the exported model decode with the same function, so that both see the same pixels:
-two JPEG decoders may differ by several grey levels.
+Training, prediction from files and the exported model decode with the same function, so that all of them see
+the same pixels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ def decode_image(content: Tensor) -> Tensor:
     Raises:
         tf.errors.InvalidArgumentError: unknown format, truncated or broken data.
     """
-    image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    # Two JPEG decoders may differ by several grey levels. This method gives Pillow's pixels, which the
+    # networks of the public model zoos were trained on; `decode_image` has a coarser one.
+    image = tf.cond(
+        tf.io.is_jpeg(content),
+        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+    )
     image.set_shape([None, None, 3])
     header = tf.io.decode_raw(tf.strings.substr(content, 0, _BMP_HEADER), tf.uint8)
     header = tf.pad(header, [[0, _BMP_HEADER - tf.size(header)]])

@@ -1,0 +1,86 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cascade_tf.ops.decode import decode_image
+
+# Two libraries convert YCCK with other roundings.
+CMYK_TOLERANCE = 3
+PIXELS = np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+PICTURE = Image.fromarray(np.repeat(np.repeat(PIXELS, 8, axis=0), 8, axis=1))
+
+
+def encode(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_lossless_formats_give_the_pixels_that_pillow_reads(kind, mode):
+    content = encode(PICTURE.convert(mode), kind)
+    expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(content), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg(mode):
+    content = encode(PICTURE.convert(mode), "JPEG", quality=95)
+    expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    tolerance = CMYK_TOLERANCE if mode == "CMYK" else 0
+    np.testing.assert_allclose(decode_image(content).numpy().astype(int), expected, atol=tolerance)
+
+
+def test_a_short_palette_of_a_bmp_is_looked_up():
+    image = Image.new("P", (3, 2))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1, 0, 1, 1, 0])
+    dark, light = [10, 20, 30], [200, 100, 50]
+    expected = [[dark, light, dark], [light, light, dark]]
+    np.testing.assert_array_equal(decode_image(encode(image, "BMP")), expected)
+
+
+def test_alpha_is_dropped():
+    alpha = Image.fromarray(np.full((160, 240), 40, np.uint8))
+    transparent = PICTURE.copy()
+    transparent.putalpha(alpha)
+    np.testing.assert_array_equal(decode_image(encode(transparent, "PNG")), np.asarray(PICTURE))
+
+
+def test_sixteen_bits_keep_the_upper_eight():
+    values = np.array([[0, 255, 256], [4660, 43981, 65535]], np.uint16)
+    decoded = decode_image(encode(Image.fromarray(values), "PNG"))
+    np.testing.assert_array_equal(decoded[..., 0], [[0, 0, 1], [18, 171, 255]])
+
+
+def test_the_first_frame_of_an_animation_counts():
+    content = encode(
+        PICTURE.convert("L"), "GIF", save_all=True, append_images=[PICTURE.convert("L").rotate(90)]
+    )
+    np.testing.assert_array_equal(decode_image(content)[..., 0], PICTURE.convert("L"))
+
+
+def test_exif_orientation_is_ignored():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    assert decode_image(encode(PICTURE, "JPEG", exif=exif)).shape == (160, 240, 3)
+
+
+def test_decodes_inside_a_graph_with_a_dynamic_shape():
+    function = tf.function(decode_image, input_signature=[tf.TensorSpec([], tf.string)])
+    assert function.get_concrete_function().output_shapes.as_list() == [None, None, 3]
+    np.testing.assert_array_equal(function(tf.constant(encode(PICTURE, "PNG"))), np.asarray(PICTURE))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"BM", b"no image at all", encode(PICTURE, "JPEG")[:-900], encode(PICTURE, "PNG")[:-50]],
+    ids=["empty", "header only", "text", "truncated JPEG", "truncated PNG"],
+)
+def test_broken_data_is_refused(content):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_image(content)
