@@ -1,0 +1,173 @@
+"""Reads arrays that detectron2 0.6 recorded, and puts its weights into this package's detectors."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.structures import ImageBatch, Targets
+
+FOLDER = Path(__file__).parent
+LEVELS = ("P2", "P3", "P4", "P5", "P6")
+
+
+@functools.cache
+def load(name):
+    """All arrays of one fixture."""
+    with np.load(FOLDER / f"{name}.npz") as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def from_json(array):
+    return json.loads(bytes(array).decode())
+
+
+def build_detector(arrays, **settings):
+    """A detector with the fixture's architecture, settings and weights."""
+    meta = from_json(arrays["meta/json"])
+    roi, rpn = meta["roi"], meta["rpn"]
+    settings = {
+        "depth": meta["resnet"]["depth"],
+        "width": meta["resnet"]["res2_out"] / 256,
+        "stem_channels": meta["resnet"]["stem_out"],
+        "stride_in_1x1": meta["resnet"]["stride_in_1x1"],
+        "freeze_at": meta["resnet"]["freeze_at"],
+        "fpn_channels": meta["fpn"]["out_channels"],
+        "pre_nms_train": rpn["pre_nms_topk_per_level"]["train"],
+        "pre_nms_test": rpn["pre_nms_topk_per_level"]["test"],
+        "post_nms_train": rpn["post_nms_topk"]["train"],
+        "post_nms_test": rpn["post_nms_topk"]["test"],
+        "anchors_per_image": rpn["batch_size_per_image"],
+        "ious": roi["stage_ious"],
+        "stage_weighting": "avg",
+        "rois_per_image": roi["batch_size_per_image"],
+        "append_ground_truth": "first",
+        "clip_boxes": True,
+        "class_agnostic": meta["class_agnostic_box"],
+        "head_units": roi["fc_dim"],
+        "sampling_ratio": roi["sampling_ratio"],
+        "ensemble": "own_boxes",
+        "score_threshold": roi["score_thresh"],
+        "nms_iou": roi["nms_thresh"],
+        "max_detections": roi["detections_per_image"],
+        **settings,
+    }
+    detector = cascade_rcnn_fpn([f"class {i}" for i in range(meta["num_classes"])], **settings)
+    detector.rpn_beta, detector.box_beta = rpn["smooth_l1_beta"], roi["smooth_l1_beta"]
+    for stage, weights in zip(detector.heads.stages, roi["stage_box_weights"], strict=True):
+        np.testing.assert_allclose(stage.std, 1.0 / np.array(weights), rtol=1e-6)
+    for name, parameter in parameters(detector).items():
+        parameter.variable.assign(parameter.convert(arrays[f"weight/{name}"]))
+    return detector
+
+
+class Parameter(NamedTuple):
+    """A variable of the detector and how detectron2's array of the same meaning becomes its value."""
+
+    variable: object
+    convert: object
+
+
+def parameters(detector):
+    """Every variable of the detector by detectron2's name."""
+    found = {}
+    backbone = detector.backbone
+    for layer in backbone.layers:
+        if hasattr(layer, "kernel"):
+            name = _backbone_name(layer.name)
+            found[f"{name}.weight"] = Parameter(layer.kernel, _convolution)
+            norm = backbone.get_layer(f"{layer.name}_norm")
+            for theirs, ours in _NORM.items():
+                found[f"{name}.norm.{theirs}"] = Parameter(getattr(norm, ours), _same)
+    for kind, layers in (("lateral", detector.neck.laterals), ("output", detector.neck.outputs)):
+        for level, layer in enumerate(layers, start=2):
+            found |= _layer(f"backbone.fpn_{kind}{level}", layer, _convolution)
+    rpn = detector.region_proposal
+    found |= _layer("proposal_generator.rpn_head.conv", rpn.hidden, _convolution)
+    found |= _layer("proposal_generator.rpn_head.objectness_logits", rpn.objectness, _convolution)
+    found |= _layer("proposal_generator.rpn_head.anchor_deltas", rpn.offsets, _convolution)
+    for index, stage in enumerate(detector.heads.stages):
+        suffix = f".{index}" if detector.num_stages > 1 else ""
+        head, prefix = stage.head, f"roi_heads.box_head{suffix}"
+        found |= _layer(f"{prefix}.fc1", head.dense[0], _first_dense)
+        found |= _layer(f"{prefix}.fc2", head.dense[1], _dense)
+        prefix = f"roi_heads.box_predictor{suffix}"
+        found |= _layer(f"{prefix}.cls_score", head.classifier, _classifier, background_first)
+        found |= _layer(f"{prefix}.bbox_pred", head.regressor, _dense)
+    return found
+
+
+def background_first(values):
+    """Moves the background from the last place of the last axis to the first."""
+    return np.roll(values, 1, axis=-1)
+
+
+def image_batch(arrays):
+    """Both images as one padded RGB batch; the padding holds noise, which must not matter."""
+    height, width = arrays["infer/tensor"].shape[2:]
+    images = np.full([2, height, width, 3], 77, np.uint8)
+    for i in range(2):
+        image = arrays[f"img{i}/input_bgr"][..., ::-1]
+        images[i, : image.shape[0], : image.shape[1]] = image
+    return ImageBatch(
+        tf.constant(images),
+        tf.constant(arrays["infer/image_sizes_hw"], tf.float32),
+        tf.constant(arrays["infer/original_sizes_hw"], tf.float32),
+        tf.constant([0, 1], tf.int64),
+    )
+
+
+def targets(arrays, num_gt=None, size=6):
+    """Ground truth of both images, padded to ``size`` objects; ``num_gt`` keeps the first ones only."""
+    boxes = np.zeros([2, size, 4], np.float32)
+    classes, valid = np.zeros([2, size], np.int32), np.zeros([2, size], bool)
+    for i in range(2):
+        given = arrays[f"train/img{i}/gt_boxes"]
+        count = len(given) if num_gt is None else int(num_gt[i])
+        boxes[i, :count] = given[:count]
+        classes[i, :count] = arrays[f"train/img{i}/gt_classes"][:count] + 1
+        valid[i, :count] = True
+    crowd, seed = np.zeros([2, size], bool), np.array([[1, 2], [3, 4]], np.int32)
+    return Targets(*(tf.constant(x) for x in (boxes, classes, valid, crowd, seed)))
+
+
+_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+
+def _backbone_name(name):
+    if name == "stem_conv1":
+        return "backbone.bottom_up.stem.conv1"
+    stage, block, part = name.split("_")
+    return f"backbone.bottom_up.{stage}.{block}.{part}"
+
+
+def _layer(name, layer, convert, convert_bias=None):
+    weight, bias = Parameter(layer.kernel, convert), Parameter(layer.bias, convert_bias or _same)
+    return {f"{name}.weight": weight, f"{name}.bias": bias}
+
+
+def _same(values):
+    return values
+
+
+def _convolution(values):
+    return values.transpose(2, 3, 1, 0)
+
+
+def _dense(values):
+    return values.T
+
+
+def _first_dense(values):
+    channels = values.shape[1] // 49
+    return values.reshape(-1, channels, 7, 7).transpose(2, 3, 1, 0).reshape(values.shape[1], -1)
+
+
+def _classifier(values):
+    return background_first(values.T)
