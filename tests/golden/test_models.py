@@ -10,7 +10,8 @@ from tests.golden import detectron2 as golden
 from tests.golden.detectron2 import background_first
 
 # The largest differences between two convolution back ends of PyTorch are 5e-5 for features, 7e-5 for RPN
-# logits, 4e-4 for class logits and 1.8e-3 pixels for boxes. Some times that: sums have another order here too.
+# logits, 4e-4 for class logits and 1.8e-3 pixels for boxes. These are a few times that: the order of sums
+# differs once more.
 FEATURES = 2e-4
 LOGITS = 1.5e-3
 PIXELS = 6e-3
