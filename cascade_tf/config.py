@@ -26,11 +26,12 @@ EXPERIMENT_FILE = "experiment.json"
 # Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's
 # folder that somebody sends cannot make another machine execute anything else.
 RECIPE_PACKAGE = "cascade_tf.models"
-# Settings that may change while a run goes on: its weights stay the same.
+# Settings that may change when a run goes on: up to the step where it stopped, its weights are the same.
 HARMLESS = {
     "name",
     "data.dataset_dir",
     "data.workers",
+    "train.steps",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.evaluate_every",
@@ -132,7 +133,7 @@ def with_classes(experiment: Experiment, names: Sequence[str], category_ids: Seq
     if experiment.class_names and new != old:
         raise ValueError(
             f"the data set has {_describe_classes(*new)}, "
-            f"expected the classes that the model was trained on: {_describe_classes(*old)}"
+            f"expected those of the experiment: {_describe_classes(*old)}"
         )
     return dataclasses.replace(experiment, class_names=new[0], category_ids=new[1])
 

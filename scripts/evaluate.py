@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 OPTIONS = program.Flags()
 OPTIONS.string("split", "val", "Which instances_<split>.json of the data set.")
 OPTIONS.boolean("per_stage", False, "Also measures each stage of the cascade by itself.")
-OPTIONS.string("output", None, "Folder of the results. Default: evaluation/ in the run's folder.")
+OPTIONS.string("output", None, "Folder of the results. Default: evaluation/ in the run's folder.", "DIR")
 
 
 class Measured(NamedTuple):

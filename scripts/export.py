@@ -17,7 +17,7 @@ from pathlib import Path
 import program
 
 OPTIONS = program.Flags()
-OPTIONS.string("output", None, "Folder of the versions. Default: export/ in the run's folder.")
+OPTIONS.string("output", None, "Folder of the versions. Default: export/ in the run's folder.", "DIR")
 OPTIONS.integer("version", 1, "Number of this version; the model server takes the highest.", lower=0)
 
 

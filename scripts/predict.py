@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 OPTIONS = program.Flags(positional="[INPUT ...]")
-OPTIONS.string("model", None, "A .keras file or a SavedModel folder, instead of --workdir.")
-OPTIONS.string("output", None, "Folder for the pictures and detections.json.")
+OPTIONS.string("model", None, "A .keras file or a SavedModel folder, instead of --workdir.", "PATH")
+OPTIONS.string("output", None, "Folder for the pictures and detections.json.", "DIR")
 OPTIONS.integer("batch_size", 1, "Images that go through the network together.", lower=1)
 OPTIONS.number("score_threshold", 0.5, "Detections need a higher score.", lower=0.0, upper=1.0)
 OPTIONS.string("split", "val", "Which images of --dataset_dir, where no inputs are named.")

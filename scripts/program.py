@@ -6,13 +6,15 @@ Nothing here imports TensorFlow, so that ``--help`` and wrong flags answer at on
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
+from logging import Formatter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 from tqdm import tqdm
@@ -31,6 +33,7 @@ if str(ROOT) not in sys.path:
 
 
 _SHOWN_LINES = 10
+_INDENT: dict[str, Any] = {"initial_indent": " " * 6, "subsequent_indent": " " * 6}
 
 
 class Flags:
@@ -44,18 +47,23 @@ class Flags:
     def __init__(self, *, positional: str = "") -> None:
         self.values = flags.FlagValues()
         self.positional = positional
-        self.string("workdir", None, "Folder of the run.")
+        self._shown = {"set": "NAME=VALUE"}
+        self.string("workdir", None, "Folder of the run.", "DIR")
         self.string(
-            "dataset_dir", None, "Data set: folder with images/, instances_train.json, instances_val.json."
+            "dataset_dir",
+            None,
+            "Data set: folder with images/, instances_train.json, instances_val.json.",
+            "DIR",
         )
         flags.DEFINE_multi_string(
             "set", [], "Changes one setting, as a.b=value; may be repeated.", flag_values=self.values
         )
         self.boolean("debug", False, "Shows where in the code an error came from.")
 
-    def string(self, name: str, default: str | None, text: str) -> None:
-        """Declares a flag that takes a text."""
+    def string(self, name: str, default: str | None, text: str, value: str = "TEXT") -> None:
+        """Declares a flag that takes a text, which ``--help`` shows as ``value``."""
         flags.DEFINE_string(name, default, text, flag_values=self.values)
+        self._shown[name] = value
 
     def boolean(self, name: str, default: bool, text: str) -> None:
         """Declares a flag that is ``--name`` or ``--noname``."""
@@ -91,27 +99,23 @@ class Flags:
 
     def help(self, document: str, name: str) -> str:
         """Returns the page that ``--help`` prints."""
-        lines = [
-            document.strip(),
-            "",
-            f"usage: python scripts/{name} [flags] {self.positional}".rstrip(),
-            "",
-            "flags:",
-        ]
+        usage = f"usage: python scripts/{name} [flags] {self.positional}".rstrip()
+        lines = [document.strip(), "", usage, "", "flags:"]
         for flag in (self.values[n] for n in self.values):
-            if flag.boolean:
-                head = f"--[no]{flag.name}"
-            else:
-                kinds = (
-                    "|".join(getattr(flag.parser, "enum_values", ())) or flag.flag_type().split()[-1].upper()
-                )
-                head = f"--{flag.name}={kinds}"
-            default = "" if flag.default in (None, [], False) else f" Default: {flag.default}."
-            lines += [
-                f"  {head}",
-                *textwrap.wrap(flag.help + default, 96, initial_indent=" " * 6, subsequent_indent=" " * 6),
-            ]
+            lines += [f"  {self._head(flag)}", *textwrap.wrap(_text(flag), 96, **_INDENT)]
         return "\n".join(lines)
+
+    def _head(self, flag: flags.Flag) -> str:
+        if flag.boolean:
+            return f"--[no]{flag.name}"
+        choices = "|".join(getattr(flag.parser, "enum_values", ()))
+        return f"--{flag.name}={choices or self._shown.get(flag.name, 'NUMBER')}"
+
+
+def _text(flag: flags.Flag) -> str:
+    # absl adds the choices before the help, and a sentence behind it where a flag may be repeated.
+    text = re.sub(r"^<[^>]*>: |;\s+repeat this option.*$", "", flag.help, flags=re.DOTALL)
+    return text if flag.default in (None, [], False, True) else f"{text} Default: {flag.default}."
 
 
 def run(
@@ -144,7 +148,10 @@ def run(
 
 
 def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str, *, debug: bool) -> int:
+    # The flags live apart from absl's own, which logging would otherwise wait for.
+    flags.FLAGS.mark_as_parsed()
     logging.use_absl_handler()
+    logging.get_absl_handler().setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.set_verbosity(logging.INFO)
     try:
         return work(rest) or 0
@@ -225,8 +232,18 @@ def read_split(experiment: Experiment, split: str) -> CocoDataset:
     if len(dataset.dropped) > _SHOWN_LINES:
         logging.warning("... and %d more records dropped", len(dataset.dropped) - _SHOWN_LINES)
     logging.info("%s: %s", split, dataset.summary())
-    with_classes(experiment, dataset.class_names, dataset.category_ids)
+    try:
+        with_classes(experiment, dataset.class_names, dataset.category_ids)
+    except ValueError as error:
+        raise ValueError(f"{dataset.annotation_file}: {error}") from None
     return dataset
+
+
+def load_run(experiment: Experiment, workdir: str | os.PathLike) -> Any:
+    """Returns the detector that a run has trained, built from its experiment as it was adjusted here."""
+    from cascade_tf import loading
+
+    return loading.load_run(workdir, experiment)
 
 
 def progress_bar(total: int, text: str, unit: str) -> tqdm:

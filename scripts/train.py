@@ -1,0 +1,193 @@
+r"""Trains a detector on a data set of COCO layout.
+
+The folder of the run gets experiment.json (every setting, resolved), checkpoints/, metrics.jsonl, TensorBoard
+events, best.weights.h5 (by AP) and last.weights.h5, and the last evaluation in evaluation/. Started again with
+the same settings, a run goes on from its last checkpoint exactly as if it had not been interrupted.
+
+    python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine
+    python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine_r101 \
+        --set model.depth=101 --set train.batch_size=8 --backbone_weights R-101.npz
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import evaluate
+import program
+from absl import logging
+
+if TYPE_CHECKING:
+    from evaluate import Measured
+
+    from cascade_tf.config import Experiment
+    from cascade_tf.data.coco import CocoDataset
+    from cascade_tf.training.loop import Trainer
+
+OPTIONS = program.Flags()
+OPTIONS.string(
+    "config", None, "File with experiment(), or a name in configs/, e.g. custom/cascade.", "CONFIG"
+)
+OPTIONS.string(
+    "backbone_weights", None, "The backbone's weights at the start, an .npz file. Default: random.", "FILE"
+)
+OPTIONS.choice(
+    "resume",
+    "auto",
+    ("auto", "always", "never"),
+    "What to do with a checkpoint in --workdir: auto goes on if there is one, always insists on one, never "
+    "insists on none.",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    return program.run(train, OPTIONS, __doc__, argv)
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Trains the experiment of ``--config``."""
+    experiment = program.configured_experiment(OPTIONS)
+    workdir = Path(OPTIONS.need("workdir"))
+    if OPTIONS.values.backbone_weights:
+        experiment = dataclasses.replace(experiment, backbone_weights=OPTIONS.values.backbone_weights)
+    experiment, train_set, val_set = read_data(experiment)
+    check_resumption(experiment, workdir, OPTIONS.values.resume)
+    measurements: list[Measured] = []
+    result = make_trainer(experiment, workdir, train_set, val_set, on_measured=measurements.append).run()
+    if not result.finished:
+        print(f"Stopped after step {result.step}; the same command goes on from there.")
+        return 128 + (result.signal or 0)
+    if measurements:
+        print(measurements[-1].result.to_table())
+    print(f"\nThe trained detector lies in {workdir}.")
+    return 0
+
+
+def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoDataset]:
+    """Reads both splits of the data set.
+
+    Returns:
+        The experiment resolved to the data set's classes, the images to train on and those to evaluate on.
+
+    Raises:
+        ValueError: a split is broken, or the two have different classes.
+    """
+    from cascade_tf.config import with_classes
+
+    train_set = program.read_split(experiment, "train")
+    experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
+    return experiment, train_set, program.read_split(experiment, "val")
+
+
+def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None:
+    """Makes sure that a checkpoint in the run's folder is one to go on from.
+
+    Raises:
+        ValueError: there is one and it should not, or the reverse, or it was made with other settings.
+    """
+    from cascade_tf.config import differences, read_experiment
+
+    started = has_checkpoint(workdir)
+    if started and resume == "never":
+        raise ValueError(f"workdir {workdir}: got the checkpoint of a run, expected none with --resume=never")
+    if not started and resume == "always":
+        raise ValueError(f"workdir {workdir}: got no checkpoint, expected one with --resume=always")
+    changed = differences(read_experiment(workdir), experiment) if started else []
+    if changed:
+        raise ValueError(
+            f"workdir {workdir} holds a run with other settings ({'; '.join(changed)}), "
+            "expected the same settings or another --workdir"
+        )
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a run in this folder can go on."""
+    import tensorflow as tf
+
+    return tf.train.latest_checkpoint(str(workdir / "checkpoints")) is not None
+
+
+def make_trainer(
+    experiment: Experiment,
+    workdir: Path,
+    train_set: CocoDataset,
+    val_set: CocoDataset,
+    *,
+    on_measured: Callable[[Measured], Any] = lambda measured: None,
+    watch: Callable[[Any], Any] = lambda batches: batches,
+    progress_bar: bool | None = None,
+) -> Trainer:
+    """Builds the detector and its trainer, and writes ``experiment.json``.
+
+    Args:
+        experiment: resolved.
+        workdir: the run's folder; training goes on from the newest checkpoint in it.
+        train_set: images to train on.
+        val_set: images to evaluate on.
+        on_measured: called with each evaluation.
+        watch: wraps the training batches, for example to count them.
+        progress_bar: see ``Trainer``.
+    """
+    from cascade_tf.config import write_experiment
+    from cascade_tf.training.loop import Trainer
+
+    def evaluate_fn(detector: Any, step: int) -> dict[str, float]:
+        measured = evaluate.measure(
+            detector,
+            val_set,
+            batch_size=experiment.evaluation.batch_size,
+            per_stage=experiment.evaluation.per_stage,
+            prefix=workdir / "evaluation" / "val",
+        )
+        on_measured(measured)
+        return measured.result.summary
+
+    trainer = Trainer(
+        lambda: _build_detector(experiment, fresh=not has_checkpoint(workdir)),
+        experiment.train,
+        workdir,
+        make_batches=lambda start: watch(_batches(experiment, train_set, start)),
+        evaluate_fn=evaluate_fn,
+        progress_bar=progress_bar,
+    )
+    write_experiment(experiment, workdir)
+    return trainer
+
+
+def _build_detector(experiment: Experiment, *, fresh: bool) -> Any:
+    from cascade_tf.config import build_detector
+    from cascade_tf.weights import load_resnet_npz
+
+    detector = build_detector(experiment)
+    if fresh and experiment.backbone_weights:
+        count = load_resnet_npz(detector.backbone, experiment.backbone_weights)
+        logging.info("%s: %d arrays loaded into the backbone", experiment.backbone_weights, count)
+    return detector
+
+
+def _batches(experiment: Experiment, train_set: CocoDataset, start_step: int) -> Any:
+    from cascade_tf.config import settings
+    from cascade_tf.data.pipeline import train_batches
+
+    data, model = experiment.data, settings(experiment)
+    return train_batches(
+        train_set,
+        batch_size=experiment.train.batch_size,
+        short_sides=data.short_sides or (model["model.short_side"],),
+        max_side=data.max_side or model["model.max_side"],
+        flip=data.flip,
+        aspect_grouping=data.aspect_grouping,
+        seed=experiment.train.seed,
+        start_step=start_step,
+        workers=data.workers,
+        skip_broken=data.skip_broken,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""A small data set, a run with untrained weights, and a way to call a program and see what it says."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cascade_tf import config
+from cascade_tf.data.coco import read_dataset_dir
+from cascade_tf.data.synthetic import draw_dataset
+from cascade_tf.models import cascade_rcnn_fpn
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+TINY = {
+    "depth": 14,
+    "width": 0.125,
+    "norm": "group",
+    "freeze_at": 0,
+    "fpn_channels": 32,
+    "head_units": 32,
+    "anchor_sizes": (16, 32, 64, 128, 256),
+    "post_nms_train": 50,
+    "post_nms_test": 20,
+    "rois_per_image": 32,
+    "short_side": 96,
+    "max_side": 128,
+}
+
+
+class Said(NamedTuple):
+    """Exit status and output of a program."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The only line of the standard error that tells of the error."""
+        lines = [line for line in self.err.splitlines() if "error: " in line]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err, self.err
+        assert self.status == 1
+        return lines[0]
+
+
+@pytest.fixture
+def call(capfd, monkeypatch):
+    """Calls ``scripts/<name>.py`` in this process, which saves a start of TensorFlow for each call."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+    def run(name: str, *arguments: object) -> Said:
+        capfd.readouterr()
+        status = importlib.import_module(name).main([f"{name}.py", *map(str, arguments)])
+        return Said(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn") / "data"
+    draw_dataset(folder, num_train=6, num_val=4, image_size=(96, 128), seed=3)
+    return folder
+
+
+@pytest.fixture
+def dataset(drawn, tmp_path) -> Path:
+    """A data set that the test may break."""
+    return Path(shutil.copytree(drawn, tmp_path / "data"))
+
+
+@pytest.fixture
+def edit_annotations(dataset):
+    """Changes the annotation file of a split."""
+
+    def edit(change, split: str = "val") -> Path:
+        file = dataset / f"instances_{split}.json"
+        content = json.loads(file.read_text())
+        change(content)
+        file.write_text(json.dumps(content))
+        return file
+
+    return edit
+
+
+@pytest.fixture(scope="session")
+def _untrained(tmp_path_factory, drawn) -> Path:
+    workdir = tmp_path_factory.mktemp("run")
+    model = functools.partial(cascade_rcnn_fpn, **TINY, score_threshold=0.0, max_detections=10)
+    blank = config.Experiment(name="tiny", model=model, data=config.DataConfig(dataset_dir=str(drawn)))
+    data = read_dataset_dir(drawn, "val")
+    experiment = config.with_classes(blank, data.class_names, data.category_ids)
+    config.write_experiment(experiment, workdir)
+    config.build_detector(experiment).save_weights(str(workdir / "best.weights.h5"))
+    return workdir
+
+
+@pytest.fixture
+def workdir(_untrained, tmp_path) -> Path:
+    """A run's folder that the test may break."""
+    return Path(shutil.copytree(_untrained, tmp_path / "run"))
