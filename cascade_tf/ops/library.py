@@ -1,11 +1,106 @@
-"""Which implementation of an op runs: the C++ library or the pure-TensorFlow twin."""
+"""Which implementation of an op runs: the C++ library or the pure-TensorFlow twin.
+
+The library is opened once, on first use. If the installed package has none for this TensorFlow, it is compiled into
+the user's cache, which takes some seconds and happens once per version.
+"""
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from cascade_tf.ops import build
+
 IMPLEMENTATIONS = ("auto", "custom", "tensorflow")
+
+
+class LibraryError(RuntimeError):
+    """The C++ ops cannot be used; the message says what was tried and what to do."""
 
 
 def check_implementation(implementation: str) -> None:
     """Raises ValueError unless ``implementation`` is one of ``IMPLEMENTATIONS``."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
+
+
+def custom_ops(implementation: str) -> Any | None:
+    """The module of generated C++ op functions, or None if the twin is to run.
+
+    "auto" takes the C++ ops where they can be had. The kernels are for the CPU, so with a GPU "auto" means the twin:
+    copying feature maps to the host would cost more than the op gains.
+
+    Args:
+        implementation: "auto", "custom" or "tensorflow".
+
+    Raises:
+        ValueError: unknown implementation.
+        LibraryError: "custom" without a usable library.
+    """
+    check_implementation(implementation)
+    if implementation == "tensorflow":
+        return None
+    if implementation == "auto" and tf.config.list_physical_devices("GPU"):
+        return None
+    try:
+        return load()
+    except LibraryError as error:
+        if implementation == "custom":
+            raise
+        _log_fallback(str(error))
+        return None
+
+
+def load() -> Any:
+    """Opens the library, compiling it first if need be; later calls return the same module.
+
+    Raises:
+        LibraryError: it cannot be compiled or opened.
+    """
+    result = _load()
+    if isinstance(result, str):
+        raise LibraryError(result)
+    return result
+
+
+@functools.cache
+def _load() -> Any:
+    """The module, or the reason why there is none: a failed build is not tried again in this process."""
+    try:
+        path = find() or _compile()
+    except build.BuildError as error:
+        return (
+            f"no C++ ops for TensorFlow {tf.__version__}: {error}. Remedy: install a C++ compiler, or use "
+            "implementation='tensorflow'."
+        )
+    try:
+        return tf.load_op_library(str(path))
+    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+        return f"{path} does not open in TensorFlow {tf.__version__}: {error}. Remedy: delete the file to rebuild it."
+
+
+def find() -> Path | None:
+    """Path of an already built library for this TensorFlow: in the package, else in the user's cache."""
+    folder = build.source_folder()
+    if not folder.is_dir():
+        return None
+    name = build.library_name(tf.__version__, folder)
+    candidates = (Path(__file__).parent / name, build.cache_folder() / name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _compile() -> Path:
+    logging.info("Compiling the C++ ops for TensorFlow %s (once)", tf.__version__)
+    info = build.TensorFlowInfo(
+        tf.__version__, tuple(tf.sysconfig.get_compile_flags()), tuple(tf.sysconfig.get_link_flags())
+    )
+    return build.compile_library(build.source_folder(), build.cache_folder(), info)
+
+
+@functools.cache
+def _log_fallback(reason: str) -> None:
+    logging.warning("Using the TensorFlow implementation of the ops: %s", reason)

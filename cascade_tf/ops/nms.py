@@ -59,8 +59,18 @@ def batched_nms(
     boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
     scores = tf.stop_gradient(tf.cast(scores, tf.float32))
     _check(boxes, scores, iou_threshold, max_outputs)
-    library.check_implementation(implementation)
-    return _nms_tensorflow(boxes, scores, float(iou_threshold), float(score_threshold), int(max_outputs))
+    custom = library.custom_ops(implementation)
+    if custom is None:
+        return _nms_tensorflow(boxes, scores, float(iou_threshold), float(score_threshold), int(max_outputs))
+    return NMSOutput(
+        *custom.cascade_tf_batched_nms(
+            boxes=boxes,
+            scores=scores,
+            iou_threshold=iou_threshold,
+            score_threshold=score_threshold,
+            max_outputs=max_outputs,
+        )
+    )
 
 
 def _check(boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, max_outputs: int) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import tensorflow as tf
 
 
-def shortest_edge_size(height: Any, width: Any, short_side: int, max_side: int) -> tuple[tf.Tensor, tf.Tensor]:
+def shortest_edge_size(
+    height: Any, width: Any, short_side: int, max_side: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Size at which the shorter side is ``short_side``, unless the longer one would exceed ``max_side``.
 
     The aspect ratio is kept; each side is rounded half up, detectron2's ``int(x + 0.5)``.

@@ -71,7 +71,7 @@ def roi_align(
         output_size: P, or (height, width) of the result in bins.
         levels: [B, R] int32 index into ``features``, clamped to those that exist. None: ``assign_levels`` with
             ``min_level = log2(strides[0])``.
-        sampling_ratio: samples per bin and axis. 0: one per cell that a bin spans, rounded up, at most 64.
+        sampling_ratio: samples per bin and axis. 0: one per cell that a bin spans, rounded up, at most 256.
         aligned: shift by half a cell ("RoIAlignV2"). False: no shift, and boxes are at least one cell wide and high.
         canonical_size: see ``assign_levels``.
         canonical_level: see ``assign_levels``.
@@ -83,7 +83,7 @@ def roi_align(
     Raises:
         ValueError: a wrong rank, unequal channels, batch sizes or list lengths, or a setting out of range.
     """
-    library.check_implementation(implementation)
+    custom = library.custom_ops(implementation)
     size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
     _check_settings(features, strides, size, sampling_ratio)
     features = [tf.convert_to_tensor(feature) for feature in features]
@@ -98,17 +98,46 @@ def roi_align(
             canonical_size=canonical_size,
             canonical_level=canonical_level,
         )
-    levels = tf.clip_by_value(tf.cast(levels, tf.int32), 0, len(features) - 1)
-    pooled = roi_align_tensorflow(
-        [tf.cast(feature, tf.float32) for feature in features],
-        boxes,
-        levels,
-        strides=tuple(float(stride) for stride in strides),
-        output_size=size,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-    )
+    maps = [tf.cast(feature, tf.float32) for feature in features]
+    strides = [float(stride) for stride in strides]
+    levels = tf.cast(levels, tf.int32)
+    if custom is None:
+        pooled = roi_align_tensorflow(
+            maps,
+            boxes,
+            tf.clip_by_value(levels, 0, len(maps) - 1),
+            strides=strides,
+            output_size=size,
+            sampling_ratio=sampling_ratio,
+            aligned=aligned,
+        )
+    else:
+        pooled = custom.cascade_tf_roi_align(
+            features=maps,
+            boxes=boxes,
+            levels=levels,
+            strides=strides,
+            output_height=size[0],
+            output_width=size[1],
+            sampling_ratio=sampling_ratio,
+            aligned=aligned,
+        )
     return tf.cast(pooled, features[0].dtype)
+
+
+@tf.RegisterGradient("CascadeTf>RoiAlign")
+def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
+    num_levels = op.get_attr("num_levels")
+    gradients = library.load().cascade_tf_roi_align_grad(
+        upstream=upstream,
+        boxes=op.inputs[num_levels],
+        levels=op.inputs[num_levels + 1],
+        feature_shapes=[tf.shape(feature) for feature in op.inputs[:num_levels]],
+        strides=op.get_attr("strides"),
+        sampling_ratio=op.get_attr("sampling_ratio"),
+        aligned=op.get_attr("aligned"),
+    )
+    return [*gradients, None, None]
 
 
 def _check_settings(
@@ -117,7 +146,9 @@ def _check_settings(
     if not features:
         raise ValueError("roi_align: features is empty, expected at least one level")
     if len(strides) != len(features):
-        raise ValueError(f"roi_align: {len(features)} feature levels need as many strides, got {len(strides)}")
+        raise ValueError(
+            f"roi_align: {len(features)} feature levels need as many strides, got {len(strides)}"
+        )
     if not all(stride > 0 for stride in strides):
         raise ValueError(f"roi_align: strides must be positive, got {tuple(strides)}")
     if len(size) != 2 or min(size) < 1:

@@ -6,11 +6,12 @@ The samples of all bins with the same position inside their bin form a regular g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-MAX_ADAPTIVE_RATIO = 64
+MAX_ADAPTIVE_RATIO = 256
 MAX_CELLS = 2.0**24  # float32 cannot tell neighbouring cells apart beyond
 _GRIDS_PER_STEP = 2048
 
@@ -29,7 +30,7 @@ def roi_align_tensorflow(
     boxes: tf.Tensor,
     levels: tf.Tensor,
     *,
-    strides: tuple[float, ...],
+    strides: Sequence[float],
     output_size: tuple[int, int],
     sampling_ratio: int,
     aligned: bool,

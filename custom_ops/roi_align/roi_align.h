@@ -1,0 +1,95 @@
+// RoIAlign over the levels of a feature pyramid: geometry shared by all devices.
+//
+// Arguments of the op CascadeTf>RoiAlign
+//   features   L tensors [B, h_l, w_l, C] float32, each at least 1 x 1 cell
+//   boxes      [B, R, 4] float32, (x1, y1, x2, y2) in pixels
+//   levels     [B, R] int32, index of the level that pools each box; clamped to 0 .. L-1
+//   strides    L floats, pixels per cell
+//   output_height, output_width   bins
+//   sampling_ratio   samples per bin and axis; 0 = ceil(bin size in cells), at most kMaxAdaptiveRatio
+//   aligned    shift the box by half a cell; otherwise boxes are at least one cell wide and high
+// Result       [B, R, output_height, output_width, C]
+//
+// An output bin is the mean of bilinear samples. A sample more than one cell outside of the map is zero but counts;
+// a nearer one takes the border's value. The grid is separable, so an RoI is described by two lists of taps.
+#ifndef CASCADE_TF_ROI_ALIGN_ROI_ALIGN_H_
+#define CASCADE_TF_ROI_ALIGN_ROI_ALIGN_H_
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace cascade_tf {
+
+constexpr float kMaxAdaptiveRatio = 256.0f;
+// Neighbouring cells are not distinct float32 numbers beyond this coordinate; such an RoI yields zeros.
+constexpr float kMaxCells = 16777216.0f;
+
+// Extent of an RoI along one axis, in cells relative to the centre of cell 0.
+struct AxisExtent {
+  float start;
+  float bin;  // size of a bin; negative for flipped boxes
+  int ratio;  // samples per bin
+};
+
+// Contribution of one cell of the feature map to one bin, along one axis.
+struct Tap {
+  int cell;
+  float weight;
+};
+
+// The taps of all bins along one axis: those of bin p are taps[begin[p]] .. taps[begin[p + 1] - 1].
+struct AxisTaps {
+  std::vector<Tap> taps;
+  std::vector<int> begin;
+};
+
+// False for NaN and infinity too.
+inline bool IsUsable(float cell) { return std::fabs(cell) <= kMaxCells; }
+
+inline AxisExtent MakeExtent(float low, float high, int bins, int sampling_ratio, bool aligned) {
+  float length = high - low;
+  if (!aligned) length = std::max(length, 1.0f);
+  const float bin = length / static_cast<float>(bins);
+  const float adaptive = std::min(std::max(std::ceil(bin), 0.0f), kMaxAdaptiveRatio);
+  return {low, bin, sampling_ratio > 0 ? sampling_ratio : static_cast<int>(adaptive)};
+}
+
+// Adds to the tap of this cell if one of the last few has it (samples move in one direction), else appends.
+inline void AddTap(int cell, float weight, size_t first, std::vector<Tap>* taps) {
+  const size_t recent = taps->size() > first + 3 ? taps->size() - 3 : first;
+  for (size_t i = recent; i < taps->size(); ++i) {
+    if ((*taps)[i].cell == cell) {
+      (*taps)[i].weight += weight;
+      return;
+    }
+  }
+  taps->push_back({cell, weight});
+}
+
+inline void MakeTaps(const AxisExtent& extent, int bins, int num_cells, AxisTaps* result) {
+  result->taps.clear();
+  result->begin.assign(1, 0);
+  const float share = 1.0f / static_cast<float>(std::max(extent.ratio, 1));
+  const float last = static_cast<float>(num_cells - 1);
+  for (int bin = 0; bin < bins; ++bin) {
+    const size_t first = result->taps.size();
+    for (int sample = 0; sample < extent.ratio; ++sample) {
+      const float offset = (static_cast<float>(sample) + 0.5f) * extent.bin * share;
+      float position = extent.start + static_cast<float>(bin) * extent.bin + offset;
+      // Written so that a NaN would count as outside: the cast below must see a cell of the map.
+      if (!(position >= -1.0f && position <= last + 1.0f)) continue;
+      position = std::min(std::max(position, 0.0f), last);
+      const int lower = static_cast<int>(position);
+      const int upper = std::min(lower + 1, num_cells - 1);
+      const float fraction = position - static_cast<float>(lower);
+      AddTap(lower, (1.0f - fraction) * share, first, &result->taps);
+      AddTap(upper, fraction * share, first, &result->taps);
+    }
+    result->begin.push_back(static_cast<int>(result->taps.size()));
+  }
+}
+
+}  // namespace cascade_tf
+
+#endif  // CASCADE_TF_ROI_ALIGN_ROI_ALIGN_H_

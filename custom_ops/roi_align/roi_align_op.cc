@@ -1,0 +1,89 @@
+// Interface of RoIAlign and of its gradient: attributes, shapes. See roi_align.h for the arguments.
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace cascade_tf {
+namespace {
+
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+#define CASCADE_TF_RETURN_IF_ERROR(expression)  \
+  do {                                          \
+    const absl::Status status = (expression);   \
+    if (!status.ok()) return status;            \
+  } while (false)
+
+// Checks boxes and levels at the two given inputs and merges their leading dimensions.
+absl::Status RoiDimensions(InferenceContext* c, int boxes_input, DimensionHandle* batch, DimensionHandle* rois) {
+  ShapeHandle boxes, levels;
+  DimensionHandle unused;
+  CASCADE_TF_RETURN_IF_ERROR(c->WithRank(c->input(boxes_input), 3, &boxes));
+  CASCADE_TF_RETURN_IF_ERROR(c->WithRank(c->input(boxes_input + 1), 2, &levels));
+  CASCADE_TF_RETURN_IF_ERROR(c->WithValue(c->Dim(boxes, 2), 4, &unused));
+  CASCADE_TF_RETURN_IF_ERROR(c->Merge(c->Dim(boxes, 0), c->Dim(levels, 0), batch));
+  return c->Merge(c->Dim(boxes, 1), c->Dim(levels, 1), rois);
+}
+
+absl::Status ForwardShape(InferenceContext* c) {
+  int num_levels, height, width;
+  CASCADE_TF_RETURN_IF_ERROR(c->GetAttr("num_levels", &num_levels));
+  CASCADE_TF_RETURN_IF_ERROR(c->GetAttr("output_height", &height));
+  CASCADE_TF_RETURN_IF_ERROR(c->GetAttr("output_width", &width));
+  DimensionHandle batch, rois, channels = c->UnknownDim();
+  CASCADE_TF_RETURN_IF_ERROR(RoiDimensions(c, num_levels, &batch, &rois));
+  for (int level = 0; level < num_levels; ++level) {
+    ShapeHandle feature;
+    CASCADE_TF_RETURN_IF_ERROR(c->WithRank(c->input(level), 4, &feature));
+    CASCADE_TF_RETURN_IF_ERROR(c->Merge(batch, c->Dim(feature, 0), &batch));
+    CASCADE_TF_RETURN_IF_ERROR(c->Merge(channels, c->Dim(feature, 3), &channels));
+  }
+  c->set_output(0, c->MakeShape({batch, rois, c->MakeDim(height), c->MakeDim(width), channels}));
+  return absl::OkStatus();
+}
+
+absl::Status GradientShape(InferenceContext* c) {
+  int num_levels;
+  CASCADE_TF_RETURN_IF_ERROR(c->GetAttr("num_levels", &num_levels));
+  ShapeHandle upstream;
+  CASCADE_TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 5, &upstream));
+  DimensionHandle batch, rois;
+  CASCADE_TF_RETURN_IF_ERROR(RoiDimensions(c, 1, &batch, &rois));
+  for (int level = 0; level < num_levels; ++level) {
+    ShapeHandle feature;
+    CASCADE_TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(3 + level, &feature));
+    CASCADE_TF_RETURN_IF_ERROR(c->WithRank(feature, 4, &feature));
+    c->set_output(level, feature);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+REGISTER_OP("CascadeTf>RoiAlign")
+    .Input("features: num_levels * float")
+    .Input("boxes: float")
+    .Input("levels: int32")
+    .Output("pooled: float")
+    .Attr("num_levels: int >= 1")
+    .Attr("strides: list(float)")
+    .Attr("output_height: int >= 1")
+    .Attr("output_width: int >= 1")
+    .Attr("sampling_ratio: int >= 0")
+    .Attr("aligned: bool")
+    .SetShapeFn(ForwardShape);
+
+REGISTER_OP("CascadeTf>RoiAlignGrad")
+    .Input("upstream: float")
+    .Input("boxes: float")
+    .Input("levels: int32")
+    .Input("feature_shapes: num_levels * int32")
+    .Output("gradients: num_levels * float")
+    .Attr("num_levels: int >= 1")
+    .Attr("strides: list(float)")
+    .Attr("sampling_ratio: int >= 0")
+    .Attr("aligned: bool")
+    .SetShapeFn(GradientShape);
+
+}  // namespace cascade_tf

@@ -1,0 +1,80 @@
+"""Builds the C++ ops; everything else about the package stands in pyproject.toml."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+SOURCES = ROOT / "custom_ops"
+
+
+def load_build_module():
+    """The package's own build module, by path: importing the package needs what is being installed."""
+    path = ROOT / "cascade_tf" / "ops" / "build.py"
+    spec = importlib.util.spec_from_file_location("cascade_tf_build", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class BuildOps(build_ext):
+    """Compiles for the TensorFlow of the target environment, and ships the sources for builds at first use.
+
+    Without TensorFlow or a compiler the installation goes on: the package compiles the ops when they are first
+    used, or runs their TensorFlow implementation.
+    """
+
+    def run(self) -> None:
+        self.outputs: list[str] = []
+        in_place = self.inplace or getattr(self, "editable_mode", False)
+        folder = (ROOT if in_place else Path(self.build_lib)) / "cascade_tf" / "ops"
+        if not in_place:
+            self.copy_sources(folder / "custom_ops")
+        build = load_build_module()
+        tensorflow = build.probe_tensorflow()
+        if tensorflow is None:
+            self.warn("no TensorFlow in this environment: the C++ ops will be compiled at their first use")
+            return
+        try:
+            library = build.compile_library(SOURCES, folder, tensorflow)
+        except build.BuildError as error:
+            self.warn(f"the C++ ops were not built: {error}")
+            return
+        if in_place:
+            remove_outdated(library, tensorflow.version)
+        self.outputs.append(str(library))
+
+    def copy_sources(self, folder: Path) -> None:
+        for source in load_build_module().source_files(SOURCES):
+            target = folder / source.relative_to(SOURCES)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            self.outputs.append(str(target))
+
+    def get_outputs(self) -> list[str]:
+        return getattr(self, "outputs", [])
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+def remove_outdated(library: Path, tensorflow_version: str) -> None:
+    """Deletes libraries that earlier states of the sources left in a checkout."""
+    for old in library.parent.glob(f"_cascade_tf_ops-tf{tensorflow_version}-*.so"):
+        if old != library:
+            old.unlink()
+
+
+sources = sorted(str(path.relative_to(ROOT)) for path in SOURCES.rglob("*.cc"))
+headers = sorted(str(path.relative_to(ROOT)) for path in SOURCES.rglob("*.h"))
+setup(
+    ext_modules=[Extension("cascade_tf.ops._cascade_tf_ops", sources, depends=headers, optional=True)],
+    cmdclass={"build_ext": BuildOps},
+)
