@@ -1,0 +1,107 @@
+"""The page: headline numbers, tables, charts, pictures, settings."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade_tf import __version__
+from cascade_tf.files import write_atomically
+from cascade_tf.metrics.results import CocoResult
+from cascade_tf.report.elements import data_url, definitions, dotted, duration
+from cascade_tf.report.evaluation import class_section, headline, precision_section
+from cascade_tf.report.history import History
+from cascade_tf.report.style import CSS, SCRIPT
+from cascade_tf.report.training import training_section
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    summary: str = "",
+    settings: Mapping[str, Any] | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
+    results: Mapping[str, CocoResult] | None = None,
+    pictures: Sequence[tuple[str, np.ndarray]] = (),
+    timings: Mapping[str, float | str] | None = None,
+    files: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a run as one HTML page that needs no other file and no network.
+
+    Parts that are not given are left out.
+
+    Args:
+        path: file to write.
+        title: heading of the page.
+        summary: a sentence or two under it.
+        settings: the run's settings; nested mappings and sequences are shown as dotted names.
+        history: the lines of ``metrics.jsonl``: ``step``, losses and per-stage numbers, flat or nested.
+        results: row name -> evaluation, in order, such as the stages of a cascade; the last row is the
+            headline, and gains are counted from the first.
+        pictures: (caption, [H, W, 3] uint8 image).
+        timings: what took how long: seconds, or text.
+        files: what lies where.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: a picture is not uint8 [H, W, 3].
+    """
+    results = dict(results or {})
+    log = History(history)
+    sections = [
+        headline(results, log.last_step()),
+        precision_section(results),
+        _picture_section(pictures),
+        class_section(results),
+        training_section(log),
+        _run_section(settings or {}, timings or {}, files or {}),
+    ]
+    lead = f'<p class="lead">{html.escape(summary)}</p>' if summary else ""
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{CSS}</style></head><body><main>"
+        f"<header><h1>{html.escape(title)}</h1>{lead}</header>{''.join(sections)}"
+        f"<footer>Written by cascade_tf {html.escape(__version__)}.</footer>"
+        f"</main><dialog></dialog><script>{SCRIPT}</script></body></html>\n"
+    )
+    return write_atomically(path, page)
+
+
+def _picture_section(pictures: Sequence[tuple[str, np.ndarray]]) -> str:
+    if not pictures:
+        return ""
+    figures = []
+    for caption, picture in pictures:
+        text = html.escape(caption)
+        image = f'<img src="{data_url(picture)}" alt="{text}" loading="lazy">'
+        figures.append(
+            f'<figure class="card"><button type="button" aria-label="Enlarge: {text}">{image}</button>'
+            f"<figcaption>{text}</figcaption></figure>"
+        )
+    return f'<section><h2>Pictures</h2><div class="gallery">{"".join(figures)}</div></section>'
+
+
+def _run_section(
+    settings: Mapping[str, Any], timings: Mapping[str, float | str], files: Mapping[str, Any]
+) -> str:
+    parts = []
+    if timings:
+        rows = [(name, duration(value)) for name, value in timings.items()]
+        parts.append(f'<div class="card"><h3>Time</h3><br>{definitions(rows)}</div>')
+    if files:
+        rows = [(name, str(value)) for name, value in files.items()]
+        parts.append(f'<div class="card"><h3>Files</h3><br>{definitions(rows)}</div>')
+    section = f'<section><h2>This run</h2><div class="pair">{"".join(parts)}</div>' if parts else "<section>"
+    if settings:
+        table = definitions(dotted(settings), kind="mono")
+        section += f'<br><details class="card"><summary>Settings</summary>{table}</details>'
+    return section + "</section>" if parts or settings else ""
