@@ -1,0 +1,223 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.structures import ImageBatch, Targets
+from cascade_tf.training.average import AveragedWeights
+from cascade_tf.training.best import BestKeeper
+from cascade_tf.training.checkpoint import (
+    CheckpointStore,
+    name_variables,
+    prepare_workdir,
+    save_weights,
+    saved_variables,
+)
+from cascade_tf.training.distribution import batch_signature, check_divisible, default_strategy
+from cascade_tf.training.optimizer import make_optimizer
+from cascade_tf.training.pictures import sample_pictures
+from cascade_tf.training.precision import LossScale, dtype_policy
+from cascade_tf.training.progress import Progress, Speed
+from cascade_tf.training.run_log import RunLog
+from cascade_tf.training.settings import TrainConfig
+from cascade_tf.training.signals import StopRequest
+from cascade_tf.training.step import UpdateStep, raw_variable
+from cascade_tf.training.window import Window
+
+LAST_WEIGHTS = "last.weights.h5"
+CHECKPOINTS_FOLDER = "checkpoints"
+
+
+class TrainResult(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        step: updates that are done.
+        finished: whether that is all of them.
+        signal: number of the signal that ended it early, else None.
+        best: ``step`` and ``AP`` of the best weights, None without evaluation.
+    """
+
+    step: int
+    finished: bool
+    signal: int | None
+    best: dict[str, Any] | None
+
+
+class Trainer:
+    """Trains a detector in a folder, from its newest checkpoint if there is one.
+
+    Batch ``s`` of the data must be a function of ``s`` alone; then a run that was interrupted ends with the
+    same weights as one that was not. The folder gets ``checkpoints/``, ``metrics.jsonl``, ``events/`` for
+    TensorBoard, ``last.weights.h5`` with every checkpoint and, with an evaluation, ``best.weights.h5`` and
+    ``best.json``. With ``settings.ema`` the weights in those files, and those that are evaluated, are the
+    averaged ones.
+
+    Args:
+        detector_factory: returns the built detector, its pre-trained weights loaded; runs under the strategy
+            and the precision of the settings.
+        settings: how to train.
+        workdir: folder of the run.
+        make_batches: first step -> data set of (ImageBatch, Targets) from that batch on, in global batches.
+        evaluate_fn: (detector, step) -> numbers by name, ``AP`` among them.
+        pictures_fn: (detector, batch, targets) -> pictures [H, W, 3] uint8 by name, see ``picture_every``.
+        strategy: None trains on every GPU of the machine, without one on the CPU.
+        progress_bar: None shows one where stderr is a terminal.
+
+    Attributes:
+        detector: the detector, with the weights of ``step``.
+        step: updates that are done.
+
+    Raises:
+        ValueError: the folder cannot be written to, its checkpoint is of another model, or the batch size
+            does not divide among the devices.
+    """
+
+    def __init__(
+        self,
+        detector_factory: Callable[[], Any],
+        settings: TrainConfig,
+        workdir: str | os.PathLike[str],
+        *,
+        make_batches: Callable[[int], tf.data.Dataset],
+        evaluate_fn: Callable[[Any, int], Mapping[str, float]] | None = None,
+        pictures_fn: Callable[[Any, ImageBatch, Targets], Mapping[str, Any]] = sample_pictures,
+        strategy: tf.distribute.Strategy | None = None,
+        progress_bar: bool | None = None,
+    ) -> None:
+        self.settings = settings
+        self.workdir = prepare_workdir(workdir)
+        self.make_batches = make_batches
+        self.evaluate_fn = evaluate_fn
+        self.pictures_fn = pictures_fn
+        self.progress_bar = progress_bar
+        self.strategy = strategy or default_strategy()
+        check_divisible(settings.batch_size, self.strategy)
+        keras.utils.set_random_seed(settings.seed)
+        with self.strategy.scope(), dtype_policy(settings.precision):
+            self.detector = detector_factory()
+            self._optimizer = make_optimizer(settings)
+            self._optimizer.build(self.detector.trainable_variables)
+            weights = [raw_variable(v) for v in self.detector.trainable_variables]
+            self._average = AveragedWeights(weights, settings.ema) if settings.ema else None
+            self._loss_scale = LossScale() if settings.precision == "mixed_float16" else None
+        folder = self.workdir / CHECKPOINTS_FOLDER
+        self._checkpoints = CheckpointStore(folder, self._state(), settings.keep_checkpoints)
+        self._checkpoints.restore()
+        self._best = BestKeeper(self.workdir, lambda path: save_weights(self.detector, path))
+
+    @property
+    def step(self) -> int:
+        """Updates that are done."""
+        # int() of the variable itself fails under a strategy.
+        return int(self._optimizer.iterations.numpy())
+
+    def run(self) -> TrainResult:
+        """Trains to the last step, or until Ctrl-C or SIGTERM, which ends the run with a checkpoint.
+
+        Raises:
+            NonFiniteLossError: a loss or the gradient was not finite; the newest checkpoint stays as it is.
+            ValueError: the data set's batches have another size, or end too early.
+        """
+        steps, start = self.settings.steps, self.step
+        with RunLog(self.workdir, start) as log, StopRequest() as stop:
+            if start and start not in log.evaluated_steps:
+                self._evaluate(start, log)
+            if start < steps:
+                with Progress(steps, start, self.progress_bar) as progress:
+                    self._train(start, log, progress, stop)
+        return TrainResult(self.step, self.step >= steps, stop.received, self._best.best)
+
+    def _train(self, start: int, log: RunLog, progress: Progress, stop: StopRequest) -> None:
+        batches = self.make_batches(start)
+        update = self._make_update(batches.element_spec)
+        window, speed = Window(), Speed()
+        step = start
+        for batch, targets in batches:
+            self._check_size(batch)
+            window.add(step + 1, update(batch, targets), batch.image_id)
+            step += 1
+            progress.advance()
+            # The first step is spent on tracing and would spoil the speed.
+            speed.add(self.settings.batch_size) if step > start + 1 else speed.restart()
+            if self._due(self.settings.log_every, step):
+                summary = window.summarize()
+                rate = speed.restart()
+                log.training(step, summary, rate)
+                progress.show(step, summary.losses, rate)
+            ends = step == self.settings.steps or stop.received is not None
+            speed.pause()
+            self._between_steps(step, ends, window, log, (batch, targets))
+            speed.resume()
+            if ends:
+                return
+        raise ValueError(f"data set: ended after {step} steps, expected train.steps = {self.settings.steps}")
+
+    def _between_steps(self, step: int, ends: bool, window: Window, log: RunLog, data: tuple) -> None:
+        pictures = self.settings.picture_every > 0 and self._due(self.settings.picture_every, step)
+        evaluates = self._due(self.settings.evaluate_every, step)
+        saves = ends or self._due(self.settings.checkpoint_every, step)
+        if pictures or evaluates or saves:
+            # Weights of a failed run must not be saved as if they were those of this step.
+            window.check()
+        if saves:
+            self._checkpoints.save(step)
+            with self._result_weights():
+                save_weights(self.detector, self.workdir / LAST_WEIGHTS)
+        if evaluates:
+            self._evaluate(step, log)
+        if pictures:
+            with self._result_weights():
+                log.pictures(step, self.pictures_fn(self.detector, *data))
+
+    def _evaluate(self, step: int, log: RunLog) -> None:
+        if self.evaluate_fn is None or not self._due(self.settings.evaluate_every, step):
+            return
+        with self._result_weights():
+            results = self.evaluate_fn(self.detector, step)
+            self._best.offer(step, results)
+        log.evaluation(step, results)
+
+    def _make_update(self, element_spec: Any) -> UpdateStep:
+        with self.strategy.scope():
+            return UpdateStep(
+                self.detector,
+                self._optimizer,
+                self.strategy,
+                batch_signature(element_spec, self.settings.batch_size),
+                clip_norm=self.settings.clip_norm,
+                loss_scale=self._loss_scale,
+                average=self._average,
+            )
+
+    def _state(self) -> dict[str, dict[str, Any]]:
+        names = name_variables(self.detector.trainable_variables)
+        velocities = (raw_variable(v) for v in self._optimizer.velocities)
+        state = {
+            "model": name_variables(saved_variables(self.detector)),
+            "velocity": dict(zip(names, velocities, strict=True)),
+            "progress": {"steps": raw_variable(self._optimizer.iterations)},
+        }
+        if self._average is not None:
+            state["average"] = dict(zip(names, self._average.variables, strict=True))
+        if self._loss_scale is not None:
+            state["loss_scale"] = self._loss_scale.variables
+        return state
+
+    def _result_weights(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._average is None else self._average.applied()
+
+    def _due(self, every: int, step: int) -> bool:
+        return step == self.settings.steps or (every > 0 and step % every == 0)
+
+    def _check_size(self, batch: ImageBatch) -> None:
+        if batch.images.shape[0] != self.settings.batch_size:
+            got = f"a batch of {batch.images.shape[0]} images"
+            raise ValueError(f"data set: got {got}, expected train.batch_size = {self.settings.batch_size}")
