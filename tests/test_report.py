@@ -274,6 +274,25 @@ def test_history_nested_flat_and_out_of_order():
         assert losses["total"] == pytest.approx([0.375 + 1.5 + 1.0 + 0.5 + 1 / 3] * 3)
 
 
+def test_evaluations_in_the_log(tmp_path):
+    lines = log(4) + [
+        {"step": step, "evaluation": {"AP": ap, "AP50": 2 * ap, "APl": None}}
+        for step, ap in ((20, 0.25), (40, 0.375))
+    ]
+    text, page = write(tmp_path, history=lines)
+    assert page.texts.count("Precision as training went on") == 1
+    (values,) = (
+        values
+        for tag, attributes in page.tags
+        if tag == "div"
+        and (values := json.loads(attributes.get("data-values", "{}"))).get("names", [""])[0] == "AP"
+    )
+    assert values["label"] == ["step 20", "step 40"]
+    assert values["y"][:2] == [["25.0", "37.5"], ["50.0", "75.0"]]
+    text, _ = write(tmp_path, history=lines[:-1])
+    assert "Precision as training went on" not in text
+
+
 def test_history_prefers_the_logged_total_and_skips_what_is_no_number():
     lines = [
         {"step": 5, "total_loss": 7.0, "stage1_class": 1.0, "note": "x", "ok": True},

@@ -26,6 +26,7 @@ def training_section(log: History) -> str:
         line_chart(
             "Loss of each part", part_lines, x_label="step", digits=3, note="Classification plus boxes."
         ),
+        _precision_chart(log),
         _iou_training_chart(log),
         _stage_chart(log, "positives", "Positive samples per image and stage", digits=1),
         _plain_chart(log, ("lr", "learning_rate"), "Learning rate", digits=5),
@@ -33,6 +34,23 @@ def training_section(log: History) -> str:
     ]
     drawn = [chart for chart in charts if chart]
     return f'<section><h2>Training</h2><div class="pair">{"".join(drawn)}</div></section>' if drawn else ""
+
+
+def _precision_chart(log: History) -> str:
+    curves = {key: log.values(key) for key in ("AP", "AP50", "AP75", "AP90")}
+    if len(curves["AP"][0]) < 2:
+        return ""
+    return line_chart(
+        "Precision as training went on",
+        [
+            Series(key, x, [100 * value for value in y], color, markers=True)
+            for color, (key, (x, y)) in enumerate(curves.items())
+            if x
+        ],
+        x_label="step",
+        y_label="AP (%)",
+        digits=1,
+    )
 
 
 def _iou_training_chart(log: History) -> str:
