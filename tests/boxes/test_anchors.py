@@ -1,0 +1,52 @@
+"""The grid of anchors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cascade_tf.boxes import AnchorGrid
+
+
+def test_order_row_column_size_ratio():
+    grid = AnchorGrid(sizes=[(8, 16)], ratios=(0.25, 1.0), strides=(10,))
+    (boxes,) = grid([(2, 3)])
+    assert grid.anchors_per_cell == 4
+    # Around the origin: 16 x 4 and 8 x 8 for size 8, 32 x 8 and 16 x 16 for size 16.
+    cell = np.array([[-8, -2, 8, 2], [-4, -4, 4, 4], [-16, -4, 16, 4], [-8, -8, 8, 8]])
+    expected = [cell + np.array([x, y, x, y]) for y in (0, 10) for x in (0, 10, 20)]
+    np.testing.assert_allclose(boxes, np.concatenate(expected), atol=1e-5)
+
+
+def test_offset_moves_to_the_middle_of_the_cell():
+    corner = AnchorGrid((32, 64), strides=(4, 8))([(3, 2), (2, 1)])
+    middle = AnchorGrid((32, 64), strides=(4, 8), offset=0.5)([(3, 2), (2, 1)])
+    for stride, one, other in zip((4, 8), corner, middle, strict=True):
+        np.testing.assert_allclose(other - one, np.full(one.shape, stride / 2), atol=1e-5)
+
+
+def test_sides_keep_area_and_ratio():
+    ratios = (0.5, 1.0, 2.0)
+    boxes = AnchorGrid((32,), ratios, (4,))([(1, 1)])[0].numpy()
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    np.testing.assert_allclose(width * height, [1024] * 3, rtol=1e-5)
+    np.testing.assert_allclose(height / width, ratios, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sizes": (32, 64)}, "one size per stride, got 2 sizes and 5 strides"),
+        ({"sizes": (32, 64, 128, 256, -1)}, "must be positive"),
+        ({"ratios": (0.0, 1.0)}, "must be positive"),
+        ({"sizes": (32, 64, 128, 256, (512, 600))}, "same number of anchor sizes"),
+    ],
+)
+def test_wrong_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AnchorGrid(**settings)
+
+
+def test_wrong_number_of_levels():
+    with pytest.raises(ValueError, match="expected 5 levels of features, got 1"):
+        AnchorGrid()([(4, 4)])
