@@ -1,6 +1,6 @@
 """Draws the data set of the demo: scenes of textured shapes with exact boxes and masks, in COCO's layout.
 
-    python scripts/make_demo_dataset.py --output demo/dataset --num_train 400 --num_val 100
+python scripts/make_demo_dataset.py --output demo/dataset --num_train 400 --num_val 100
 """
 
 from __future__ import annotations

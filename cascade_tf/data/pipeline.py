@@ -106,7 +106,9 @@ def train_batches(
         lambda: _planned(plan, start_step, num_steps),
         output_signature=PlannedSteps(*(tf.TensorSpec([None, *s], d) for s, d in _PLAN_SPEC)),
     )
-    batches = steps.unbatch().map(load, num_parallel_calls=workers or tf.data.AUTOTUNE)
+    batches = steps.unbatch().map(
+        tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
+    )
     capacity = table.capacity
     shapes = (_IMAGE_SHAPES, Targets([capacity, 4], [capacity], [capacity], [capacity], [2]))
     return _finish(batches.padded_batch(batch_size, shapes, drop_remainder=True))
@@ -163,7 +165,9 @@ def eval_batches(
         return _image_batch(table, index, pad_images(image, size_divisor), size), intact
 
     order = tf.data.Dataset.range(len(dataset.examples), output_type=tf.int32)
-    loaded = order.map(load, num_parallel_calls=workers or tf.data.AUTOTUNE)
+    loaded = order.map(
+        tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
+    )
     intact_only = loaded.filter(lambda _, intact: intact).map(lambda batch, _: batch)
     return _finish(intact_only.padded_batch(batch_size, _IMAGE_SHAPES))
 

@@ -209,19 +209,21 @@ def test_a_file_that_is_no_annotation_file(dataset_dir, text, line):
 
 def test_bytes_that_are_no_text(dataset_dir):
     (dataset_dir / "instances_train.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="is not JSON .*codec can't decode"):
+    with pytest.raises(ValueError, match=r"is not JSON .*codec can't decode"):
         read(dataset_dir)
 
 
 def test_a_picture_that_is_missing_or_no_picture(dataset_dir):
     annotations = content()
     annotations["images"][0]["file_name"] = "absent.png"
-    with pytest.raises(FileNotFoundError, match=r"images\[0\] \(id 10\): file_name: no such image file: .*absent.png"):
+    with pytest.raises(
+        FileNotFoundError, match=r"images\[0\] \(id 10\): file_name: no such image file: .*absent.png"
+    ):
         read(dataset_dir, annotations)
     annotations = content()
     del annotations["images"][0]["width"]
     (dataset_dir / "images" / "a.png").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match="gives no width and height, and .*a.png is not a readable image"):
+    with pytest.raises(ValueError, match=r"gives no width and height, and .*a.png is not a readable image"):
         read(dataset_dir, annotations)
 
 

@@ -272,7 +272,8 @@ def test_an_image_of_another_size_than_annotated_stops_and_is_named(dataset):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(eval_batches(dataset, batch_size=1, short_side=20, max_side=50))
     assert broken_image_line(error.value) == (
-        f"broken image: {path} has 40 x 60 pixels, expected 60 x 40 as annotated (an EXIF orientation is ignored)"
+        f"broken image: {path} has 40 x 60 pixels, expected 60 x 40 as annotated "
+        "(an EXIF orientation is ignored)"
     )
 
 

@@ -43,7 +43,9 @@ def test_a_bucket_too_small_for_a_batch_is_joined(sizes):
     assert everything.tolist() == list(range(len(sizes)))
 
 
-@pytest.mark.parametrize(("wide", "tall", "batch_size"), [(12, 0, 4), (10, 0, 4), (7, 5, 3), (3, 0, 8), (1, 0, 2)])
+@pytest.mark.parametrize(
+    ("wide", "tall", "batch_size"), [(12, 0, 4), (10, 0, 4), (7, 5, 3), (3, 0, 8), (1, 0, 2)]
+)
 def test_each_bucket_is_seen_once_before_any_is_seen_twice(wide, tall, batch_size):
     plan = make_plan(wide, tall, batch_size=batch_size)
     examples = plan.steps(0, 60).example
