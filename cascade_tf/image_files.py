@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def _decode(content: bytes, name: str) -> np.ndarray:
     try:
         if content.startswith(_CORE_FORMATS):
             return decode_image(tf.constant(content)).numpy()
-        return _from_pil(Image.open(io.BytesIO(content)))
+        # What Pillow warns of on the way to an error is said by the error.
+        with warnings.catch_warnings(action="ignore"):
+            return _from_pil(Image.open(io.BytesIO(content)))
     except tf.errors.InvalidArgumentError as error:
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message).strip()
     # Pillow's readers raise each of these on broken files.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cascade_tf.data.coco import CocoDataset
+from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.image_files import read_image
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
@@ -32,7 +33,7 @@ __all__ = [
 _compiled: weakref.WeakKeyDictionary[Any, dict[str, Callable]] = weakref.WeakKeyDictionary()
 
 _BATCH_SIGNATURE = ImageBatch(
-    images=tf.TensorSpec([None, None, None, 3], tf.float32),
+    images=tf.TensorSpec([None, None, None, 3], tf.uint8),
     image_size=tf.TensorSpec([None, 2], tf.float32),
     original_size=tf.TensorSpec([None, 2], tf.float32),
     image_id=tf.TensorSpec([None], tf.int64),
@@ -71,7 +72,8 @@ def predict_images(
         detector: a ``TwoStageDetector``.
         images: one image or an iterable of images, each as ``read_image`` takes it.
         batch_size: images that go through the network together.
-        score_threshold: leaves out detections with a score at or below it, on top of the detector's own threshold.
+        score_threshold: leaves out detections with a score at or below it; the detector has already done
+            so with its own threshold.
 
     Returns:
         One entry per image, in their order; ``image_id`` is the position.
@@ -121,13 +123,18 @@ def detect_dataset(
         max_side=detector.max_side,
         size_divisor=detector.size_divisor,
     )
-    for batch in batches:
-        batch = batch._replace(images=tf.cast(batch.images, tf.float32))
-        outputs = run(batch) if per_stage else [run(batch)]
-        for records, detections in zip(stages, outputs, strict=True):
-            records += to_records(detections, batch, detector.class_names, detector.category_ids)
-        if progress is not None:
-            progress(int(batch.image_id.shape[0]))
+    try:
+        for batch in batches:
+            outputs = run(batch) if per_stage else [run(batch)]
+            for records, detections in zip(stages, outputs, strict=True):
+                records += to_records(detections, batch, detector.class_names, detector.category_ids)
+            if progress is not None:
+                progress(int(batch.image_id.shape[0]))
+    except tf.errors.OpError as error:
+        line = broken_image_line(error)
+        if line is None:
+            raise
+        raise ValueError(line) from None
     return stages if per_stage else stages[0]
 
 
@@ -235,21 +242,25 @@ def _is_one_image(images: Any) -> bool:
 
 
 def _make_batch(images: Sequence[np.ndarray], first_id: int, detector: Any) -> ImageBatch:
-    resized = [_resize(tf.constant(image), detector.short_side, detector.max_side) for image in images]
+    resized = [_resize(image, detector.short_side, detector.max_side) for image in images]
     sizes = np.array([image.shape[:2] for image in resized])
     height, width = -(-sizes.max(axis=0) // detector.size_divisor) * detector.size_divisor
+    pixels = np.zeros((len(images), height, width, 3), np.uint8)
+    for canvas, image in zip(pixels, resized, strict=True):
+        canvas[: image.shape[0], : image.shape[1]] = image
     return ImageBatch(
-        images=tf.stack(
-            [tf.pad(i, [[0, height - i.shape[0]], [0, width - i.shape[1]], [0, 0]]) for i in resized]
-        ),
+        images=tf.constant(pixels),
         image_size=tf.constant(sizes, tf.float32),
         original_size=tf.constant([image.shape[:2] for image in images], tf.float32),
         image_id=tf.range(first_id, first_id + len(images), dtype=tf.int64),
     )
 
 
-def _resize(image: tf.Tensor, short_side: int, max_side: int) -> tf.Tensor:
-    return resize_image(image, shortest_edge_size(*image.shape[:2], short_side, max_side))
+def _resize(image: np.ndarray, short_side: int, max_side: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    size = shortest_edge_size(height, width, short_side, max_side)
+    # The resize rounds to whole grey levels, so that uint8 holds them exactly.
+    return resize_image(image, size).numpy().astype(np.uint8)
 
 
 def _compile(detector: Any, kind: str) -> Callable:
@@ -259,7 +270,7 @@ def _compile(detector: Any, kind: str) -> Callable:
         reference = weakref.ref(detector)
 
         def detect(batch: ImageBatch) -> Any:
-            network = reference()
+            network: Any = reference()
             return (
                 network.per_stage_detections(batch) if kind == "per_stage" else network(batch, training=False)
             )

@@ -31,5 +31,7 @@ def tiny_detector(**settings):
 
 def noise(height, width, seed=0):
     """A random image, coarse enough to survive a resize."""
-    blocks = np.random.default_rng(seed).integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
+    blocks = np.random.default_rng(seed).integers(
+        0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8
+    )
     return np.repeat(np.repeat(blocks, 8, axis=0), 8, axis=1)[:height, :width]
