@@ -12,9 +12,11 @@ from cascade_tf.structures import ImageBatch, Targets
 class FakeDetector(keras.Model):
     """Predicts the first box of an image from its mean colour; accepts any image size."""
 
+    width = 5
+
     def __init__(self, norm=True, name="fake_detector", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.hidden = keras.layers.Dense(5, name="hidden")
+        self.hidden = keras.layers.Dense(self.width, name="hidden")
         self.norm = (
             keras.layers.LayerNormalization(name="norm") if norm else keras.layers.Identity(name="norm")
         )
@@ -23,8 +25,8 @@ class FakeDetector(keras.Model):
 
     def build_parts(self):
         self.hidden.build((None, 3))
-        self.norm.build((None, 5))
-        self.box.build((None, 5))
+        self.norm.build((None, self.width))
+        self.box.build((None, self.width))
         self.built = True
 
     def call(self, batch, training=False):

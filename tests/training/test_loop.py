@@ -255,18 +255,20 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     class Wide(FakeDetector):
         def build_parts(self):
             super().build_parts()
-            self.box = keras.layers.Dense(6, name="box")
-            self.box.build((None, 5))
             self.extra = keras.layers.Dense(1, name="extra")
-            self.extra.build((None, 6))
+            self.extra.build((None, 4))
+
+    class Other(FakeDetector):
+        width = 6
 
     make_trainer(tmp_path).run()
     with pytest.raises(ValueError, match="is of another model") as caught:
         make_trainer(tmp_path, Wide)
-    text = str(caught.value)
-    assert "other shapes: model/0004:box/kernel [5, 4], expected [5, 6]" in text
-    assert "only in the model: model/0006:extra/kernel [6, 1]" in text
-    assert "\n" not in text
+    assert "only in the model: model/0006:extra/kernel [4, 1], model/0007:extra/bias [1]" in str(caught.value)
+    with pytest.raises(ValueError, match="is of another model") as caught:
+        make_trainer(tmp_path, Other)
+    assert "other shapes: model/0000:hidden/kernel [3, 5], expected [3, 6]" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_fits_a_model_built_later_in_the_process(tmp_path):
