@@ -19,7 +19,7 @@ checksum = $(shell cat $(1) 2>/dev/null | cksum | tr -d ' ')
 CHOICE := $(shell echo '$(TENSORFLOW)==$(TENSORFLOW_VERSION)' | cksum | tr -d ' ')
 OPS_SOURCES := $(sort $(shell find custom_ops -type f 2>/dev/null)) setup.py cascade_tf/ops/build.py
 BASE := $(VENV)/base-$(call checksum,requirements/base.txt)-$(CHOICE).stamp
-TEST := $(VENV)/test-$(call checksum,requirements/base.txt requirements/test.txt)-$(CHOICE).stamp
+TEST := $(VENV)/test-$(call checksum,$(wildcard requirements/*.txt))-$(CHOICE).stamp
 OPS := $(VENV)/ops-$(call checksum,$(OPS_SOURCES) pyproject.toml)-$(CHOICE).stamp
 
 .PHONY: demo test setup setup-test lint types imports unit clean help
@@ -63,6 +63,7 @@ $(OPS): $(BASE)
 $(TEST): $(BASE) | $(OPS)
 	@echo "Installing the test tools"
 	@$(INSTALL) -r requirements/test.txt
+	@$(INSTALL) --no-deps -r requirements/keras_hub.txt
 	@rm -f $(VENV)/test-*.stamp && touch $@
 
 clean:

@@ -1,0 +1,225 @@
+"""Every public layer and recipe once: how to construct it and what to call it with.
+
+A property of layers is one short file beside this one, parametrised by ``LAYERS`` (or ``DETECTORS``); a new layer gets
+all properties by a new entry here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cascade_tf import layers
+from cascade_tf.backbones import ResNet
+from cascade_tf.models import cascade_rcnn_fpn, faster_rcnn_fpn
+from cascade_tf.structures import ImageBatch, Proposals, Targets
+
+BATCH = 2
+# Height and width in pixels. Every property that says "whatever the size" runs over all of them.
+SIZES = ((64, 96), (96, 64), (128, 160))
+CHANNELS = 8
+NUM_CLASSES = 3
+STRIDES = {"P2": 4, "P3": 8, "P4": 16, "P5": 32, "P6": 64}
+
+TINY = {
+    "depth": 14,
+    "width": 0.125,
+    "norm": "group",
+    "freeze_at": 0,
+    "fpn_channels": 32,
+    "head_units": 16,
+    "anchor_sizes": (8, 16, 32, 64, 128),
+    "pre_nms_train": 60,
+    "pre_nms_test": 50,
+    "post_nms_train": 40,
+    "post_nms_test": 30,
+    "rois_per_image": 16,
+    "max_detections": 10,
+    "score_threshold": 0.0,
+    "short_side": 64,
+    "max_side": 96,
+    "implementation": "tensorflow",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One entry of the catalogue.
+
+    Attributes:
+        construct: makes the layer, not built.
+        inputs: (height, width) -> the arguments of its call, arrays whose first axis has ``BATCH`` entries.
+    """
+
+    construct: Callable[[], Any]
+    inputs: Callable[[int, int], tuple[Any, ...]]
+
+    def make(self) -> Any:
+        """The layer with its variables, the same numbers every time."""
+        keras.utils.set_random_seed(7)
+        layer = self.construct()
+        layer(*self.inputs(*SIZES[0]))
+        return layer
+
+
+def random(*shape: int, seed: int = 0, scale: float = 1.0) -> np.ndarray:
+    """Normal float32 numbers."""
+    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def image_size(height: int, width: int) -> np.ndarray:
+    """[B, 2]: the last image is smaller than its padded frame."""
+    return np.asarray([[height, width], [height - 7, width - 13.0]], np.float32)
+
+
+def image_batch(height: int, width: int) -> ImageBatch:
+    """Random images with sizes and ids."""
+    pixels = np.random.default_rng(3).integers(0, 256, (BATCH, height, width, 3), dtype=np.uint8)
+    size = image_size(height, width)
+    return ImageBatch(pixels, size, 2 * size, np.arange(BATCH, dtype=np.int64) + 11)
+
+
+def boxes(count: int, height: int, width: int, seed: int = 1) -> np.ndarray:
+    """[B, count, 4] proper boxes inside the image."""
+    generator = np.random.default_rng(seed)
+    corners = generator.uniform(0, 1, (BATCH, count, 2, 2)) * [width * 0.6, height * 0.6]
+    low, side = corners[:, :, 0], generator.uniform(0.05, 0.35, (BATCH, count, 2)) * [width, height]
+    return np.concatenate([low, low + side], axis=-1).astype(np.float32)
+
+
+def proposals(height: int, width: int, count: int = 12) -> Proposals:
+    """Boxes of which the last two are padding."""
+    valid = np.ones((BATCH, count), bool)
+    valid[:, -2:] = False
+    return Proposals(boxes(count, height, width), random(BATCH, count, seed=4), valid)
+
+
+def targets(height: int, width: int) -> Targets:
+    """Two objects in the first image, none in the second."""
+    valid = np.asarray([[True, True, False], [False, False, False]])
+    return Targets(
+        boxes=boxes(3, height, width, seed=5) * valid[..., None],
+        classes=np.where(valid, [[1, 3, 0]], 0).astype(np.int32),
+        valid=valid,
+        crowd=np.zeros_like(valid),
+        seed=np.asarray([[1, 2], [3, 4]], np.int32),
+    )
+
+
+def pyramid(height: int, width: int, names: tuple[str, ...] = tuple(STRIDES)) -> dict[str, np.ndarray]:
+    """Random features of every named level."""
+    return {
+        name: random(
+            BATCH, -(-height // STRIDES[name]), -(-width // STRIDES[name]), CHANNELS, seed=STRIDES[name]
+        )
+        for name in names
+    }
+
+
+def _backbone_features(height: int, width: int) -> dict[str, np.ndarray]:
+    return {f"C{name[1]}": value for name, value in pyramid(height, width, ("P2", "P3", "P4", "P5")).items()}
+
+
+def _head(**settings: Any) -> layers.BoxHead:
+    return layers.BoxHead(NUM_CLASSES, units=12, **settings)
+
+
+def _cascade(class_agnostic: bool = True, **settings: Any) -> layers.CascadeHeads:
+    stages = [
+        layers.Stage(
+            _head(class_agnostic=class_agnostic, name=f"head{number}"),
+            iou=0.4 + 0.1 * number,
+            std=(0.1 / number, 0.1 / number, 0.2 / number, 0.2 / number),
+            weight=0.5 ** (number - 1),
+            num_samples=8 if number == 1 else None,
+            name=f"stage{number}",
+        )
+        for number in (1, 2, 3)
+    ]
+    return layers.CascadeHeads(
+        stages, layers.ROIAlign(output_size=3, implementation="tensorflow", name="roi_align"), **settings
+    )
+
+
+def _pooled(height: int, width: int) -> np.ndarray:
+    return random(BATCH, (height + width) // 16, 3, 3, CHANNELS)
+
+
+def _detection_inputs(height: int, width: int) -> tuple[Any, ...]:
+    some = proposals(height, width)
+    probabilities = tf.nn.softmax(random(BATCH, 12, NUM_CLASSES + 1, seed=6, scale=2.0)).numpy()
+    return some.boxes[:, :, None], probabilities, some.valid, image_size(height, width)
+
+
+LAYERS: dict[str, Subject] = {
+    "BoxHead": Subject(_head, lambda h, w: (_pooled(h, w),)),
+    "BoxHead-convolutions": Subject(
+        lambda: _head(class_agnostic=False, num_convs=2, conv_channels=32, num_fcs=1, norm="group"),
+        lambda h, w: (_pooled(h, w),),
+    ),
+    "CascadeHeads": Subject(_cascade, lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w))),
+    "CascadeHeads-class_aware": Subject(
+        lambda: _cascade(class_agnostic=False, clip_boxes=True, ensemble="own_boxes"),
+        lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
+    ),
+    "DetectionOutput": Subject(
+        lambda: layers.DetectionOutput(max_detections=9, implementation="tensorflow"), _detection_inputs
+    ),
+    "FPN": Subject(lambda: layers.FPN(6), lambda h, w: (_backbone_features(h, w),)),
+    "FPN-group": Subject(lambda: layers.FPN(32, norm="group"), lambda h, w: (_backbone_features(h, w),)),
+    "FrozenBatchNormalization": Subject(
+        layers.FrozenBatchNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 5),)
+    ),
+    "PixelNormalization": Subject(
+        lambda: layers.PixelNormalization("RGB", (120.0, 110.0, 100.0), (50.0, 51.0, 52.0)),
+        lambda h, w: (image_batch(h, w).images, image_size(h, w)),
+    ),
+    "ROIAlign": Subject(
+        lambda: layers.ROIAlign(output_size=3, implementation="tensorflow"),
+        lambda h, w: (pyramid(h, w), boxes(10, h, w)),
+    ),
+    "RegionProposal": Subject(
+        lambda: layers.RegionProposal(
+            anchor_sizes=(8, 16, 32, 64, 128),
+            pre_nms_test=40,
+            post_nms_test=25,
+            implementation="tensorflow",
+        ),
+        lambda h, w: (pyramid(h, w), image_size(h, w)),
+    ),
+    "ResNet": Subject(
+        lambda: ResNet(14, norm="group", width=0.125), lambda h, w: (random(BATCH, h, w, 3, scale=50.0),)
+    ),
+    "ResNet-stride_in_3x3": Subject(
+        lambda: ResNet(14, norm="frozen", stride_in_1x1=False, width=0.125),
+        lambda h, w: (random(BATCH, h, w, 3),),
+    ),
+    "Stage": Subject(
+        lambda: layers.Stage(_head(), iou=0.6, std=(0.05, 0.05, 0.1, 0.1)), lambda h, w: (_pooled(h, w),)
+    ),
+}
+
+CLASS_NAMES = ("square", "disc", "star")
+
+DETECTORS: dict[str, Subject] = {
+    "cascade_rcnn_fpn": Subject(
+        functools.partial(cascade_rcnn_fpn, CLASS_NAMES, (3, 5, 9), **TINY), lambda h, w: (image_batch(h, w),)
+    ),
+    "faster_rcnn_fpn": Subject(
+        functools.partial(faster_rcnn_fpn, CLASS_NAMES, **TINY), lambda h, w: (image_batch(h, w),)
+    ),
+}
+
+EVERYTHING = {**LAYERS, **DETECTORS}
+# For properties of graphs, which are slow to build: one of each kind.
+GRAPHS = {
+    name: subject
+    for name, subject in EVERYTHING.items()
+    if name not in ("CascadeHeads-class_aware", "FPN-group", "ResNet-stride_in_3x3", "faster_rcnn_fpn")
+}

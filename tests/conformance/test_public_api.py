@@ -1,0 +1,44 @@
+"""The public names, so that a change of them is a decision and not an accident."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+PUBLIC = {
+    "cascade_tf": ["TwoStageDetector", "__version__", "cascade_rcnn_fpn", "faster_rcnn_fpn", "load"],
+    "cascade_tf.backbones": ["ResNet"],
+    "cascade_tf.layers": [
+        "BoxHead",
+        "CascadeHeads",
+        "DetectionOutput",
+        "FPN",
+        "FrozenBatchNormalization",
+        "PixelNormalization",
+        "ROIAlign",
+        "RegionProposal",
+        "Stage",
+    ],
+    "cascade_tf.models": ["TwoStageDetector", "cascade_rcnn_fpn", "faster_rcnn_fpn"],
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_names(module):
+    assert sorted(importlib.import_module(module).__all__) == PUBLIC[module]
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in PUBLIC for name in PUBLIC[module]])
+def test_every_public_name_is_there_and_explained(module, name):
+    value = getattr(importlib.import_module(module), name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert len(inspect.getdoc(value) or "") > 40
+    else:
+        assert name == "__version__"
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'cascade_mask_rcnn'"):
+        importlib.import_module("cascade_tf").cascade_mask_rcnn  # noqa: B018
