@@ -12,7 +12,7 @@ import tempfile
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
-from logging import Formatter
+from logging import INFO, Formatter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +42,17 @@ class Flags:
     Attributes:
         values: the parsed flags as attributes, for example ``flags.values.workdir``.
         positional: the meaning of the arguments without a flag; empty: there are none.
+
+    Args:
+        positional: see above.
+        workdir: default of ``--workdir``.
     """
 
-    def __init__(self, *, positional: str = "") -> None:
+    def __init__(self, *, positional: str = "", workdir: str | None = None) -> None:
         self.values = flags.FlagValues()
         self.positional = positional
         self._shown = {"set": "NAME=VALUE"}
-        self.string("workdir", None, "Folder of the run.", "DIR")
+        self.string("workdir", workdir, "Folder of the run.", "DIR")
         self.string(
             "dataset_dir",
             None,
@@ -115,7 +119,7 @@ class Flags:
 def _text(flag: flags.Flag) -> str:
     # absl adds the choices before the help, and a sentence behind it where a flag may be repeated.
     text = re.sub(r"^<[^>]*>: |;\s+repeat this option.*$", "", flag.help, flags=re.DOTALL)
-    return text if flag.default in (None, [], False, True) else f"{text} Default: {flag.default}."
+    return text if flag.boolean or flag.default in (None, []) else f"{text} Default: {flag.default}."
 
 
 def run(
@@ -148,11 +152,7 @@ def run(
 
 
 def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str, *, debug: bool) -> int:
-    # The flags live apart from absl's own, which logging would otherwise wait for.
-    flags.FLAGS.mark_as_parsed()
-    logging.use_absl_handler()
-    logging.get_absl_handler().setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logging.set_verbosity(logging.INFO)
+    _start_log()
     try:
         return work(rest) or 0
     except KeyboardInterrupt:
@@ -162,6 +162,17 @@ def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str
         if debug or not (line or _is_users(error)):
             traceback.print_exception(error)
         return _fail(name, line or _one_line(error))
+
+
+def _start_log() -> None:
+    # The flags live apart from absl's own, which logging would otherwise wait for.
+    flags.FLAGS.mark_as_parsed()
+    logging.use_absl_handler()
+    handler = logging.get_absl_handler()
+    handler.setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    # TensorFlow says how long it took to arrange each checkpoint.
+    handler.addFilter(lambda record: record.levelno > INFO or "/tensorflow/" not in record.pathname)
+    logging.set_verbosity(logging.INFO)
 
 
 def _is_users(error: Exception) -> bool:
@@ -247,8 +258,8 @@ def load_run(experiment: Experiment, workdir: str | os.PathLike) -> Any:
 
 
 def progress_bar(total: int, text: str, unit: str) -> tqdm:
-    """Returns a bar on the standard error that counts to ``total`` and shows the time left."""
-    return tqdm(total=total, desc=text, unit=unit, dynamic_ncols=True, leave=False)
+    """Returns a bar that counts to ``total`` and shows the time left, where the standard error is a terminal."""
+    return tqdm(total=total, desc=text, unit=unit, dynamic_ncols=True, leave=False, disable=None)
 
 
 def writable_folder(path: str | os.PathLike, name: str) -> Path:

@@ -1,8 +1,8 @@
 r"""Trains a detector on a data set of COCO layout.
 
-The folder of the run gets experiment.json (every setting, resolved), checkpoints/, metrics.jsonl, TensorBoard
-events, best.weights.h5 (by AP) and last.weights.h5, and the last evaluation in evaluation/. Started again with
-the same settings, a run goes on from its last checkpoint exactly as if it had not been interrupted.
+The folder of the run gets experiment.json (every setting, resolved), checkpoints/, metrics.jsonl, events/ for
+TensorBoard, best.weights.h5 (by AP), last.weights.h5, and the last evaluation in evaluation/. Started again
+with the same settings, a run goes on from its last checkpoint exactly as if it had not been interrupted.
 
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine_r101 \
@@ -161,7 +161,7 @@ def make_trainer(
 
 def _build_detector(experiment: Experiment, *, fresh: bool) -> Any:
     from cascade_tf.config import build_detector
-    from cascade_tf.weights import load_resnet_npz
+    from cascade_tf.weights.resnet import load_resnet_npz
 
     detector = build_detector(experiment)
     if fresh and experiment.backbone_weights:
