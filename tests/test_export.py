@@ -1,0 +1,298 @@
+"""What an exported folder holds, and that TensorFlow's C++ loader, the model server's, computes the same."""
+
+import io
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from PIL import Image
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from cascade_tf import export
+from cascade_tf.export import export_saved_model
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.serving_files import read_labels
+from tests.tiny_detector import CATEGORY_IDS, CLASS_NAMES, MAX_DETECTIONS, noise, tiny_detector
+
+# Pixels: the same ops in another graph, whose convolutions may be fused otherwise.
+BOX_TOLERANCE = 2e-2
+SCORE_TOLERANCE = 1e-4
+OUTPUTS = {
+    "detection_boxes": (tf.float32, [None, MAX_DETECTIONS, 4]),
+    "detection_boxes_pixels": (tf.float32, [None, MAX_DETECTIONS, 4]),
+    "detection_scores": (tf.float32, [None, MAX_DETECTIONS]),
+    "detection_classes": (tf.float32, [None, MAX_DETECTIONS]),
+    "detection_category_ids": (tf.int64, [None, MAX_DETECTIONS]),
+    "num_detections": (tf.float32, [None]),
+}
+IMAGES = {"JPEG": noise(90, 130), "PNG": noise(130, 90, 1), "GIF": noise(64, 96, 2), "BMP": noise(33, 40, 3)}
+
+
+def encode(pixels, kind):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+ENCODED = [encode(pixels, kind) for kind, pixels in IMAGES.items()]
+
+
+@pytest.fixture(scope="module")
+def detector():
+    keras.utils.set_random_seed(7)
+    return tiny_detector()
+
+
+@pytest.fixture(scope="module")
+def folder(detector, tmp_path_factory):
+    return export_saved_model(detector, tmp_path_factory.mktemp("export") / "model")
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    loaded = tf.saved_model.load(str(folder))
+    # The loaded object owns the variables: it has to live as long as its signatures.
+    yield loaded.signatures
+    del loaded
+
+
+def run(signature, **inputs):
+    return {name: value.numpy() for name, value in signature(**inputs).items()}
+
+
+def assert_same_as_python(outputs, records):
+    """Compares a signature's outputs with what the detector itself says."""
+    assert set(outputs) == set(OUTPUTS)
+    for b, record in enumerate(records):
+        count = int(outputs["num_detections"][b])
+        assert count == len(record.boxes) > 0
+        boxes = outputs["detection_boxes_pixels"][b, :count][:, [1, 0, 3, 2]]
+        np.testing.assert_allclose(boxes, record.boxes, atol=BOX_TOLERANCE)
+        np.testing.assert_allclose(
+            outputs["detection_scores"][b, :count], record.scores, atol=SCORE_TOLERANCE
+        )
+        np.testing.assert_array_equal(outputs["detection_classes"][b, :count], record.classes)
+        np.testing.assert_array_equal(outputs["detection_category_ids"][b, :count], record.category_ids)
+        for name in OUTPUTS.keys() - {"num_detections"}:
+            assert not np.any(outputs[name][b, count:]), f"{name}: the padding is not zero"
+
+
+def test_the_folder_is_versioned_and_whole(folder):
+    assert folder.name == "1"
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found == {
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+        "assets/labels.json",
+        "assets.extra/tf_serving_warmup_requests",
+        "batching_params.pbtxt",
+    }
+
+
+def test_signatures(signatures):
+    assert set(signatures) == {"serving_default", "image_tensor"}
+    inputs = {name: signatures[name].structured_input_signature[1] for name in signatures}
+    encoded, pixels = inputs["serving_default"]["image_bytes"], inputs["image_tensor"]["image_tensor"]
+    assert (encoded.dtype, encoded.shape.as_list()) == (tf.string, [None])
+    assert (pixels.dtype, pixels.shape.as_list()) == (tf.uint8, [None, None, None, 3])
+    for name in signatures:
+        outputs = signatures[name].structured_outputs
+        assert {k: (v.dtype, v.shape.as_list()) for k, v in outputs.items()} == OUTPUTS
+
+
+def test_encoded_images_of_all_formats_and_sizes_in_one_batch(signatures, detector):
+    outputs = run(signatures["serving_default"], image_bytes=tf.constant(ENCODED))
+    assert_same_as_python(outputs, detector.predict(ENCODED, batch_size=len(ENCODED)))
+
+
+def test_a_batch_of_equal_pixels(signatures, detector):
+    images = [noise(70, 110, seed) for seed in range(3)]
+    outputs = run(signatures["image_tensor"], image_tensor=tf.constant(np.stack(images)))
+    assert_same_as_python(outputs, detector.predict(images, batch_size=3))
+
+
+def test_normalised_boxes_are_fractions_of_the_original_image(signatures):
+    height, width = 90, 130
+    outputs = run(signatures["image_tensor"], image_tensor=noise(height, width)[None])
+    scaled = outputs["detection_boxes"] * np.array([height, width, height, width], np.float32)
+    np.testing.assert_allclose(scaled, outputs["detection_boxes_pixels"], atol=1e-4)
+    assert outputs["detection_boxes"].min() >= 0
+    assert outputs["detection_boxes"].max() <= 1
+
+
+def test_one_broken_image_fails_the_request(signatures):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["serving_default"](image_bytes=tf.constant([ENCODED[0], b"no image"]))
+
+
+def test_labels(folder):
+    assert read_labels(folder / "assets" / "labels.json") == (CLASS_NAMES, CATEGORY_IDS)
+
+
+def prediction_log():
+    """The server's own message types, as far as a predict request goes, from their field numbers."""
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="log.proto", package="serving", syntax="proto3")
+    for message, fields in {
+        "PredictionLog": {"predict_log": (6, ".serving.PredictLog")},
+        "PredictLog": {"request": (1, ".serving.PredictRequest")},
+        # On the wire a map is a repeated message of keys and values.
+        "PredictRequest": {"model_spec": (1, ".serving.ModelSpec"), "inputs": (2, ".serving.Input")},
+        "ModelSpec": {"signature_name": (3, None)},
+        "Input": {"key": (1, None), "tensor": (2, None)},
+    }.items():
+        entry = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            label = field.LABEL_REPEATED if name == "inputs" else field.LABEL_OPTIONAL
+            wire = field.TYPE_MESSAGE if kind else field.TYPE_BYTES if name == "tensor" else field.TYPE_STRING
+            entry.field.add(name=name, number=number, type_name=kind, label=label, type=wire)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("serving.PredictionLog"))
+
+
+def test_warm_up_requests_run(folder, signatures):
+    message = prediction_log()
+    path = str(folder / "assets.extra" / "tf_serving_warmup_requests")
+    requests = [message.FromString(r.numpy()).predict_log.request for r in tf.data.TFRecordDataset(path)]
+    names = [request.model_spec.signature_name for request in requests]
+    assert names == ["serving_default", "serving_default", "image_tensor"]
+    for name, request in zip(names, requests, strict=True):
+        [entry] = request.inputs
+        value = tf.make_ndarray(tensor_pb2.TensorProto.FromString(entry.tensor))
+        outputs = run(signatures[name], **{entry.key: tf.constant(value)})
+        assert outputs["num_detections"].shape == (1,)
+
+
+def test_batching_parameters(folder):
+    assert (folder / "batching_params.pbtxt").read_text() == (
+        "max_batch_size { value: 8 }\n"
+        "batch_timeout_micros { value: 5000 }\n"
+        "max_enqueued_batches { value: 100 }\n"
+        "num_batch_threads { value: 2 }\n"
+    )
+
+
+def test_a_failure_leaves_the_detector_and_the_folder_as_they_were(detector, tmp_path, monkeypatch):
+    parts = (detector.region_proposal, detector.heads.roi_features, detector.detection_output)
+    monkeypatch.setattr(detector.heads.roi_features, "implementation", "custom")
+
+    def fail(detector):
+        assert [part.implementation for part in parts] == ["tensorflow"] * 3
+        raise OSError("disk full")
+
+    monkeypatch.setattr(export, "_signatures", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export_saved_model(detector, tmp_path)
+    assert [part.implementation for part in parts] == ["auto", "custom", "auto"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_is_never_overwritten_by_accident(folder, detector):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(FileExistsError, match="exists already"):
+        export_saved_model(detector, folder.parent)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_detector_that_finds_nothing_replaces_a_version(tmp_path):
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "old").touch()
+    quiet = tiny_detector(score_threshold=1.0, ious=(0.5,))
+    path = export_saved_model(quiet, tmp_path, version=3, overwrite=True, batching=False)
+    assert path == tmp_path / "3"
+    assert not (path / "old").exists()
+    assert not (path / "batching_params.pbtxt").exists()
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    outputs = run(signature, image_bytes=tf.constant(ENCODED[:1]))
+    assert set(outputs) == set(OUTPUTS)
+    assert not any(value.any() for value in outputs.values())
+
+
+@pytest.mark.parametrize("version", [-1, "1", 1.0, True])
+def test_versions_are_numbers(detector, tmp_path, version):
+    with pytest.raises(ValueError, match="expected an integer of at least 0"):
+        export_saved_model(detector, tmp_path, version=version)
+
+
+@pytest.fixture(scope="module")
+def cpp_loader(tmp_path_factory):
+    """The program of serving_cpp/, compiled against the TensorFlow that runs the tests."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no g++: the C++ loader cannot be built")
+    program = tmp_path_factory.mktemp("cpp") / "run_saved_model"
+    tensorflow = Path(tf.sysconfig.get_lib())
+    libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
+    command = [compiler, "-w", *tf.sysconfig.get_compile_flags()]
+    command += [str(Path(__file__).parent / "serving_cpp" / "run_saved_model.cc"), "-o", str(program)]
+    command += [f"-L{tensorflow}", "-Wl,--no-as-needed", *libraries, f"-Wl,-rpath,{tensorflow}"]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return program
+
+
+def run_cpp(program, *arguments):
+    result = subprocess.run([program, *map(str, arguments)], check=True, capture_output=True, text=True)
+    outputs = {}
+    for line in result.stdout.splitlines():
+        name, shape, *values = line.split()
+        outputs[name] = np.array(values, float).reshape([int(side) for side in shape.split("x")])
+    return outputs
+
+
+def test_cpp_loader_detects_in_encoded_images(cpp_loader, folder, detector, tmp_path):
+    files = [tmp_path / kind for kind in IMAGES]
+    for file, content in zip(files, ENCODED, strict=True):
+        file.write_bytes(content)
+    outputs = run_cpp(cpp_loader, folder, "serving_default", *files)
+    assert_same_as_python(outputs, detector.predict(files, batch_size=len(files)))
+
+
+def test_cpp_loader_detects_in_pixels(cpp_loader, folder, detector, tmp_path):
+    pixels = noise(70, 110)
+    (tmp_path / "pixels").write_bytes(pixels.tobytes())
+    outputs = run_cpp(cpp_loader, folder, "image_tensor", "--raw", 70, 110, tmp_path / "pixels")
+    assert_same_as_python(outputs, detector.predict(pixels))
+
+
+def test_cpp_loader_answers_a_broken_image_with_an_error(cpp_loader, folder, tmp_path):
+    (tmp_path / "notes").write_text("no image")
+    command = [cpp_loader, folder, "serving_default", tmp_path / "notes"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "INVALID_ARGUMENT" in result.stderr
+
+
+@pytest.mark.slow
+def test_resnet50_keeps_its_limits(tmp_path):
+    detector = cascade_rcnn_fpn([f"class {number}" for number in range(80)])
+    weights = sum(4 * int(np.prod(variable.shape)) for variable in detector.variables)
+
+    seconds, path = _measure(export_saved_model, detector, tmp_path)
+    assert seconds < 20
+    assert sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) <= 1.1 * weights
+
+    graph = (
+        saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    )
+    assert len(graph.node) + sum(len(function.node_def) for function in graph.library.function) < 8000
+
+    seconds, _ = _measure(tf.saved_model.load, str(path))
+    assert seconds < 5
+
+
+def _measure(function, *arguments):
+    """Seconds on an idle machine: others' work stretches the wall clock, parallel threads the processor's."""
+    wall, processor = time.perf_counter(), time.process_time()
+    result = function(*arguments)
+    return min(time.perf_counter() - wall, time.process_time() - processor), result
