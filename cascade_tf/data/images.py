@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.structures import Tensor
@@ -72,3 +75,24 @@ def broken_image_line(error: tf.errors.OpError) -> str | None:
     """
     found = re.search(rf"\[({re.escape(_PREFIX)}.*?)\](?:\n|$)", error.message)
     return found.group(1) if found else None
+
+
+class BrokenImages:
+    """Logs each broken image once, however often it comes up, with the count so far."""
+
+    def __init__(self) -> None:
+        self._paths: set[bytes] = set()
+        self._lock = threading.Lock()
+
+    def note(self, path: Tensor, value: Tensor) -> Tensor:
+        """Notes a file and gives ``value`` back. This is Python, but it runs for broken images alone."""
+        with tf.control_dependencies([tf.numpy_function(self._log, [path], tf.bool)]):
+            return tf.identity(value)
+
+    def _log(self, path: bytes) -> np.bool_:
+        with self._lock:
+            if path not in self._paths:
+                self._paths.add(path)
+                name, count = path.decode(errors="replace"), len(self._paths)
+                logging.warning("skipped a broken image, %d so far: %s", count, name)
+        return np.bool_(True)

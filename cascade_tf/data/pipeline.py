@@ -7,16 +7,15 @@ and padding are TensorFlow ops that run in parallel without Python.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from cascade_tf.data import augment, images
 from cascade_tf.data.coco import CocoDataset
-from cascade_tf.data.examples import Example
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
+from cascade_tf.data.table import ExampleTable
 from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
 from cascade_tf.structures import ImageBatch, Targets, Tensor
 
@@ -85,16 +84,16 @@ def train_batches(
         raise ValueError(
             f"train_batches: short_sides is {short_sides!r}, expected at least one positive length"
         )
-    table = _Table.of(dataset.examples, max_boxes)
+    table = ExampleTable.of(dataset.examples, max_boxes)
     buckets = aspect_buckets(table.sizes, batch_size if aspect_grouping else len(table.sizes) + 1)
     plan = BatchPlan(buckets, batch_size, tuple(short_sides), flip, seed)
-    next_in_bucket = _successors(buckets)
+    stand_ins = _successors(buckets) if skip_broken else None
 
     def load(step: PlannedSteps) -> tuple[ImageBatch, Targets]:
-        index, image = _read(table, step.example, next_in_bucket if skip_broken else None)
+        index, image = _read(table, step.example, stand_ins)
         image, size = _resize(image, step.short_side, max_side)
-        boxes, classes, crowd = table.objects(index)
-        boxes = augment.scale_boxes(boxes, tuple(tf.unstack(table.sizes_of(index))), size)
+        boxes, classes, crowd = table.objects_of(index)
+        boxes = augment.scale_boxes(boxes, table.size_of(index), size)
         image = tf.cond(step.flip, lambda: augment.flip_image(image), lambda: image)
         boxes = tf.cond(step.flip, lambda: augment.flip_boxes(boxes, size[1]), lambda: boxes)
         return (
@@ -150,15 +149,16 @@ def eval_batches(
         size_divisor=size_divisor,
         workers=workers,
     )
-    table = _Table.of(dataset.examples, None)
+    table = ExampleTable.of(dataset.examples, None)
+    broken = images.BrokenImages()
 
     def load(index: Tensor) -> tuple[ImageBatch, Tensor]:
-        height, width = tf.unstack(table.sizes_of(index))
+        height, width = table.size_of(index)
         image = images.try_read_image(table.path_of(index))
         intact = images.is_as_annotated(image, height, width)
         if skip_broken:
             blank = tf.zeros([1, 1, 3], tf.uint8)
-            image = tf.cond(intact, lambda: image, lambda: _log_broken(table.path_of(index), blank))
+            image = tf.cond(intact, lambda: image, lambda: broken.note(table.path_of(index), blank))
         else:
             image = images.require_as_annotated(image, table.path_of(index), height, width)
         image, size = _resize(image, short_side, max_side)
@@ -174,57 +174,6 @@ def eval_batches(
 
 _IMAGE_SHAPES = ImageBatch([None, None, 3], [2], [2], [])
 _PLAN_SPEC = (((), tf.int32), ((), tf.int32), ((), tf.bool), ((2,), tf.int32))
-
-
-class _Table(NamedTuple):
-    """The data set as tensors, objects of all images concatenated, for look-up inside the graph."""
-
-    paths: Tensor
-    ids: Tensor
-    sizes: np.ndarray
-    offsets: Tensor
-    boxes: Tensor
-    classes: Tensor
-    crowd: Tensor
-    capacity: int
-
-    @classmethod
-    def of(cls, examples: Sequence[Example], max_boxes: int | None) -> _Table:
-        if not examples:
-            raise ValueError("the data set has no images, expected at least one")
-        most = max(len(example.boxes) for example in examples)
-        capacity = max(most, 1) if max_boxes is None else max_boxes
-        kept = [_largest(example.boxes, capacity) for example in examples]
-        counts = [len(rows) for rows in kept]
-        with tf.device("CPU:0"):
-            return cls(
-                tf.constant([example.path for example in examples]),
-                tf.constant([example.image_id for example in examples], tf.int64),
-                np.array([(example.height, example.width) for example in examples], np.int32),
-                tf.constant(np.concatenate([[0], np.cumsum(counts)]), tf.int64),
-                tf.constant(np.concatenate([e.boxes[rows] for e, rows in zip(examples, kept, strict=True)])),
-                tf.constant(
-                    np.concatenate([e.classes[rows] for e, rows in zip(examples, kept, strict=True)])
-                ),
-                tf.constant(np.concatenate([e.crowd[rows] for e, rows in zip(examples, kept, strict=True)])),
-                capacity,
-            )
-
-    def path_of(self, index: Tensor) -> Tensor:
-        return self.paths[index]
-
-    def sizes_of(self, index: Tensor) -> Tensor:
-        return tf.gather(self.sizes, index)
-
-    def objects(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = slice(self.offsets[index], self.offsets[index + 1])
-        return self.boxes[rows], self.classes[rows], self.crowd[rows]
-
-
-def _largest(boxes: np.ndarray, count: int) -> np.ndarray:
-    """Indices of the ``count`` largest boxes, in their old order."""
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return np.sort(np.argsort(-areas, kind="stable")[:count])
 
 
 def _successors(buckets: Sequence[np.ndarray]) -> np.ndarray:
@@ -243,18 +192,19 @@ def _planned(plan: BatchPlan, start_step: int, num_steps: int | None) -> Iterato
         step += count
 
 
-def _read(table: _Table, index: Tensor, successors: np.ndarray | None) -> tuple[Tensor, Tensor]:
+def _read(table: ExampleTable, index: Tensor, successors: np.ndarray | None) -> tuple[Tensor, Tensor]:
     """Reads an example's image, or with ``successors`` the first that can be read from there on."""
 
     def attempt(index: Tensor) -> tuple[Tensor, Tensor]:
         image = images.try_read_image(table.path_of(index))
-        return image, images.is_as_annotated(image, *tf.unstack(table.sizes_of(index)))
+        return image, images.is_as_annotated(image, *table.size_of(index))
 
     image, intact = attempt(index)
     if successors is not None:
+        broken = images.BrokenImages()
 
         def replace(index: Tensor, image: Tensor, intact: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            index = tf.gather(successors, _log_broken(table.path_of(index), index))
+            index = tf.gather(successors, broken.note(table.path_of(index), index))
             return index, *attempt(index)
 
         index, image, _ = tf.while_loop(
@@ -264,19 +214,8 @@ def _read(table: _Table, index: Tensor, successors: np.ndarray | None) -> tuple[
             shape_invariants=(index.shape, tf.TensorShape([None, None, 3]), intact.shape),
             maximum_iterations=_MOST_REPLACEMENTS,
         )
-    image = images.require_as_annotated(image, table.path_of(index), *tf.unstack(table.sizes_of(index)))
+    image = images.require_as_annotated(image, table.path_of(index), *table.size_of(index))
     return index, image
-
-
-def _log_broken(path: Tensor, value: Tensor) -> Tensor:
-    """Logs a file's name and gives ``value`` back. Python, but it runs for broken images alone."""
-
-    def log(path: bytes) -> np.bool_:
-        logging.warning("skipped a broken image: %s", path.decode(errors="replace"))
-        return np.bool_(True)
-
-    with tf.control_dependencies([tf.numpy_function(log, [path], tf.bool)]):
-        return tf.identity(value)
 
 
 def _resize(image: Tensor, short_side: Any, max_side: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -285,9 +224,11 @@ def _resize(image: Tensor, short_side: Any, max_side: int) -> tuple[Tensor, tupl
     return tf.cast(resize_image(image, size), tf.uint8), size
 
 
-def _image_batch(table: _Table, index: Tensor, image: Tensor, size: tuple[Tensor, Tensor]) -> ImageBatch:
+def _image_batch(
+    table: ExampleTable, index: Tensor, image: Tensor, size: tuple[Tensor, Tensor]
+) -> ImageBatch:
     """One element of a batch to be; the batch dimension comes with `padded_batch`."""
-    original = tf.cast(table.sizes_of(index), tf.float32)
+    original = tf.cast(tf.stack(table.size_of(index)), tf.float32)
     return ImageBatch(image, tf.cast(tf.stack(size), tf.float32), original, table.ids[index])
 
 
