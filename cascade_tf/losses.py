@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
-from cascade_tf.boxes.geometry import area
+from cascade_tf.boxes.geometry import area, is_proper
 from cascade_tf.layers.region_proposal import AnchorTargets
 from cascade_tf.structures import RPNOutput, StageOutput, Tensor
 
@@ -108,14 +108,17 @@ def stage_metrics(output: StageOutput) -> StageMetrics:
     samples = output.samples
     foreground = tf.cast(samples.valid & (samples.classes > 0), tf.float32)
     count = tf.reduce_sum(foreground)
-    after = _paired_iou(output.boxes, samples.gt_boxes)
+    # A wild offset makes a box of NaN or infinity, which even a weight of 0 would not hide.
+    after = tf.where(is_proper(output.boxes), _paired_iou(output.boxes, samples.gt_boxes), 0.0)
     right = tf.argmax(output.logits, axis=-1, output_type=tf.int32) == samples.classes
     valid = tf.cast(samples.valid, tf.float32)
     return StageMetrics(
         positives=count / tf.cast(tf.shape(valid)[0], tf.float32),
         iou_before=tf.math.divide_no_nan(tf.reduce_sum(foreground * samples.gt_iou), count),
         iou_after=tf.math.divide_no_nan(tf.reduce_sum(foreground * after), count),
-        accuracy=tf.math.divide_no_nan(tf.reduce_sum(valid * tf.cast(right, tf.float32)), tf.reduce_sum(valid)),
+        accuracy=tf.math.divide_no_nan(
+            tf.reduce_sum(valid * tf.cast(right, tf.float32)), tf.reduce_sum(valid)
+        ),
     )
 
 
