@@ -11,22 +11,24 @@ CATEGORY_IDS = (3, 7, 9)
 MAX_DETECTIONS = 10
 
 
+SETTINGS = {
+    "depth": 14,
+    "width": 0.125,
+    "fpn_channels": 16,
+    "head_units": 16,
+    "anchor_sizes": (8, 16, 32, 64, 128),
+    "pre_nms_test": 50,
+    "post_nms_test": 30,
+    "max_detections": MAX_DETECTIONS,
+    "score_threshold": 0.0,
+    "short_side": 64,
+    "max_side": 96,
+}
+
+
 def tiny_detector(**settings):
     """Three stages with random weights; without a threshold it finds something in every image."""
-    defaults = {
-        "depth": 14,
-        "width": 0.125,
-        "fpn_channels": 16,
-        "head_units": 16,
-        "anchor_sizes": (8, 16, 32, 64, 128),
-        "pre_nms_test": 50,
-        "post_nms_test": 30,
-        "max_detections": MAX_DETECTIONS,
-        "score_threshold": 0.0,
-        "short_side": 64,
-        "max_side": 96,
-    }
-    return cascade_rcnn_fpn(CLASS_NAMES, CATEGORY_IDS, **{**defaults, **settings})
+    return cascade_rcnn_fpn(CLASS_NAMES, CATEGORY_IDS, **{**SETTINGS, **settings})
 
 
 def noise(height, width, seed=0):
