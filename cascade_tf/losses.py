@@ -46,8 +46,8 @@ def rpn_losses(
 ) -> tuple[Tensor, Tensor]:
     """Objectness and box loss of the region proposal network.
 
-    Both are sums over the sampled anchors divided by the number that would be sampled from a full batch, so that
-    an image with few anchors does not weigh more.
+    Both are sums over the sampled anchors divided by the number that would be sampled from a full batch, so
+    that an image with few anchors does not weigh more.
 
     Args:
         output: raw output.
@@ -69,7 +69,7 @@ def rpn_losses(
 
 
 def stage_losses(output: StageOutput, coder: BoxCoder, *, beta: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Class and box loss of one stage, each divided by the number of its RoIs in the batch (paper, Eq. 3 and 9).
+    """Class and box loss of one stage, each divided by its number of RoIs in the batch (paper, Eq. 3 and 9).
 
     Args:
         output: of a training pass.
