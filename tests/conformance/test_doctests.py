@@ -10,7 +10,10 @@ import pytest
 
 import cascade_tf
 
-MODULES = ["cascade_tf", *(module.name for module in pkgutil.walk_packages(cascade_tf.__path__, "cascade_tf."))]
+MODULES = [
+    "cascade_tf",
+    *(module.name for module in pkgutil.walk_packages(cascade_tf.__path__, "cascade_tf.")),
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -39,7 +39,9 @@ def test_flags_belong_to_programs():
     importers = []
     for path in sorted((ROOT / "cascade_tf").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            )
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
             if {f"{module}.{name}".lstrip(".") for name in names} & {"absl.flags", "absl.app", "argparse"}:
                 importers.append(path.name)

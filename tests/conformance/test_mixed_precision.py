@@ -49,8 +49,10 @@ def test_boxes_are_clipped_to_the_unrounded_size_of_the_image(name, policy):
     detector = DETECTORS[name].make()
     size = np.float32([[63.37, 93.37], [61.21, 91.21]])
     _, _, found = detector.propose(DETECTORS[name].inputs(*SIZES[0])[0]._replace(image_size=size))
-    # Anchors of 128 pixels on such images: the largest proposals touch the border.
-    np.testing.assert_array_equal(found.boxes.numpy()[..., 2].max(axis=1), size[:, 1])
+    right = found.boxes.numpy()[..., 2]
+    assert np.all(right <= size[:, 1:])
+    # Anchors of 128 pixels on such images: some proposals reach the border.
+    assert np.any(right == size[:, 1:])
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -22,7 +22,9 @@ def test_each_replica_computes_its_part(name, two_devices):
     parts = _distribute(strategy, subject.inputs(*SIZES[0]))
     outputs = strategy.run(tf.function(lambda *inputs: layer(*inputs)), parts)
     for replica in range(BATCH):
-        mine = tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[replica], outputs)  # noqa: B023
+        mine = tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[replica], outputs
+        )  # noqa: B023
         assert_equal(mine, tf.nest.map_structure(lambda value: _part(value, replica), expected), TOLERANCE)  # noqa: B023
 
 

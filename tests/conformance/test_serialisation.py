@@ -30,7 +30,11 @@ def test_copy_from_config_computes_the_same(name):
 def test_constructor_arguments_are_attributes(name):
     layer = EVERYTHING[name].construct()
     arguments = inspect.signature(type(layer).__init__).parameters
-    missing = [argument for argument in arguments if argument not in ("self", "kwargs") and not hasattr(layer, argument)]
+    missing = [
+        argument
+        for argument in arguments
+        if argument not in ("self", "kwargs") and not hasattr(layer, argument)
+    ]
     assert missing == []
 
 

@@ -6,7 +6,6 @@ import functools
 import importlib
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
