@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,7 @@ def load_run(
     # h5py raises OSError or KeyError on damaged files, Keras ValueError on other shapes.
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
-            f"weights {weights}: do not fit the detector of experiment {experiment.name!r} "
-            f"({_first_line(error)})"
+            f"weights {weights}: do not fit the detector of experiment {experiment.name!r} ({_misfit(error)})"
         ) from None
     return detector
 
@@ -156,6 +156,14 @@ def _find_version(folder: Path) -> Path | None:
         return folder
     versions = [child.parent for child in folder.glob(f"*/{_SAVED_MODEL}") if child.parent.name.isdigit()]
     return max(versions, key=lambda version: int(version.name), default=None)
+
+
+def _misfit(error: Exception) -> str:
+    """Names the layers that Keras lists at the end of a long text."""
+    layers = dict.fromkeys(re.findall(r"<\w+ name=([^,>]+)", str(error)))
+    if not layers:
+        return _first_line(error)
+    return f"other shapes in {', '.join(list(layers)[:5])}{', ...' if len(layers) > 5 else ''}"
 
 
 def _first_line(error: Exception) -> str:
