@@ -1,0 +1,52 @@
+r"""Cascade R-CNN on the 364 pictures of the Blood Cell Count and Detection set, from a half-width ResNet-50.
+
+Small enough for two CPU cores: images at 320 pixels, ImageNet features of half the usual channels, 1,000 steps
+of 4 images. It exists to compare a cascade with its own one-stage baseline (`bccd/faster`): the same backbone,
+schedule, seed and images; docs/reproduction.md has the numbers of both and what the run took.
+
+    python scripts/train.py --config bccd/cascade --dataset_dir BCCD --workdir runs/bccd_cascade \
+        --backbone_weights resnet50_1by2.npz
+"""
+
+import functools
+
+from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.training.settings import TrainConfig
+
+
+def experiment() -> Experiment:
+    """Three stages; anchors, pooling levels and sample counts scaled with the image size."""
+    return Experiment(
+        name="bccd/cascade",
+        model=functools.partial(
+            cascade_rcnn_fpn,
+            depth=50,
+            width=0.5,
+            stem_channels=64,
+            pixel_mean=(104.0, 117.0, 123.0),
+            fpn_channels=64,
+            head_units=256,
+            anchor_sizes=(16, 32, 64, 128, 256),
+            canonical_size=112.0,
+            rois_per_image=128,
+            pre_nms_train=500,
+            pre_nms_test=500,
+            post_nms_train=300,
+            post_nms_test=300,
+            short_side=320,
+            max_side=448,
+        ),
+        data=DataConfig(),
+        train=TrainConfig(
+            batch_size=4,
+            steps=1000,
+            learning_rate=0.03,
+            warmup_steps=100,
+            warmup_factor=0.1,
+            decay_steps=(750, 900),
+            clip_norm=20.0,
+            checkpoint_every=100,
+        ),
+        evaluation=EvaluationConfig(batch_size=4, per_stage=True),
+    )

@@ -1,0 +1,21 @@
+r"""The baseline of `bccd/cascade`: one stage at IoU 0.5, everything else equal.
+
+Its regression is class-agnostic, as in all detectors of the paper (Sec. 6.1), so that the two differ in the
+number of stages only.
+
+    python scripts/train.py --config bccd/faster --dataset_dir BCCD --workdir runs/bccd_faster \
+        --backbone_weights resnet50_1by2.npz
+"""
+
+import dataclasses
+import functools
+
+from cascade_tf.config import Experiment, load_config
+
+
+def experiment() -> Experiment:
+    """The cascade cut down to its first stage."""
+    cascade = load_config("bccd/cascade")
+    return dataclasses.replace(
+        cascade, name="bccd/faster", model=functools.partial(cascade.model, ious=(0.5,))
+    )
