@@ -18,6 +18,7 @@ from typing import Any
 
 # Arguments of a recipe that the data set decides: they are no settings.
 DATA_ARGUMENTS = ("class_names", "category_ids")
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
 def apply_overrides(tree: Any, assignments: typing.Iterable[str]) -> Any:
@@ -175,20 +176,22 @@ def _convert_sequence(value: Any, arguments: tuple) -> tuple:
 
 def _convert_scalar(value: Any, hint: Any) -> Any:
     if hint is bool:
-        truths = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        return (
-            truths[value.lower()]
-            if isinstance(value, str) and value.lower() in truths
-            else _expect(value, isinstance(value, bool))
-        )
+        return _convert_truth(value)
     _expect(value, not isinstance(value, bool))
     if hint is int:
-        number = int(value)
-        return _expect(number, isinstance(value, str) or number == value)
+        whole = int(value)
+        return _expect(whole, isinstance(value, str) or whole == value)
     if hint is float:
         number = float(value)
         return _expect(number, math.isfinite(number))
     return _expect(value, isinstance(hint, type) and isinstance(value, hint))
+
+
+def _convert_truth(value: Any) -> bool:
+    if not isinstance(value, str):
+        return _expect(value, isinstance(value, bool))
+    lower = value.lower()
+    return _expect(lower in _TRUE, lower in _TRUE or lower in _FALSE)
 
 
 def _expect(value: Any, condition: bool) -> Any:

@@ -1,8 +1,8 @@
 """The main job from end to end, on pictures that it draws itself.
 
-Draws a data set of textured shapes, trains a small Cascade R-CNN on it, measures each of its stages, exports a
-SavedModel, loads that in a fresh process, detects in pictures that it has not seen, and writes a report. It takes
-about ten minutes on two cores, starts anew each time, and fails if the AP is not above --least_ap.
+Draws a data set of textured shapes, trains a small Cascade R-CNN on it, measures each of its stages, exports
+a SavedModel, loads that in a fresh process, detects in pictures that it has not seen, and writes a report. It
+takes about ten minutes on two cores, starts anew each time, and fails if the AP is not above --least_ap.
 
     python scripts/demo.py
     python scripts/demo.py --config demo/faster --workdir runs/demo_baseline
@@ -150,9 +150,7 @@ def _prepare(workdir: Path, dataset_dir: str | None) -> Layout:
     """Empties the folder of an earlier demo; a folder with anything else in it is left alone."""
     if workdir.is_dir() and any(workdir.iterdir()):
         if not (workdir / MARKER).is_file():
-            raise ValueError(
-                f"workdir {workdir}: got a folder with other files, expected a new or an empty one"
-            )
+            raise ValueError(f"workdir {workdir}: got a folder with other files, expected a new or empty one")
         shutil.rmtree(workdir)
     program.writable_folder(workdir, "workdir")
     (workdir / MARKER).touch()
@@ -211,7 +209,7 @@ def _report(experiment: Experiment, measured: Measured, layout: Layout, job: Job
     write_report(
         layout.report,
         title=f"Cascade R-CNN on drawn pictures: {experiment.name}",
-        summary=f"{_summary(measured)}. The pictures were drawn with another seed than those of the training.",
+        summary=f"{_summary(measured)}. The pictures below are drawn with another seed.",
         settings=config.settings(experiment),
         history=read_metrics(layout.workdir),
         results=measured.rows(),

@@ -18,7 +18,7 @@ import program
 
 OPTIONS = program.Flags()
 OPTIONS.string("output", None, "Folder of the versions. Default: export/ in the run's folder.", "DIR")
-OPTIONS.integer("version", 1, "Number of this version; the model server takes the highest.", lower=0)
+OPTIONS.integer("version", 1, "Number of this version; the model server takes the highest.", lower=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import program
-from absl import logging
 
 from cascade_tf.files import write_atomically
 
@@ -77,7 +76,7 @@ def predict(arguments: Sequence[str]) -> int:
                 if pictures is not None:
                     pictures.save(source.path, image, record)
     for line in unreadable:
-        logging.error("skipped: %s", line)
+        program.warn(f"skipped: {line}")
     if not content["images"]:
         raise ValueError(f"none of {len(unreadable)} inputs can be read, expected at least one image")
     write_atomically(folder / "detections.json", json.dumps(content, indent=1) + "\n")

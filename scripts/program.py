@@ -88,7 +88,7 @@ class Flags:
     @property
     def overrides(self) -> list[str]:
         """The texts of ``--set``, in order."""
-        return list(self.values["set"].value)
+        return list(self.values["set"].value or ())
 
     def need(self, name: str) -> str:
         """Returns the value of a flag that must be given.
@@ -141,7 +141,9 @@ def run(
     if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
         print(options.help(document, name))
         return 0
-    options.values.unparse_flags()
+    for flag in options.values:
+        # A program may be called more than once in a process.
+        options.values[flag].unparse()
     try:
         rest = options.values(argv)[1:]
     except flags.Error as error:
@@ -225,6 +227,11 @@ def _adjusted(experiment: Experiment, options: Flags) -> Experiment:
     return apply_overrides(experiment, [*options.overrides, *extra])
 
 
+def warn(line: str) -> None:
+    """Writes a line on the standard error, above a progress bar if there is one."""
+    tqdm.write(line, file=sys.stderr)
+
+
 def read_split(experiment: Experiment, split: str) -> CocoDataset:
     """Returns one split of the experiment's data set; what was dropped from it is logged.
 
@@ -251,14 +258,30 @@ def read_split(experiment: Experiment, split: str) -> CocoDataset:
 
 
 def load_run(experiment: Experiment, workdir: str | os.PathLike) -> Any:
-    """Returns the detector that a run has trained, built from its experiment as it was adjusted here."""
-    from cascade_tf import loading
+    """Returns the detector that a run has trained, built from its experiment as it was adjusted here.
 
+    Raises:
+        FileNotFoundError: the run has no weights.
+        ValueError: the weights do not fit.
+    """
+    from cascade_tf import config, loading
+
+    trained = config.read_experiment(workdir)
+    changed = [line for line in config.differences(trained, experiment) if line.startswith("model.")]
+    # Keras would load a smaller network's weights from a larger one's file without a word.
+    if changed and _shapes(experiment) != _shapes(trained):
+        raise ValueError(f"workdir {workdir} has trained another network: {'; '.join(changed)}")
     return loading.load_run(workdir, experiment)
 
 
+def _shapes(experiment: Experiment) -> list[tuple[int, ...]]:
+    from cascade_tf.config import build_detector
+
+    return [tuple(variable.shape) for variable in build_detector(experiment).weights]
+
+
 def progress_bar(total: int, text: str, unit: str) -> tqdm:
-    """Returns a bar that counts to ``total`` and shows the time left, where the standard error is a terminal."""
+    """Returns a bar that counts to ``total`` and shows the time left; there is none without a terminal."""
     return tqdm(total=total, desc=text, unit=unit, dynamic_ncols=True, leave=False, disable=None)
 
 
