@@ -77,13 +77,6 @@ class Progress:
         if self._bar.disable:
             logging.info("step %d of %d: %s", step, self._steps, text)
 
-    def say(self, text: str) -> None:
-        """Writes one line without disturbing the bar."""
-        if self._bar.disable:
-            logging.info("%s", text)
-        else:
-            self._bar.write(text, file=sys.stderr)
-
 
 def describe_losses(losses: Mapping[str, float]) -> str:
     """Returns the total and its parts, e.g. ``loss 1.30 (rpn 0.20, stage1 1.10)``.
