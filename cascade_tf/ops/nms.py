@@ -78,6 +78,10 @@ def _check(boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, max_output
         raise ValueError(f"batched_nms: boxes must be [B, N, Q, 4], got {boxes.shape}")
     if scores.shape.rank != 3:
         raise ValueError(f"batched_nms: scores must be [B, N, K], got {scores.shape}")
+    if not boxes.shape[:1].is_compatible_with(scores.shape[:1]):
+        raise ValueError(f"batched_nms: {boxes.shape[0]} images in boxes, {scores.shape[0]} in scores")
+    if not boxes.shape[1:2].is_compatible_with(scores.shape[1:2]):
+        raise ValueError(f"batched_nms: {boxes.shape[1]} boxes, {scores.shape[1]} rows of scores")
     if boxes.shape[2] not in (1, scores.shape[2], None) and scores.shape[2] is not None:
         raise ValueError(
             f"batched_nms: boxes must hold 1 box or one per class ({scores.shape[2]}), got {boxes.shape[2]}"
@@ -92,6 +96,8 @@ def _nms_tensorflow(
     boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, score_threshold: float, max_outputs: int
 ) -> NMSOutput:
     """The twin: one core NMS op per image and class in a loop, so the graph does not grow with K."""
+    if 0 in (scores.shape[0], scores.shape[2]):
+        return _no_survivors(tf.shape(scores)[0], max_outputs)  # an eager map_fn needs at least one element
     batch, num_boxes, num_classes = tf.unstack(tf.shape(scores))
     # The core op orders the corners of a flipped box; here such a box has no area.
     corners = tf.concat([boxes[..., :2], tf.maximum(boxes[..., :2], boxes[..., 2:])], axis=-1)
@@ -144,3 +150,8 @@ def _best(flat_scores: tf.Tensor, num_classes: tf.Tensor, max_outputs: int) -> N
         count=tf.reduce_sum(tf.cast(valid, tf.int32), axis=1),
     )
     return NMSOutput(*(tf.ensure_shape(x, [None, max_outputs]) for x in output[:3]), output.count)
+
+
+def _no_survivors(batch: tf.Tensor, max_outputs: int) -> NMSOutput:
+    index = tf.zeros([batch, max_outputs], tf.int32)
+    return NMSOutput(index, index, tf.zeros([batch, max_outputs]), tf.zeros([batch], tf.int32))

@@ -101,6 +101,8 @@ def roi_align(
     maps = [tf.cast(feature, tf.float32) for feature in features]
     strides = [float(stride) for stride in strides]
     levels = tf.cast(levels, tf.int32)
+    if not levels.shape.is_compatible_with(boxes.shape[:2]):
+        raise ValueError(f"roi_align: levels must be [B, R] as boxes {boxes.shape}, got {levels.shape}")
     if custom is None:
         pooled = roi_align_tensorflow(
             maps,

@@ -1,0 +1,182 @@
+"""Building, finding and doing without the shared library."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from cascade_tf.ops import build, library
+
+ROOT = Path(__file__).parents[2]
+POOL = """
+import numpy as np, tensorflow as tf
+from cascade_tf.ops import library, roi_align, batched_nms
+"""
+CALL = """
+for _ in range(2):
+    pooled = roi_align([np.ones((1, 8, 8, 2), np.float32)], np.float32([[[0, 0, 16, 16]]]), strides=[4],
+                       output_size=2, implementation={implementation!r})
+    assert np.allclose(pooled, 1)
+    kept = batched_nms(np.float32([[[[0, 0, 4, 4]]]]), np.float32([[[1]]]), iou_threshold=.5, score_threshold=0.,
+                       max_outputs=1, implementation={implementation!r})
+    assert kept.count.numpy() == [1]
+"""
+# The package's own library is hidden, as if it had been installed without TensorFlow or a compiler.
+HIDE = "library.Path = lambda file: __import__('pathlib').Path('/nonexistent/file')\n"
+
+
+def run_python(program, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd="/", capture_output=True, text=True, timeout=600
+    )
+
+
+def without_compiler(tmp_path):
+    return {"PATH": "", "CXX": "", "XDG_CACHE_HOME": str(tmp_path)}
+
+
+@pytest.fixture
+def tensorflow_info():
+    return build.TensorFlowInfo(
+        tf.__version__, tuple(tf.sysconfig.get_compile_flags()), tuple(tf.sysconfig.get_link_flags())
+    )
+
+
+@pytest.mark.slow
+def test_first_use_compiles_into_the_cache_once(tmp_path):
+    program = POOL + HIDE + CALL.format(implementation="custom")
+    child = run_python(program, XDG_CACHE_HOME=str(tmp_path))
+    assert child.returncode == 0, child.stderr
+    files = [path.name for path in (tmp_path / "cascade_tf").iterdir()]
+    assert files == [build.library_name(tf.__version__, build.source_folder())]
+    # The second process finds the file and needs no compiler.
+    child = run_python(program, **without_compiler(tmp_path))
+    assert child.returncode == 0, child.stderr
+
+
+def test_without_a_compiler_auto_runs_the_twin_and_says_so_once(tmp_path):
+    child = run_python(POOL + HIDE + CALL.format(implementation="auto"), **without_compiler(tmp_path))
+    assert child.returncode == 0, child.stderr
+    assert child.stderr.count("Using the TensorFlow implementation of the ops") == 1
+    assert "no C++ compiler found" in child.stderr
+
+
+def test_without_a_compiler_custom_is_a_clear_error(tmp_path):
+    child = run_python(POOL + HIDE + CALL.format(implementation="custom"), **without_compiler(tmp_path))
+    assert child.returncode != 0
+    last_line = child.stderr.strip().splitlines()[-1]
+    assert f"LibraryError: no C++ ops for TensorFlow {tf.__version__}: no C++ compiler found" in last_line
+    assert "implementation='tensorflow'" in last_line
+
+
+def test_the_twin_never_opens_the_library(tmp_path):
+    program = POOL + "library.load = None\n" + CALL.format(implementation="tensorflow")
+    child = run_python(program, **without_compiler(tmp_path))
+    assert child.returncode == 0, child.stderr
+
+
+def test_a_foreign_file_under_the_librarys_name_is_a_clear_error(tmp_path):
+    folder = tmp_path / "cascade_tf"
+    folder.mkdir()
+    name = build.library_name(tf.__version__, build.source_folder())
+    (folder / name).write_bytes(b"not a library")
+    child = run_python(POOL + HIDE + CALL.format(implementation="custom"), XDG_CACHE_HOME=str(tmp_path))
+    assert "LibraryError" in child.stderr
+    assert "does not open in TensorFlow" in child.stderr
+    assert "delete the file to rebuild it" in child.stderr
+    child = run_python(POOL + HIDE + CALL.format(implementation="auto"), XDG_CACHE_HOME=str(tmp_path))
+    assert child.returncode == 0, child.stderr
+
+
+def test_importing_the_package_opens_nothing():
+    child = run_python("import sys, cascade_tf.ops; print(cascade_tf.ops.library._load.cache_info().currsize)")
+    assert child.stdout.strip() == "0", child.stderr
+
+
+def test_library_opens_once():
+    assert library.load() is library.load()
+    assert library.custom_ops("tensorflow") is None
+
+
+def test_auto_prefers_the_twin_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert library.custom_ops("auto") is None
+    assert library.custom_ops("custom") is not None
+
+
+def test_unknown_implementation():
+    with pytest.raises(ValueError, match="implementation must be one of .* got 'fast'"):
+        library.custom_ops("fast")
+
+
+def test_name_tells_version_processor_and_sources(tmp_path):
+    source = tmp_path / "op.cc"
+    source.write_text("int a;")
+    first = build.library_name("2.21.0", tmp_path)
+    assert "tf2.21.0" in first
+    assert os.uname().machine in first
+    assert build.library_name("2.20.0", tmp_path) != first
+    source.write_text("int b;")
+    assert build.library_name("2.21.0", tmp_path) != first
+
+
+def test_compiler_errors_are_shown_and_leave_nothing(tmp_path, tensorflow_info):
+    sources, output = tmp_path / "sources", tmp_path / "output"
+    sources.mkdir()
+    (sources / "op.cc").write_text("this is no C++;")
+    with pytest.raises(build.BuildError, match="op.cc:1"):
+        build.compile_library(sources, output, tensorflow_info)
+    assert not list(output.iterdir())
+
+
+def test_missing_sources_and_unwritable_folder(tmp_path, tensorflow_info):
+    with pytest.raises(build.BuildError, match="no C\\+\\+ sources"):
+        build.compile_library(tmp_path, tmp_path, tensorflow_info)
+    (tmp_path / "op.cc").write_text("int a;")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(build.BuildError, match="cannot write the compiled ops"):
+        build.compile_library(tmp_path, tmp_path / "file", tensorflow_info)
+
+
+def test_probe_finds_this_environments_tensorflow(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/nonexistent")
+    info = build.probe_tensorflow()
+    assert info is not None
+    assert info.version == tf.__version__
+    assert any("include" in flag for flag in info.compile_flags)
+    assert any("tensorflow_framework" in flag for flag in info.link_flags)
+
+
+def test_threads_do_not_change_the_result(tmp_path):
+    program = (
+        POOL
+        + """
+import sys
+tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+rng = np.random.default_rng(0)
+maps = [tf.constant(rng.standard_normal((2, 16 // s, 24 // s, 70)), tf.float32) for s in (1, 2)]
+corner = rng.uniform(0, 60, (2, 200, 2))
+boxes = tf.constant(np.concatenate([corner, corner + rng.uniform(1, 60, (2, 200, 2))], -1), tf.float32)
+with tf.GradientTape() as tape:
+    tape.watch(maps)
+    pooled = roi_align(maps, boxes, strides=(4, 8), output_size=3, sampling_ratio=0, implementation="custom")
+    loss = tf.reduce_sum(pooled ** 2)
+scores = tf.constant(rng.uniform(size=(2, 200, 4)), tf.float32)
+kept = batched_nms(boxes[:, :, None], scores, iou_threshold=.5, score_threshold=.1, max_outputs=50,
+                   implementation="custom")
+np.savez(sys.argv[2], pooled, *tape.gradient(loss, maps), *kept)
+"""
+    )
+    for threads in ("1", "5"):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        subprocess.run(
+            [sys.executable, "-c", program, threads, str(tmp_path / threads)], env=environment, check=True
+        )
+    one, five = ((tmp_path / f"{threads}.npz").read_bytes() for threads in ("1", "5"))
+    assert one == five

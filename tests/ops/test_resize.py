@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cascade_tf.ops import pad_images, resize_image, shortest_edge_size
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "resize.npz"
+# Pillow computes with 8-bit weights, TensorFlow in float32: a value near .5 may round to the other side.
+GREY_LEVELS = 1.0
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(GOLDEN) as file:
+        return {key: file[key] for key in file.files}
+
+
+def test_equals_pillow(golden):
+    for case in json.loads(bytes(golden["cases_json"]).decode()):
+        image, expected = golden[f"case{case['case']}/input"], golden[f"case{case['case']}/output"]
+        size = shortest_edge_size(*image.shape[:2], case["short"], case["max_size"])
+        resized = resize_image(image, size)
+        assert resized.dtype == tf.float32
+        assert resized.shape == expected.shape
+        difference = np.abs(resized.numpy() - expected)
+        assert difference.max() <= GREY_LEVELS
+        assert difference.mean() < 0.3
+        np.testing.assert_array_equal(resized, np.round(resized))
+
+
+@pytest.mark.parametrize("short_side", [640, 800])
+def test_sizes_equal_detectron2(golden, short_side):
+    for size, expected in zip(golden["shape/input_hw"], golden[f"shape/output_hw_{short_side}_1333"], strict=True):
+        assert [int(side) for side in shortest_edge_size(*size, short_side, 1333)] == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("size", "short", "limit", "expected"),
+    [
+        ((480, 640), 800, 1333, (800, 1067)),
+        ((640, 480), 800, 1333, (1067, 800)),
+        ((100, 1000), 800, 1333, (133, 1333)),
+        ((500, 500), 600, 1000, (600, 600)),
+        ((1, 5000), 600, 1000, (1, 1000)),  # never zero
+    ],
+)
+def test_sizes_by_hand(size, short, limit, expected):
+    assert tuple(int(side) for side in shortest_edge_size(*size, short, limit)) == expected
+
+
+def test_size_inside_a_graph():
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)] * 2)
+    def size(height, width):
+        return shortest_edge_size(height, width, 800, 1333)
+
+    height, width = size(427, 640)
+    assert (int(height), int(width)) == (800, 1199)
+    assert height.dtype == width.dtype == tf.int32
+
+
+def test_resize_to_the_same_size_changes_nothing(rng):
+    image = rng.integers(0, 256, (7, 9, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(resize_image(image, (7, 9)), image)
+
+
+@pytest.mark.parametrize(
+    ("size", "multiple", "expected"), [((33, 64), 32, (64, 64)), ((1, 1), 8, (8, 8)), ((5, 7), 1, (5, 7))]
+)
+def test_pads_at_the_right_and_the_bottom(rng, size, multiple, expected):
+    images = rng.uniform(1, 255, (2, *size, 3)).astype(np.float32)
+    padded = pad_images(images, multiple).numpy()
+    assert padded.shape == (2, *expected, 3)
+    np.testing.assert_array_equal(padded[:, : size[0], : size[1]], images)
+    assert padded.sum(dtype=np.float64) == pytest.approx(images.sum(dtype=np.float64))
+    np.testing.assert_array_equal(pad_images(images[0], multiple), padded[0])
+
+
+def test_pad_rejects_a_wrong_multiple():
+    with pytest.raises(ValueError, match="multiple must be at least 1, got 0"):
+        pad_images(np.zeros((4, 4, 3)), 0)

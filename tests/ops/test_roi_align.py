@@ -1,0 +1,463 @@
+"""RoIAlign: C++ op = TensorFlow twin = NumPy reference = arrays recorded from detectron2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cascade_tf.ops import assign_levels, library, roi_align
+from tests.reference import roi_align as reference
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+IMPLEMENTATIONS = ["custom", "tensorflow"]
+# The twin computes positions in normalised coordinates: a rounding error of 1e-5 cells times the slope of the map.
+TOLERANCE = 1e-4
+STRIDES = (4, 8, 16)
+
+
+def load_cases():
+    with np.load(GOLDEN / "roi_align.npz") as file:
+        return json.loads(bytes(file["cases_json"]).decode())
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(GOLDEN / "roi_align.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
+def channels_last(array):
+    return np.moveaxis(array, -3, -1)
+
+
+def pool_with_gradient(features, boxes, upstream, **settings):
+    features = [tf.constant(feature) for feature in features]
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        pooled = roi_align(features, boxes, **settings)
+        loss = tf.reduce_sum(pooled * upstream)
+    return pooled, tape.gradient(loss, features)
+
+
+def pyramid(rng, batch=2, size=(64, 96), channels=3, strides=STRIDES):
+    return [
+        rng.standard_normal((batch, size[0] // s, size[1] // s, channels)).astype(np.float32) for s in strides
+    ]
+
+
+def random_boxes(rng, batch, count, size=(64, 96)):
+    corner = rng.uniform(-20, 1, (batch, count, 2)) * 1.0 + rng.uniform(0, 1, (batch, count, 2)) * size[::-1]
+    extent = np.exp(rng.uniform(0, 4.5, (batch, count, 2)))
+    return np.concatenate([corner, corner + extent], axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("case", load_cases(), ids=lambda case: case["key"])
+def test_equals_detectron2(golden, case, implementation):
+    rois = golden[case["rois"]]
+    image, row = rois[:, 0].astype(int), np.arange(len(rois))
+    boxes = np.stack([rois[:, 1:]] * 2)
+    upstream = np.zeros((2, len(rois), *case["output_size"], 5), np.float32)
+    upstream[image, row] = channels_last(golden[case["upstream"]])
+    pooled, (gradient,) = pool_with_gradient(
+        [channels_last(golden["features"])],
+        boxes,
+        upstream,
+        levels=np.zeros((2, len(rois)), np.int32),
+        strides=[1 / case["spatial_scale"]],
+        output_size=tuple(case["output_size"]),
+        sampling_ratio=case["sampling_ratio"],
+        aligned=case["aligned"],
+        implementation=implementation,
+    )
+    expected = channels_last(golden[case["key"] + "/output"])
+    np.testing.assert_allclose(pooled.numpy()[image, row], expected, atol=TOLERANCE)
+    expected = channels_last(golden[case["key"] + "/grad_features"])
+    np.testing.assert_allclose(gradient, expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_pyramid_equals_detectron2(sampling_ratio, implementation):
+    with np.load(GOLDEN / "roi_pooler.npz") as file:
+        golden = {key: file[key] for key in file.files}
+    features = [channels_last(golden[f"p{level}"]) for level in range(2, 6)]
+    boxes = np.stack([golden["boxes0"], golden["boxes1"]])
+    upstream = channels_last(golden[f"sr{sampling_ratio}/upstream"]).reshape(2, -1, 7, 7, 2)
+    pooled, gradients = pool_with_gradient(
+        features,
+        boxes,
+        upstream,
+        strides=(4, 8, 16, 32),
+        output_size=7,
+        sampling_ratio=sampling_ratio,
+        implementation=implementation,
+    )
+    expected = channels_last(golden[f"sr{sampling_ratio}/output"]).reshape(pooled.shape)
+    np.testing.assert_allclose(pooled, expected, atol=TOLERANCE)
+    for level in (3, 4, 5):
+        expected = channels_last(golden[f"sr{sampling_ratio}/grad_p{level}"])
+        np.testing.assert_allclose(gradients[level - 2], expected, atol=TOLERANCE)
+    norms = np.sqrt(np.sum(np.square(gradients[0].numpy().astype(np.float64)), axis=(1, 2)))
+    np.testing.assert_allclose(norms, golden[f"sr{sampling_ratio}/grad_p2_l2_per_image_channel"], rtol=1e-4)
+
+
+def test_levels_equal_detectron2():
+    with np.load(GOLDEN / "roi_pooler.npz") as file:
+        boxes, levels = np.concatenate([file["boxes0"], file["boxes1"]]), file["levels"]
+    np.testing.assert_array_equal(assign_levels(boxes, 4), levels - 2)
+
+
+def test_levels_of_odd_boxes():
+    nan, inf = np.nan, np.inf
+    boxes = [[5, 5, 5, 5], [9, 9, 1, 1], [nan, 0, 9, 9], [0, 0, inf, inf], [0, 0, 1e9, 1e9], [0, 0, 224, 224]]
+    np.testing.assert_array_equal(assign_levels(np.float32([boxes]), 4), [[0, 0, 0, 3, 3, 2]])
+    assert assign_levels(np.zeros((2, 3, 4), np.float32), 1).numpy().tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize(("output_size", "sampling_ratio"), [((7, 7), 2), ((1, 1), 1), ((3, 5), 3), ((4, 4), 0)])
+def test_equals_reference(rng, output_size, sampling_ratio, aligned, implementation):
+    features, boxes = pyramid(rng), random_boxes(rng, 2, 12)
+    levels = rng.integers(0, 3, (2, 12)).astype(np.int32)
+    upstream = rng.standard_normal((2, 12, *output_size, 3)).astype(np.float32)
+    settings = {
+        "strides": STRIDES,
+        "output_size": output_size,
+        "sampling_ratio": sampling_ratio,
+        "aligned": aligned,
+    }
+    pooled, gradients = pool_with_gradient(
+        features, boxes, upstream, levels=levels, implementation=implementation, **settings
+    )
+    expected = reference.roi_align(features, boxes, levels, **settings)
+    np.testing.assert_allclose(pooled, expected, atol=TOLERANCE)
+    expected = reference.roi_align_gradient(upstream, features, boxes, levels, **settings)
+    for gradient, expected_gradient in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, expected_gradient, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_pools_the_value_at_the_centre_of_a_bin(sampling_ratio, implementation):
+    # A map that holds x at pixel centre x: each bin's mean is the x of its centre.
+    feature = np.tile(np.arange(20, dtype=np.float32)[None, None, :, None] + 0.5, (1, 20, 1, 1))
+    boxes = np.float32([[[2, 3, 10, 12]]])
+    pooled = roi_align(
+        [feature], boxes, strides=[1], output_size=(1, 2), sampling_ratio=sampling_ratio, implementation=implementation
+    )
+    np.testing.assert_allclose(np.ravel(pooled), [4, 8], atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_numerical_gradient(rng, sampling_ratio, implementation):
+    features = pyramid(rng, batch=1, size=(16, 16), channels=1, strides=(4, 8))
+    boxes = np.float32([[[1, 2, 13, 11], [-3, 4, 9, 20], [3, 3, 3, 3]]])
+    settings = {"strides": (4, 8), "output_size": 2, "sampling_ratio": sampling_ratio}
+    levels = np.int32([[0, 1, 0]])
+
+    @tf.function
+    def pool(*maps):
+        return roi_align(maps, boxes, levels=levels, implementation=implementation, **settings)
+
+    theoretical, numerical = tf.test.compute_gradient(pool, [tf.constant(f) for f in features])
+    for exact, approximate in zip(theoretical, numerical, strict=True):
+        np.testing.assert_allclose(exact, approximate, atol=2e-3)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_boxes_get_no_gradient(rng, implementation):
+    boxes = tf.constant(random_boxes(rng, 2, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(boxes)
+        pooled = roi_align(pyramid(rng), boxes, strides=STRIDES, output_size=2, implementation=implementation)
+    assert tape.gradient(pooled, boxes) is None
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_unusable_boxes_give_zeros_and_leave_others_alone(rng, sampling_ratio, implementation):
+    nan, inf, huge = np.nan, np.inf, np.float32(3e38)
+    good = [8.0, 8.0, 40.0, 30.0]
+    bad = [[nan, 8, 40, 30], [8, 8, inf, 30], [-inf, -inf, inf, inf], [-huge, -huge, huge, huge], [nan] * 4]
+    boxes = np.float32([[good, *bad, good]])
+    features = pyramid(rng, batch=1)
+    upstream = np.ones((1, 7, 2, 2, 3), np.float32)
+    settings = {"strides": STRIDES, "output_size": 2, "sampling_ratio": sampling_ratio}
+    pooled, gradients = pool_with_gradient(features, boxes, upstream, implementation=implementation, **settings)
+    assert np.all(pooled.numpy()[0, 1:-1] == 0)
+    expected, expected_gradients = pool_with_gradient(
+        features, boxes[:, [0, 6]], upstream[:, :2], implementation=implementation, **settings
+    )
+    np.testing.assert_array_equal(pooled.numpy()[:, [0, 6]], expected)
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 1, 2])
+def test_degenerate_and_outside_boxes_equal_reference(rng, sampling_ratio, implementation):
+    boxes = [
+        [20, 20, 20, 20],  # a point
+        [20, 20, 20, 50],  # a line
+        [60, 40, 20, 10],  # flipped
+        [-90, -90, -60, -60],  # outside
+        [96, 64, 120, 90],  # touches the corner
+        [-8, -8, 104, 72],  # larger than the image
+        [-900, -700, 900, 700],  # much larger
+        [95.9, 63.9, 96, 64],  # tiny, in the corner
+    ]
+    boxes = np.float32([boxes] * 2)
+    features, levels = pyramid(rng), np.zeros((2, 8), np.int32)
+    settings = {"strides": STRIDES, "output_size": (3, 3), "sampling_ratio": sampling_ratio}
+    pooled = roi_align(features, boxes, levels=levels, implementation=implementation, **settings)
+    expected = reference.roi_align(features, boxes, levels, **settings)
+    np.testing.assert_allclose(pooled, expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_giant_box_is_bounded(implementation):
+    # 2^24 pixels wide: the adaptive ratio would ask for 10^12 samples.
+    boxes = np.float32([[[-8e6, -8e6, 8e6, 8e6]]])
+    pooled = roi_align(
+        [np.ones((1, 4, 4, 1), np.float32)],
+        boxes,
+        strides=[1],
+        output_size=1,
+        sampling_ratio=0,
+        implementation=implementation,
+    )
+    assert np.all(np.isfinite(pooled))
+    assert np.abs(pooled).max() <= 1
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+@pytest.mark.parametrize(("batch", "count"), [(2, 0), (0, 5), (0, 0)])
+def test_no_boxes_or_images(rng, batch, count, sampling_ratio, implementation):
+    features = pyramid(rng, batch=batch)
+    boxes = np.zeros((batch, count, 4), np.float32)
+    upstream = np.zeros((batch, count, 7, 7, 3), np.float32)
+    pooled, gradients = pool_with_gradient(
+        features,
+        boxes,
+        upstream,
+        strides=STRIDES,
+        output_size=7,
+        sampling_ratio=sampling_ratio,
+        implementation=implementation,
+    )
+    assert pooled.shape == (batch, count, 7, 7, 3)
+    for feature, gradient in zip(features, gradients, strict=True):
+        np.testing.assert_array_equal(gradient, np.zeros_like(feature))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_smallest_map(implementation):
+    pooled = roi_align(
+        [np.full((1, 1, 1, 1), 3, np.float32)],
+        np.float32([[[0, 0, 4, 4]]]),
+        strides=[4],
+        output_size=2,
+        implementation=implementation,
+    )
+    np.testing.assert_allclose(pooled, np.full((1, 1, 2, 2, 1), 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_levels_are_clamped(rng, implementation):
+    features, boxes = pyramid(rng), random_boxes(rng, 2, 4)
+    settings = {"strides": STRIDES, "output_size": 2, "implementation": implementation}
+    wild = roi_align(features, boxes, levels=np.int32([[-7, 0, 3, 2**31 - 1]] * 2), **settings)
+    clamped = roi_align(features, boxes, levels=np.int32([[0, 0, 2, 2]] * 2), **settings)
+    np.testing.assert_array_equal(wild, clamped)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_dynamic_shapes_in_a_graph(rng, sampling_ratio, implementation):
+    features, boxes = pyramid(rng), random_boxes(rng, 2, 5)
+    settings = {"strides": STRIDES, "output_size": 3, "sampling_ratio": sampling_ratio}
+
+    @tf.function(
+        input_signature=[
+            [tf.TensorSpec([None, None, None, 3])] * 3,
+            tf.TensorSpec([None, None, 4]),
+        ]
+    )
+    def pool_and_differentiate(maps, rois):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            pooled = roi_align(maps, rois, implementation=implementation, **settings)
+        assert pooled.shape.as_list() == [None, None, 3, 3, 3]
+        return pooled, tape.gradient(pooled, maps)
+
+    for count in (5, 2):
+        pooled, gradients = pool_and_differentiate([tf.constant(f) for f in features], tf.constant(boxes[:, :count]))
+        eager, eager_gradients = pool_with_gradient(
+            features, boxes[:, :count], np.float32(1), implementation=implementation, **settings
+        )
+        np.testing.assert_allclose(pooled, eager, atol=1e-5)
+        for gradient, eager_gradient in zip(gradients, eager_gradients, strict=True):
+            np.testing.assert_allclose(gradient, eager_gradient, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_twin_graph_is_small_and_of_core_ops(sampling_ratio):
+    @tf.function(input_signature=[[tf.TensorSpec([None, None, None, 8])] * 4, tf.TensorSpec([None, None, 4])])
+    def pool(maps, rois):
+        return roi_align(
+            maps,
+            rois,
+            strides=(4, 8, 16, 32),
+            output_size=7,
+            sampling_ratio=sampling_ratio,
+            implementation="tensorflow",
+        )
+
+    graph = pool.get_concrete_function().graph.as_graph_def()
+    names = [node.op for node in graph.node] + [n.op for f in graph.library.function for n in f.node_def]
+    assert len(names) < 450
+    assert not [name for name in names if "Cascade" in name]
+
+
+def test_overlapping_gradients_are_exact_and_repeatable():
+    # Thousands of threads' worth of additions to the same few cells: an unlocked sum would lose some.
+    features = [np.zeros((1, 6, 6, 64), np.float32)]
+    boxes = np.tile(np.float32([4, 4, 20, 20]), (1, 2000, 1))
+    upstream = np.ones((1, 2000, 4, 4, 64), np.float32)
+    for implementation in IMPLEMENTATIONS:
+        runs = [
+            pool_with_gradient(
+                features, boxes, upstream, strides=[4], output_size=4, implementation=implementation
+            )[1][0].numpy()
+            for _ in range(3)
+        ]
+        np.testing.assert_allclose(runs[0].astype(np.float64).sum(), upstream.sum(), rtol=1e-4)
+        np.testing.assert_array_equal(runs[0], runs[1])
+        np.testing.assert_array_equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16, 130])
+def test_channel_blocks_of_the_custom_gradient(rng, channels):
+    features, boxes = pyramid(rng, channels=channels), random_boxes(rng, 2, 6)
+    upstream = rng.standard_normal((2, 6, 2, 2, channels)).astype(np.float32)
+    settings = {"strides": STRIDES, "output_size": 2}
+    _, custom = pool_with_gradient(features, boxes, upstream, implementation="custom", **settings)
+    _, twin = pool_with_gradient(features, boxes, upstream, implementation="tensorflow", **settings)
+    for a, b in zip(custom, twin, strict=True):
+        np.testing.assert_allclose(a, b, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_low_precision_features_keep_boxes_exact(rng, dtype, implementation):
+    features, boxes = pyramid(rng), random_boxes(rng, 2, 4)
+    low = [tf.cast(feature, dtype) for feature in features]
+    settings = {"strides": STRIDES, "output_size": 2, "implementation": implementation}
+    with tf.GradientTape() as tape:
+        tape.watch(low)
+        pooled = roi_align(low, boxes, **settings)
+    assert pooled.dtype == tf.as_dtype(dtype)
+    exact = roi_align([tf.cast(feature, tf.float32) for feature in low], boxes, **settings)
+    np.testing.assert_array_equal(pooled, tf.cast(exact, dtype))
+    assert all(gradient.dtype == tf.as_dtype(dtype) for gradient in tape.gradient(pooled, low))
+
+
+BOXES = np.zeros((2, 3, 4), np.float32)
+MAPS = [np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 4, 4, 3), np.float32)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": []}, "features is empty"),
+        ({"strides": (4,)}, "2 feature levels need as many strides, got 1"),
+        ({"strides": (4, -8)}, "strides must be positive"),
+        ({"output_size": 0}, "output_size must be one or two positive integers"),
+        ({"output_size": (7, 7, 7)}, "output_size must be one or two positive integers"),
+        ({"sampling_ratio": -1}, "sampling_ratio must be 0"),
+        ({"boxes": np.zeros((3, 4), np.float32)}, r"boxes must be \[B, R, 4\], got \(3, 4\)"),
+        ({"boxes": np.zeros((2, 3, 5), np.float32)}, r"boxes must be \[B, R, 4\]"),
+        ({"boxes": np.zeros((1, 3, 4), np.float32)}, "1 images in boxes, 2 in features"),
+        ({"features": [MAPS[0], MAPS[1][..., :2]]}, "levels must agree in channels"),
+        ({"features": [MAPS[0], MAPS[1][0]]}, r"features must be floating \[B, h, w, C\]"),
+        ({"features": [m.astype(np.int32) for m in MAPS]}, "features must be floating"),
+        ({"levels": np.zeros((2, 4), np.int32)}, r"levels must be \[B, R\]"),
+        ({"implementation": "cuda"}, "implementation must be one of"),
+    ],
+)
+def test_wrong_arguments(changes, message):
+    arguments = {"features": MAPS, "boxes": BOXES, "strides": (4, 8), "output_size": 7, **changes}
+    with pytest.raises(ValueError, match=message):
+        roi_align(**arguments)
+
+
+def custom_forward(features, boxes, levels, strides=(4.0,)):
+    return library.load().cascade_tf_roi_align(
+        features=features,
+        boxes=boxes,
+        levels=levels,
+        strides=list(strides),
+        output_height=2,
+        output_width=2,
+        sampling_ratio=2,
+        aligned=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("features", "boxes", "levels", "strides", "message"),
+    [
+        ((8, 8, 3), (1, 2, 4), (1, 2), [4], r"features must be \[B, h, w, C\]"),
+        ((1, 8, 8, 3), (2, 4), (1, 2), [4], r"boxes must be \[B, R, 4\]"),
+        ((1, 8, 8, 3), (1, 2, 5), (1, 2), [4], r"boxes must be \[B, R, 4\]"),
+        ((1, 8, 8, 3), (1, 2, 4), (1, 3), [4], r"levels must be \[B, R\]"),
+        ((2, 8, 8, 3), (1, 2, 4), (1, 2), [4], r"features must be \[1, h, w, 3\]"),
+        ((1, 0, 8, 3), (1, 2, 4), (1, 2), [4], "h, w >= 1"),
+        ((1, 8, 8, 3), (1, 2, 4), (1, 2), [4, 8], "1 levels need as many strides, got 2"),
+        ((1, 8, 8, 3), (1, 2, 4), (1, 2), [0], "strides must be positive"),
+    ],
+)
+def test_the_kernel_itself_checks_its_inputs(features, boxes, levels, strides, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        custom_forward([tf.zeros(features)], tf.zeros(boxes), tf.zeros(levels, tf.int32), strides)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "shape", "message"),
+    [
+        ((1, 2, 2, 2), [1, 8, 8, 3], "upstream must be"),
+        ((1, 2, 2, 2, 3), [1, 8, 8, 4], r"features must be \[1, h, w, 3\]"),
+        ((1, 2, 2, 2, 3), [1, -8, 8, 3], "< 0|must be >= 0|negative"),
+        ((1, 2, 2, 2, 3), [[1, 8, 8, 3]], "feature_shapes must be vectors"),
+    ],
+)
+def test_the_gradient_kernel_checks_its_inputs(upstream, shape, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        library.load().cascade_tf_roi_align_grad(
+            upstream=tf.zeros(upstream),
+            boxes=tf.zeros([1, 2, 4]),
+            levels=tf.zeros([1, 2], tf.int32),
+            feature_shapes=[tf.constant(shape)],
+            strides=[4.0],
+            sampling_ratio=2,
+            aligned=True,
+        )
+
+
+def test_shape_function_rejects_wrong_ranks_while_the_graph_is_built():
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="must be rank 4"):
+        custom_forward([tf.zeros([8, 8, 3])], tf.zeros([1, 2, 4]), tf.zeros([1, 2], tf.int32))
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="must be equal"):
+        custom_forward([tf.zeros([3, 8, 8, 3])], tf.zeros([1, 2, 4]), tf.zeros([1, 2], tf.int32))
+    with tf.Graph().as_default():
+        unknown = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3])
+        pooled = custom_forward([unknown], tf.zeros([1, 2, 4]), tf.zeros([1, 2], tf.int32))
+        assert pooled.shape.as_list() == [1, 2, 2, 2, 3]
