@@ -28,6 +28,7 @@ def experiment() -> Experiment:
             fpn_channels=64,
             head_units=256,
             anchor_sizes=(16, 32, 64, 128, 256),
+            canonical_size=112.0,
             short_side=192,
             max_side=256,
         ),
