@@ -27,8 +27,8 @@ def load_build_module():
 class BuildOps(build_ext):
     """Compiles for the TensorFlow of the target environment, and ships the sources for builds at first use.
 
-    Without TensorFlow or a compiler the installation goes on: the package compiles the ops when they are first
-    used, or runs their TensorFlow implementation.
+    Without TensorFlow or a compiler the installation goes on: the package compiles the ops when they are
+    first used, or runs their TensorFlow implementation.
     """
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Functions over tensors: no layers, no variables. Each C++ op has a pure-TensorFlow twin with equal results."""
+"""Functions over tensors: no layers, no variables. Each C++ op has a TensorFlow twin with equal results."""
 
 from cascade_tf.ops.gradients import scale_gradient
 from cascade_tf.ops.library import IMPLEMENTATIONS

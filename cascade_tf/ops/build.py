@@ -17,10 +17,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# No contraction to fused multiply-add: results are the same on every CPU, and NMS decides exactly as its twin does.
+# No contraction to fused multiply-add: results are the same on every CPU, and NMS decides exactly as its twin
+# does.
 _COMPILE_FLAGS = ("-shared", "-fPIC", "-O3", "-DNDEBUG", "-ffp-contract=off")
-# A library works only with the TensorFlow version that it was built for, so the version is part of its name, and
-# so is a digest of what it was built from.
+# A library works only with the TensorFlow version that it was built for, so the version is part of its name,
+# and so is a digest of what it was built from.
 _NAME = "_cascade_tf_ops"
 
 
@@ -64,7 +65,7 @@ def library_name(tensorflow_version: str, folder: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where libraries compiled at first use are kept: ``$XDG_CACHE_HOME/cascade_tf`` or ``~/.cache/cascade_tf``."""
+    """Where builds at first use are kept: ``$XDG_CACHE_HOME/cascade_tf``, else ``~/.cache/cascade_tf``."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "cascade_tf"
 
@@ -78,7 +79,8 @@ def find_compiler() -> str | None:
 def probe_tensorflow() -> TensorFlowInfo | None:
     """Asks this interpreter's environment for its TensorFlow in a child process; None if it has none.
 
-    Inside pip's build isolation the child leaves the isolated path and sees the environment that pip installs to.
+    Inside pip's build isolation the child leaves the isolated path and sees the environment that pip installs
+    to.
     """
     hidden = ("PYTHONPATH", "PYTHONNOUSERSITE")
     environment = {key: value for key, value in os.environ.items() if key not in hidden}

@@ -1,7 +1,7 @@
 """Which implementation of an op runs: the C++ library or the pure-TensorFlow twin.
 
-The library is opened once, on first use. If the installed package has none for this TensorFlow, it is compiled into
-the user's cache, which takes some seconds and happens once per version.
+The library is opened once, on first use. If the installed package has none for this TensorFlow, it is
+compiled into the user's cache, which takes some seconds and happens once per version.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def check_implementation(implementation: str) -> None:
 def custom_ops(implementation: str) -> Any | None:
     """The module of generated C++ op functions, or None if the twin is to run.
 
-    "auto" takes the C++ ops where they can be had. The kernels are for the CPU, so with a GPU "auto" means the twin:
-    copying feature maps to the host would cost more than the op gains.
+    "auto" takes the C++ ops where they can be had. The kernels are for the CPU, so with a GPU "auto" means
+    the twin: copying feature maps to the host would cost more than the op gains.
 
     Args:
         implementation: "auto", "custom" or "tensorflow".
@@ -80,7 +80,8 @@ def _load() -> Any:
     try:
         return tf.load_op_library(str(path))
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-        return f"{path} does not open in TensorFlow {tf.__version__}: {error}. Remedy: delete the file to rebuild it."
+        remedy = "Remedy: delete the file to rebuild it."
+        return f"{path} does not open in TensorFlow {tf.__version__}: {error}. {remedy}"
 
 
 def find() -> Path | None:

@@ -1,9 +1,9 @@
 """Class-wise greedy non-maximum suppression of a batch to a fixed number of boxes.
 
-Candidates are the pairs (box n, class k) whose score exceeds the threshold and whose box has finite coordinates.
-Per class, candidates are visited from the best score down; one whose IoU with a kept box is strictly above the
-IoU threshold is dropped. The best ``max_outputs`` survivors of all classes are returned. Equal scores: the lower
-flattened index ``n * K + k`` comes first. A box without area overlaps nothing.
+Candidates are the pairs (box n, class k) whose score exceeds the threshold and whose box has finite
+coordinates. Per class, candidates are visited from the best score down; one whose IoU with a kept box is
+strictly above the IoU threshold is dropped. The best ``max_outputs`` survivors of all classes are returned.
+Equal scores: the lower flattened index ``n * K + k`` comes first. A box without area overlaps nothing.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def shortest_edge_size(
 def resize_image(image: Any, size: Any) -> tf.Tensor:
     """Resizes one image with an antialiased bilinear filter, as Pillow does.
 
-    The values are rounded to integers, because networks of the public model zoos were trained on uint8 images.
+    The values are rounded to integers, because networks of the public model zoos were trained on uint8
+    images.
 
     Args:
         image: [H, W, 3] (or [B, H, W, 3]) uint8 or float in 0..255.

@@ -1,9 +1,9 @@
 """RoIAlign over all levels of a feature pyramid (He et al., "Mask R-CNN", Sec. 3).
 
-Each output bin is the mean of bilinear samples on a regular grid. Feature cell (i, j) is a sample at its centre,
-(i + 0.5, j + 0.5) in units of cells; with ``aligned`` the box is shifted by that half cell. Samples farther than
-one cell outside the map count as zero, nearer ones take the border's value. An RoI with a coordinate that is not
-finite, or farther than 2^24 cells from the origin, yields zeros.
+Each output bin is the mean of bilinear samples on a regular grid. Feature cell (i, j) is a sample at its
+centre, (i + 0.5, j + 0.5) in units of cells; with ``aligned`` the box is shifted by that half cell. Samples
+farther than one cell outside the map count as zero, nearer ones take the border's value. An RoI with a
+coordinate that is not finite, or farther than 2^24 cells from the origin, yields zeros.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ def roi_align(
         boxes: [B, R, 4] float32 xyxy in pixels of the network's input.
         strides: pixels per cell of each level.
         output_size: P, or (height, width) of the result in bins.
-        levels: [B, R] int32 index into ``features``, clamped to those that exist. None: ``assign_levels`` with
-            ``min_level = log2(strides[0])``.
+        levels: [B, R] int32 index into ``features``, clamped to those that exist. None:
+            ``assign_levels`` with ``min_level = log2(strides[0])``.
         sampling_ratio: samples per bin and axis. 0: one per cell that a bin spans, rounded up, at most 256.
-        aligned: shift by half a cell ("RoIAlignV2"). False: no shift, and boxes are at least one cell wide and high.
+        aligned: shift by half a cell ("RoIAlignV2"). False: no shift, and boxes are at least one cell wide
+            and high.
         canonical_size: see ``assign_levels``.
         canonical_level: see ``assign_levels``.
         implementation: "auto", "custom" (C++) or "tensorflow".

@@ -1,8 +1,8 @@
 """RoIAlign from core TensorFlow ops: what exported models run, and machines without a compiler.
 
-``crop_and_resize`` computes bilinear samples on a regular grid. With a fixed sampling ratio the samples of an RoI
-form one such grid; with an adaptive one, those with the same position inside their bin do ("sample grid" below).
-Positions and extents are (y, x) in cells, relative to the centre of cell 0.
+``crop_and_resize`` computes bilinear samples on a regular grid. With a fixed sampling ratio the samples of an
+RoI form one such grid; with an adaptive one, those with the same position inside their bin do ("sample grid"
+below). Positions and extents are (y, x) in cells, relative to the centre of cell 0.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _pool_fixed(
 
 
 def _pool_adaptive(maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[int, int]) -> tf.Tensor:
-    """[n, P, P, C]: the mean of the sample grids, summed slice by slice because their number has no useful bound."""
+    """[n, P, P, C]: the mean of the sample grids, summed in slices because they may be very many."""
     padded = [_pad(feature) for feature in maps]
     grids = _sample_grids(rois)
     num_rois = tf.shape(rois.level)[0]
@@ -113,7 +113,9 @@ def _pool_adaptive(maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[in
     def add_slice(begin, total):
         roi = grids.roi[begin : begin + _GRIDS_PER_STEP]
         level, image, step = (tf.gather(x, roi) for x in (rois.level, rois.image, rois.bin_size))
-        crops = _crop_levels(padded, level, image, grids.first[begin : begin + _GRIDS_PER_STEP], step, output_size)
+        crops = _crop_levels(
+            padded, level, image, grids.first[begin : begin + _GRIDS_PER_STEP], step, output_size
+        )
         samples = tf.dynamic_stitch(crops.rows, crops.values)
         return begin + _GRIDS_PER_STEP, total + tf.math.unsorted_segment_sum(samples, roi, num_rois)
 
@@ -158,7 +160,7 @@ def _crop_levels(
 
 
 def _pad(feature: tf.Tensor) -> tf.Tensor:
-    """One repeated border cell: samples up to one cell outside take the border's value, those beyond are zero."""
+    """One repeated border cell: samples up to one cell outside see the border's value, others zero."""
     return tf.pad(feature, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
 
 
@@ -185,8 +187,8 @@ def _spread(
 ) -> list[tf.Tensor]:
     """Gradient in the feature maps: adds every sample's share to the four cells around it.
 
-    All maps lie behind one another in one [cells, C] tensor. The sample grids go through in slices, because the
-    weighted copies of all samples may not fit in memory.
+    All maps lie behind one another in one [cells, C] tensor. The sample grids go through in slices, because
+    the weighted copies of all samples may not fit in memory.
     """
     sizes = tf.stack(shapes)
     num_cells = tf.reduce_prod(sizes[:, :3], axis=1)

@@ -22,8 +22,8 @@ for _ in range(2):
     pooled = roi_align([np.ones((1, 8, 8, 2), np.float32)], np.float32([[[0, 0, 16, 16]]]), strides=[4],
                        output_size=2, implementation={implementation!r})
     assert np.allclose(pooled, 1)
-    kept = batched_nms(np.float32([[[[0, 0, 4, 4]]]]), np.float32([[[1]]]), iou_threshold=.5, score_threshold=0.,
-                       max_outputs=1, implementation={implementation!r})
+    kept = batched_nms(np.float32([[[[0, 0, 4, 4]]]]), np.float32([[[1]]]), iou_threshold=.5,
+                       score_threshold=0., max_outputs=1, implementation={implementation!r})
     assert kept.count.numpy() == [1]
 """
 # The package's own library is hidden, as if it had been installed without TensorFlow or a compiler.
@@ -95,7 +95,9 @@ def test_a_foreign_file_under_the_librarys_name_is_a_clear_error(tmp_path):
 
 
 def test_importing_the_package_opens_nothing():
-    child = run_python("import sys, cascade_tf.ops; print(cascade_tf.ops.library._load.cache_info().currsize)")
+    child = run_python(
+        "import sys, cascade_tf.ops; print(cascade_tf.ops.library._load.cache_info().currsize)"
+    )
     assert child.stdout.strip() == "0", child.stderr
 
 
@@ -111,7 +113,7 @@ def test_auto_prefers_the_twin_beside_a_gpu(monkeypatch):
 
 
 def test_unknown_implementation():
-    with pytest.raises(ValueError, match="implementation must be one of .* got 'fast'"):
+    with pytest.raises(ValueError, match=r"implementation must be one of .* got 'fast'"):
         library.custom_ops("fast")
 
 
@@ -130,7 +132,7 @@ def test_compiler_errors_are_shown_and_leave_nothing(tmp_path, tensorflow_info):
     sources, output = tmp_path / "sources", tmp_path / "output"
     sources.mkdir()
     (sources / "op.cc").write_text("this is no C++;")
-    with pytest.raises(build.BuildError, match="op.cc:1"):
+    with pytest.raises(build.BuildError, match=r"op\.cc:1"):
         build.compile_library(sources, output, tensorflow_info)
     assert not list(output.iterdir())
 

@@ -35,7 +35,9 @@ def test_equals_pillow(golden):
 
 @pytest.mark.parametrize("short_side", [640, 800])
 def test_sizes_equal_detectron2(golden, short_side):
-    for size, expected in zip(golden["shape/input_hw"], golden[f"shape/output_hw_{short_side}_1333"], strict=True):
+    for size, expected in zip(
+        golden["shape/input_hw"], golden[f"shape/output_hw_{short_side}_1333"], strict=True
+    ):
         assert [int(side) for side in shortest_edge_size(*size, short_side, 1333)] == expected.tolist()
 
 

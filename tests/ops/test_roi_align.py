@@ -14,7 +14,8 @@ from tests.reference import roi_align as reference
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 IMPLEMENTATIONS = ["custom", "tensorflow"]
-# The twin computes positions in normalised coordinates: a rounding error of 1e-5 cells times the slope of the map.
+# The twin computes positions in normalised coordinates: a rounding error of 1e-5 cells times the slope of the
+# map.
 TOLERANCE = 1e-4
 STRIDES = (4, 8, 16)
 
@@ -121,7 +122,9 @@ def test_levels_of_odd_boxes():
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("aligned", [True, False])
-@pytest.mark.parametrize(("output_size", "sampling_ratio"), [((7, 7), 2), ((1, 1), 1), ((3, 5), 3), ((4, 4), 0)])
+@pytest.mark.parametrize(
+    ("output_size", "sampling_ratio"), [((7, 7), 2), ((1, 1), 1), ((3, 5), 3), ((4, 4), 0)]
+)
 def test_equals_reference(rng, output_size, sampling_ratio, aligned, implementation):
     features, boxes = pyramid(rng), random_boxes(rng, 2, 12)
     levels = rng.integers(0, 3, (2, 12)).astype(np.int32)
@@ -149,7 +152,12 @@ def test_pools_the_value_at_the_centre_of_a_bin(sampling_ratio, implementation):
     feature = np.tile(np.arange(20, dtype=np.float32)[None, None, :, None] + 0.5, (1, 20, 1, 1))
     boxes = np.float32([[[2, 3, 10, 12]]])
     pooled = roi_align(
-        [feature], boxes, strides=[1], output_size=(1, 2), sampling_ratio=sampling_ratio, implementation=implementation
+        [feature],
+        boxes,
+        strides=[1],
+        output_size=(1, 2),
+        sampling_ratio=sampling_ratio,
+        implementation=implementation,
     )
     np.testing.assert_allclose(np.ravel(pooled), [4, 8], atol=1e-5)
 
@@ -190,7 +198,9 @@ def test_unusable_boxes_give_zeros_and_leave_others_alone(rng, sampling_ratio, i
     features = pyramid(rng, batch=1)
     upstream = np.ones((1, 7, 2, 2, 3), np.float32)
     settings = {"strides": STRIDES, "output_size": 2, "sampling_ratio": sampling_ratio}
-    pooled, gradients = pool_with_gradient(features, boxes, upstream, implementation=implementation, **settings)
+    pooled, gradients = pool_with_gradient(
+        features, boxes, upstream, implementation=implementation, **settings
+    )
     assert np.all(pooled.numpy()[0, 1:-1] == 0)
     expected, expected_gradients = pool_with_gradient(
         features, boxes[:, [0, 6]], upstream[:, :2], implementation=implementation, **settings
@@ -299,7 +309,9 @@ def test_dynamic_shapes_in_a_graph(rng, sampling_ratio, implementation):
         return pooled, tape.gradient(pooled, maps)
 
     for count in (5, 2):
-        pooled, gradients = pool_and_differentiate([tf.constant(f) for f in features], tf.constant(boxes[:, :count]))
+        pooled, gradients = pool_and_differentiate(
+            [tf.constant(f) for f in features], tf.constant(boxes[:, :count])
+        )
         eager, eager_gradients = pool_with_gradient(
             features, boxes[:, :count], np.float32(1), implementation=implementation, **settings
         )

@@ -59,7 +59,9 @@ def roi_align(features, boxes, levels, *, strides, output_size, sampling_ratio, 
     return pooled
 
 
-def roi_align_gradient(upstream, features, boxes, levels, *, strides, output_size, sampling_ratio, aligned=True):
+def roi_align_gradient(
+    upstream, features, boxes, levels, *, strides, output_size, sampling_ratio, aligned=True
+):
     """Gradient of ``sum(roi_align(features, ...) * upstream)`` in each feature map."""
     gradients = [np.zeros(feature.shape) for feature in features]
     for image, r in np.ndindex(*boxes.shape[:2]):
