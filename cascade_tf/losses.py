@@ -11,9 +11,15 @@ from cascade_tf.boxes.geometry import area, is_proper
 from cascade_tf.layers.region_proposal import AnchorTargets
 from cascade_tf.structures import RPNOutput, StageOutput, Tensor
 
+# Boxes above this IoU are taken for appended ground truth in the metrics.
+_OWN_BOX_IOU = 0.975
+
 
 class StageMetrics(NamedTuple):
     """What a stage achieves in training (scalars, over the foreground of a batch).
+
+    The overlaps leave out boxes that came in with an IoU above 0.975: those are the objects' own boxes, which
+    were appended to the proposals and say nothing about the detector.
 
     Attributes:
         positives: foreground RoIs per image.
@@ -107,15 +113,16 @@ def stage_metrics(output: StageOutput) -> StageMetrics:
     """
     samples = output.samples
     foreground = tf.cast(samples.valid & (samples.classes > 0), tf.float32)
-    count = tf.reduce_sum(foreground)
+    regressed = foreground * tf.cast(samples.gt_iou <= _OWN_BOX_IOU, tf.float32)
+    count = tf.reduce_sum(regressed)
     # A wild offset makes a box of NaN or infinity, which even a weight of 0 would not hide.
     after = tf.where(is_proper(output.boxes), _paired_iou(output.boxes, samples.gt_boxes), 0.0)
     right = tf.argmax(output.logits, axis=-1, output_type=tf.int32) == samples.classes
     valid = tf.cast(samples.valid, tf.float32)
     return StageMetrics(
-        positives=count / tf.cast(tf.shape(valid)[0], tf.float32),
-        iou_before=tf.math.divide_no_nan(tf.reduce_sum(foreground * samples.gt_iou), count),
-        iou_after=tf.math.divide_no_nan(tf.reduce_sum(foreground * after), count),
+        positives=tf.reduce_sum(foreground) / tf.cast(tf.shape(valid)[0], tf.float32),
+        iou_before=tf.math.divide_no_nan(tf.reduce_sum(regressed * samples.gt_iou), count),
+        iou_after=tf.math.divide_no_nan(tf.reduce_sum(regressed * after), count),
         accuracy=tf.math.divide_no_nan(
             tf.reduce_sum(valid * tf.cast(right, tf.float32)), tf.reduce_sum(valid)
         ),

@@ -18,19 +18,20 @@ BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 class ResNet(Configured, keras.Model):
     """Residual network with four stages of bottleneck blocks at strides 4, 8, 16 and 32.
 
-    All padding is symmetric, as in Caffe and PyTorch: Keras's ``"same"`` pads strided convolutions of even maps at
-    the right only, which shifts the features of imported weights.
+    All padding is symmetric, as in Caffe and PyTorch: Keras's ``"same"`` pads strided convolutions of even
+    maps at the right only, which shifts the features of imported weights.
 
     Call it on normalised images [B, H, W, 3]; it returns ``{"C2": ..., "C3": ..., "C4": ..., "C5": ...}``.
 
     Args:
         depth: 50, 101 or 152 (also 14 and 26: one or two blocks per stage).
         norm: ``"frozen"``, ``"sync"`` or ``"group"``; see ``layers.normalization``.
-        stride_in_1x1: whether a stage's stride sits in the first 1x1 convolution (the original, MSRA and Caffe
-            weights) or in the 3x3 one (torchvision, ResNeXt).
+        stride_in_1x1: whether a stage's stride sits in the first 1x1 convolution (the original, MSRA and
+            Caffe weights) or in the 3x3 one (torchvision, ResNeXt).
         width: factor of every stage's channel count.
         stem_channels: output channels of the first convolution; None is ``64 * width``.
-        freeze_at: number of frozen parts: 0 none, 1 the stem, 2 the stem and C2's stage (the paper's setting), ...
+        freeze_at: number of frozen parts: 0 none, 1 the stem, 2 the stem and C2's stage (the paper's
+            setting), ...
         groups: groups of ``"group"`` normalisation; lowered to the channel count where a layer has fewer.
 
     Raises:
@@ -115,7 +116,14 @@ class _Builder:
         return keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
 
     def bottleneck(
-        self, x: Tensor, name: str, channels: int, stride: int, stride_in_1x1: bool, project: bool, frozen: bool
+        self,
+        x: Tensor,
+        name: str,
+        channels: int,
+        stride: int,
+        stride_in_1x1: bool,
+        project: bool,
+        frozen: bool,
     ) -> Tensor:
         shortcut = x
         if project:

@@ -13,16 +13,16 @@ from cascade_tf.structures import Tensor
 class AnchorGrid:
     """Boxes of fixed sizes and aspect ratios, centred on every cell of every pyramid level.
 
-    An anchor's area is ``size ** 2`` whatever its ratio; sides are not rounded. Anchors that lie in the padding or
-    cross the image's border are part of the grid.
+    An anchor's area is ``size ** 2`` whatever its ratio; sides are not rounded. Anchors that lie in the
+    padding or cross the image's border are part of the grid.
 
     Args:
-        sizes: for each level the anchor sizes in pixels: a number, or several. Sizes are the outer order of the
-            anchors of a cell, ratios the inner.
+        sizes: for each level the anchor sizes in pixels: a number, or several. Sizes are the outer order of
+            the anchors of a cell, ratios the inner.
         ratios: height / width.
         strides: pixels per cell of each level.
-        offset: position of the centre within its cell in cells: 0 is the top left corner (detectron2, mmdetection),
-            0.5 the middle of the cell.
+        offset: position of the centre within its cell in cells: 0 is the top left corner (detectron2,
+            mmdetection), 0.5 the middle of the cell.
 
     Raises:
         ValueError: ``sizes`` and ``strides`` differ in length, or a value is not positive.
@@ -37,9 +37,13 @@ class AnchorGrid:
     ):
         levels = [np.atleast_1d(np.asarray(size, np.float64)) for size in sizes]
         if len(levels) != len(strides):
-            raise ValueError(f"anchors need one size per stride, got {len(levels)} sizes and {len(strides)} strides")
+            raise ValueError(
+                f"anchors need one size per stride, got {len(levels)} sizes and {len(strides)} strides"
+            )
         if min(min(level) for level in levels) <= 0 or min(ratios) <= 0 or min(strides) <= 0:
-            raise ValueError(f"anchor sizes, ratios and strides must be positive, got {sizes}, {ratios}, {strides}")
+            raise ValueError(
+                f"anchor sizes, ratios and strides must be positive, got {sizes}, {ratios}, {strides}"
+            )
         if len({len(level) for level in levels}) != 1:
             raise ValueError(f"every level needs the same number of anchor sizes, got {sizes}")
         self.strides = tuple(strides)

@@ -14,20 +14,22 @@ class BoxCoder:
     """Encodes a target box relative to a reference box and back.
 
     ``decode(encode(targets, boxes), boxes) == targets`` up to rounding, as long as no side grows by more than
-    ``exp(max_log_scale)``. Encoded values are divided by ``std``, because regression offsets are small and shrink
-    from stage to stage: without that the box loss would be invisible beside the class loss (Sec. 4.1).
+    ``exp(max_log_scale)``. Encoded values are divided by ``std``, because regression offsets are small and
+    shrink from stage to stage: without that the box loss would be invisible beside the class loss (Sec. 4.1).
 
     Args:
-        std: standard deviations of (dx, dy, dw, dh). The paper's are (0.1, 0.1, 0.2, 0.2), halved for the second
-            stage and divided by three for the third.
-        max_log_scale: upper limit of the decoded dw and dh, natural logarithm. The default, log(1000 / 16), is the
-            one of Detectron; it keeps untrained heads from overflowing.
+        std: standard deviations of (dx, dy, dw, dh). The paper's are (0.1, 0.1, 0.2, 0.2), halved for the
+            second stage and divided by three for the third.
+        max_log_scale: upper limit of the decoded dw and dh, natural logarithm. The default, log(1000 / 16),
+            is the one of Detectron; it keeps untrained heads from overflowing.
 
     Raises:
         ValueError: ``std`` does not hold four positive numbers.
     """
 
-    def __init__(self, std: Sequence[float] = (0.1, 0.1, 0.2, 0.2), max_log_scale: float = math.log(1000.0 / 16.0)):
+    def __init__(
+        self, std: Sequence[float] = (0.1, 0.1, 0.2, 0.2), max_log_scale: float = math.log(1000.0 / 16.0)
+    ):
         if len(std) != 4 or min(std) <= 0:
             raise ValueError(f"std must be four positive numbers (dx, dy, dw, dh), got {tuple(std)}")
         self.std = tuple(float(value) for value in std)
@@ -67,7 +69,8 @@ class BoxCoder:
             return tf.reshape(self.decode(grouped, boxes[..., None, :]), shape)
         size, centre = _size_and_centre(boxes)
         offsets = deltas * tf.constant(self.std, deltas.dtype)
-        # Clamped from above only, as every Detectron descendant does: a tiny box is harmless, an infinite one is not.
+        # Clamped from above only, as every Detectron descendant does: a tiny box is harmless, an infinite one
+        # is not.
         new_half = 0.5 * size * tf.exp(tf.minimum(offsets[..., 2:], self.max_log_scale))
         new_centre = centre + offsets[..., :2] * size
         return tf.concat([new_centre - new_half, new_centre + new_half], axis=-1)

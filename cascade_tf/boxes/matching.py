@@ -61,8 +61,8 @@ def match_anchors(
         targets: ground truth; an image may have none.
         foreground_iou: foreground from here on.
         background_iou: background below; ignored in between.
-        allow_low_quality: the anchors that attain an object's largest IoU are foreground too, whatever it is. An
-            object that overlaps no anchor gets none (detectron2 would give it every anchor with IoU 0).
+        allow_low_quality: the anchors that attain an object's largest IoU are foreground too, whatever it is.
+            An object that overlaps no anchor gets none (detectron2 would give it every anchor with IoU 0).
         crowd_cover: as in ``match_boxes``.
 
     Returns:
@@ -71,7 +71,9 @@ def match_anchors(
     boxes = tf.broadcast_to(anchors[None], [tf.shape(targets.boxes)[0], tf.shape(anchors)[0], 4])
     overlaps = _object_overlaps(anchors[None], targets)
     index, best = _best_object(overlaps)
-    labels = tf.where(best >= foreground_iou, FOREGROUND, tf.where(best < background_iou, BACKGROUND, IGNORED))
+    labels = tf.where(
+        best >= foreground_iou, FOREGROUND, tf.where(best < background_iou, BACKGROUND, IGNORED)
+    )
     if allow_low_quality:
         largest = tf.reduce_max(overlaps, axis=1, keepdims=True)
         claimed = tf.reduce_any((overlaps == largest) & (largest > 0.0), axis=2)

@@ -79,7 +79,8 @@ def sample_rois(
         salt: see ``random_priority``.
 
     Returns:
-        Samples, foreground before background where ``num_samples`` is given, else in the order of the proposals.
+        Samples, foreground before background where ``num_samples`` is given, else in the order of the
+        proposals.
     """
     boxes, scores, usable = proposals.boxes, proposals.scores, proposals.valid
     if append_ground_truth:
@@ -91,7 +92,11 @@ def sample_rois(
     match = match._replace(labels=tf.where(usable, match.labels, IGNORED))
     if num_samples is not None:
         chosen = sample_labels(
-            match.labels, targets.seed, num_samples=num_samples, foreground_fraction=foreground_fraction, salt=salt
+            match.labels,
+            targets.seed,
+            num_samples=num_samples,
+            foreground_fraction=foreground_fraction,
+            salt=salt,
         )
         boxes, scores, match = _front(boxes, scores, match._replace(labels=chosen), num_samples)
     foreground = match.labels == FOREGROUND

@@ -10,10 +10,10 @@ from cascade_tf.layers.region_proposal import RegionProposal
 from cascade_tf.layers.roi_features import ROIAlign
 
 __all__ = [
+    "FPN",
     "BoxHead",
     "CascadeHeads",
     "DetectionOutput",
-    "FPN",
     "FrozenBatchNormalization",
     "PixelNormalization",
     "ROIAlign",

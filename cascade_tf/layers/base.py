@@ -11,8 +11,8 @@ import keras
 class Configured:
     """Derives ``get_config`` and ``from_config`` from the constructor's signature.
 
-    A class that uses it keeps each constructor argument as an attribute of the same name. Arguments may be plain
-    values, layers, or lists, tuples and dicts of them.
+    A class that uses it keeps each constructor argument as an attribute of the same name. Arguments may be
+    plain values, layers, or lists, tuples and dicts of them.
     """
 
     def get_config(self) -> dict[str, Any]:

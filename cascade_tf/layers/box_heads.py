@@ -16,8 +16,8 @@ from cascade_tf.structures import Tensor
 class BoxHead(Layer):
     """Convolutions, fully connected layers, a classifier and a regressor.
 
-    The default is the two-layer head of FPN detectors; ``num_convs=4, num_fcs=1, norm="group"`` is the head of the
-    GroupNorm models.
+    The default is the two-layer head of FPN detectors; ``num_convs=4, num_fcs=1, norm="group"`` is the head
+    of the GroupNorm models.
 
     Args:
         num_classes: K, without the background.
@@ -56,7 +56,9 @@ class BoxHead(Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the layers for RoI features [B, S, P, P, C]."""
-        height, width, channels = input_shape[-3:]
+        height, width, channels = (size or 0 for size in input_shape[-3:])
+        if 0 in (height, width, channels):
+            raise ValueError(f"BoxHead needs RoI features of known size, got shape {tuple(input_shape)}")
         self.convs, self.norms, self.dense = [], [], []
         for number in range(1, self.num_convs + 1):
             conv = keras.layers.Conv2D(

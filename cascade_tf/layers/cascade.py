@@ -1,4 +1,4 @@
-"""The paper's algorithm: a sequence of heads, each trained on the boxes of the one before (Fig. 3d, Sec. 4)."""
+"""The paper's algorithm: heads in sequence, each trained on the boxes of the one before (Fig. 3d, Sec. 4)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Stage(Layer):
         return tf.reshape(decoded, tf.concat([tf.shape(boxes)[:2], [deltas.shape[-1] // 4, 4]], axis=0))
 
     def regress(self, logits: Tensor, deltas: Tensor, samples: Samples) -> Tensor:
-        """[B, S, 4] the box that goes on to the next stage: the true class's in training, else the likeliest's."""
+        """[B, S, 4] the box that goes on: of the true class in training, else of the likeliest."""
         boxes = self.decode(deltas, samples.boxes)
         if boxes.shape[2] == 1:
             return boxes[:, :, 0]
@@ -87,16 +87,17 @@ class CascadeHeads(Layer):
     Args:
         stages: T stages, in order.
         roi_features: pools the boxes of every stage.
-        rescale_heads: each head learns at full rate and only the gradient that it sends into the shared features is
-            multiplied by its stage's weight; equal to weighting the losses and multiplying the head's learning rate
-            by 1 / weight (Sec. 5.2). False weights the losses alone.
-        append_ground_truth: whether the objects' own boxes join the proposals, ``"all"`` stages (the authors' code),
-            the ``"first"`` only (detectron2) or ``"none"``.
-        redundant_iou: with ``append_ground_truth="all"``, boxes that came in with at least this IoU do not go on,
-            because the next stage gets the object itself (0.95 in the authors' code).
-        clip_boxes: whether boxes are clipped to the image between the stages (detectron2; the authors do not).
-        ensemble: class probabilities at test: ``"last_boxes"`` averages all classifiers on the last stage's boxes
-            (the paper, Sec. 4.3), ``"own_boxes"`` averages what each said of its own boxes (detectron2,
+        rescale_heads: each head learns at full rate and only the gradient that it sends into the shared
+            features is multiplied by its stage's weight; equal to weighting the losses and multiplying the
+            head's learning rate by 1 / weight (Sec. 5.2). False weights the losses alone.
+        append_ground_truth: whether the objects' own boxes join the proposals, ``"all"`` stages (the authors'
+            code), the ``"first"`` only (detectron2) or ``"none"``.
+        redundant_iou: with ``append_ground_truth="all"``, boxes that came in with at least this IoU do not go
+            on, because the next stage gets the object itself (0.95 in the authors' code).
+        clip_boxes: whether boxes are clipped to the image between the stages (detectron2; the authors do
+            not).
+        ensemble: class probabilities at test: ``"last_boxes"`` averages all classifiers on the last stage's
+            boxes (the paper, Sec. 4.3), ``"own_boxes"`` averages what each said of its own boxes (detectron2,
             mmdetection), ``"last_stage"`` takes the last classifier alone.
         crowd_cover: see ``match_boxes``.
 
@@ -120,7 +121,9 @@ class CascadeHeads(Layer):
         if not stages:
             raise ValueError("CascadeHeads needs at least one stage, got none")
         if append_ground_truth not in ("all", "first", "none"):
-            raise ValueError(f"append_ground_truth must be 'all', 'first' or 'none', got {append_ground_truth!r}")
+            raise ValueError(
+                f"append_ground_truth must be 'all', 'first' or 'none', got {append_ground_truth!r}"
+            )
         if ensemble not in ENSEMBLES:
             raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}, got {ensemble!r}")
         self.stages = list(stages)
@@ -165,17 +168,18 @@ class CascadeHeads(Layer):
             training: whether boxes are sampled and labelled.
 
         Returns:
-            T outputs. In training S is the first stage's ``num_samples``, plus G in later stages where ground truth
-            is appended; in inference S = R.
+            T outputs. In training S is the first stage's ``num_samples``, plus G in later stages where ground
+            truth is appended; in inference S = R.
 
         Raises:
             ValueError: training without targets.
         """
         if training and targets is None:
             raise ValueError("CascadeHeads needs targets when training=True, got None")
+        truth = targets if training else None
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
-            samples = self._sample(number, proposals, targets) if training else _unlabelled(proposals)
+            samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)
             pooled = self.roi_features(features, samples.boxes)
             shared = scale_gradient(pooled, stage.weight) if self.rescale_heads else pooled
             logits, deltas = stage(shared, training=training)
@@ -183,7 +187,7 @@ class CascadeHeads(Layer):
             if self.clip_boxes:
                 boxes = clip_boxes(boxes, image_size)
             outputs.append(StageOutput(samples, pooled, logits, deltas, boxes))
-            proposals = self._hand_on(number, outputs[-1], targets if training else None)
+            proposals = self._hand_on(number, outputs[-1], truth)
         return tuple(outputs)
 
     def _sample(self, number: int, proposals: Proposals, targets: Targets) -> Samples:
@@ -213,7 +217,9 @@ class CascadeHeads(Layer):
             proposals = Proposals(*(value[:, :count] for value in proposals))
         return proposals
 
-    def head_on_boxes(self, head: int, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def head_on_boxes(
+        self, head: int, features: Mapping[str, Tensor], boxes: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Runs the head of one stage on any boxes, for example those of another stage.
 
         Args:
@@ -222,7 +228,8 @@ class CascadeHeads(Layer):
             boxes: [B, R, 4] float32.
 
         Returns:
-            Class logits [B, R, K + 1] and offsets [B, R, 4] or [B, R, 4 K], normalised by that stage's ``std``.
+            Class logits [B, R, K + 1] and offsets [B, R, 4] or [B, R, 4 K], normalised by that stage's
+            ``std``.
         """
         return self.stages[head](self.roi_features(features, boxes))
 
@@ -249,7 +256,7 @@ class CascadeHeads(Layer):
         return tf.add_n([tf.nn.softmax(one) for one in logits]) / float(len(logits))
 
     def detection_boxes(self, outputs: Sequence[StageOutput]) -> Tensor:
-        """[B, R, 1, 4] or [B, R, K, 4] boxes of the last of ``outputs``, for every class where they differ."""
+        """[B, R, 1, 4] or [B, R, K, 4] boxes of the last of ``outputs``: for all classes, or for each."""
         last = outputs[-1]
         return self.stages[len(outputs) - 1].decode(last.deltas, last.samples.boxes)
 

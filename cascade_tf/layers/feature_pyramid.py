@@ -17,19 +17,25 @@ from cascade_tf.structures import Tensor
 class FPN(Layer):
     """Features of equal width at every scale: P2 to P5 from C2 to C5, and P6 for large proposals.
 
-    Lateral 1x1 convolutions, nearest-neighbour top-down sums, a 3x3 convolution on each sum, no activations. Maps
-    whose size is not twice that of the next one are cropped after upsampling, so that any image size works.
+    Lateral 1x1 convolutions, nearest-neighbour top-down sums, a 3x3 convolution on each sum, no activations.
+    Maps whose size is not twice that of the next one are cropped after upsampling, so that any image size
+    works.
 
     Args:
         channels: output channels of every level.
         norm: normalisation after each convolution, ``"none"`` or ``"group"``.
-        num_extra_levels: levels above the coarsest input, each the one before subsampled by two (P6 of the paper's
-            detectors).
+        num_extra_levels: levels above the coarsest input, each the one before subsampled by two (P6 of the
+            paper's detectors).
         first_level: number of the finest output, 2 for P2.
     """
 
     def __init__(
-        self, channels: int = 256, norm: str = "none", num_extra_levels: int = 1, first_level: int = 2, **kwargs: Any
+        self,
+        channels: int = 256,
+        norm: str = "none",
+        num_extra_levels: int = 1,
+        first_level: int = 2,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.channels = channels
@@ -51,7 +57,9 @@ class FPN(Layer):
             self.norms.append(pair)
         self.built = True
 
-    def output_shapes(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> dict[str, tuple[int | None, ...]]:
+    def output_shapes(
+        self, input_shape: Mapping[str, tuple[int | None, ...]]
+    ) -> dict[str, tuple[int | None, ...]]:
         """Names and shapes of the levels that ``call`` returns for features of the given shapes."""
         levels = range(self.first_level, self.first_level + len(input_shape) + self.num_extra_levels)
         return {f"P{level}": (None, None, None, self.channels) for level in levels}

@@ -35,12 +35,15 @@ class PixelNormalization(Layer):
         **kwargs: Any,
     ):
         kwargs.pop("dtype", None)
-        # Pixels minus the mean stay float32: bfloat16 would round 0..255 to 8 bits before the first convolution.
+        # Pixels minus the mean stay float32: bfloat16 would round 0..255 to 8 bits before the first
+        # convolution.
         super().__init__(dtype="float32", **kwargs)
         if order not in ("RGB", "BGR"):
             raise ValueError(f"order must be 'RGB' or 'BGR', got {order!r}")
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ValueError(f"mean and std need three numbers each, std positive; got {tuple(mean)}, {tuple(std)}")
+            raise ValueError(
+                f"mean and std need three numbers each, std positive; got {tuple(mean)}, {tuple(std)}"
+            )
         self.order = order
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)

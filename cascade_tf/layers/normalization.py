@@ -15,15 +15,16 @@ NORMALIZATIONS = ("frozen", "sync", "group", "none")
 class FrozenBatchNormalization(Layer):
     """Batch normalisation whose statistics and affine parameters never change.
 
-    Detectors train with a few images per device, too few to estimate statistics, and therefore keep those of the
-    pre-training (``FrozenBN``, ``AffineChannel``). It is one multiplication and one addition per value.
+    Detectors train with a few images per device, too few to estimate statistics, and therefore keep those of
+    the pre-training (``FrozenBN``, ``AffineChannel``). It is one multiplication and one addition per value.
 
     Args:
         epsilon: added to the variance.
     """
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: object):
-        super().__init__(trainable=False, **kwargs)
+        # Without autocasting the statistics stay float32 in mixed precision; the result has the input's type.
+        super().__init__(trainable=False, autocast=False, **kwargs)
         self.epsilon = epsilon
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -31,7 +32,9 @@ class FrozenBatchNormalization(Layer):
         shape = (input_shape[-1],)
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", trainable=False)
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", trainable=False)
-        self.moving_mean = self.add_weight(name="moving_mean", shape=shape, initializer="zeros", trainable=False)
+        self.moving_mean = self.add_weight(
+            name="moving_mean", shape=shape, initializer="zeros", trainable=False
+        )
         self.moving_variance = self.add_weight(
             name="moving_variance", shape=shape, initializer="ones", trainable=False
         )
@@ -39,7 +42,7 @@ class FrozenBatchNormalization(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Normalises [..., C] values by the stored statistics."""
-        variance = tf.cast(tf.convert_to_tensor(self.moving_variance), tf.float32)
+        variance = tf.convert_to_tensor(self.moving_variance)
         scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
         shift = tf.convert_to_tensor(self.beta) - tf.convert_to_tensor(self.moving_mean) * scale
         return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
@@ -49,8 +52,8 @@ def normalization(kind: str, name: str, groups: int = 32) -> keras.layers.Layer:
     """The normalisation layer of that kind.
 
     Args:
-        kind: ``"frozen"`` (stored statistics), ``"sync"`` (statistics of the global batch, over all replicas),
-            ``"group"`` (GroupNorm) or ``"none"`` (identity).
+        kind: ``"frozen"`` (stored statistics), ``"sync"`` (statistics of the global batch, over all
+            replicas), ``"group"`` (GroupNorm) or ``"none"`` (identity).
         name: of the layer.
         groups: number of groups for ``"group"``.
 

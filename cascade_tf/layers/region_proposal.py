@@ -27,6 +27,13 @@ class AnchorTargets(NamedTuple):
     deltas: Tensor
 
 
+def _channels(shapes: Mapping[str, tuple[int | None, ...]]) -> int:
+    channels = next(iter(shapes.values()))[-1]
+    if channels is None:
+        raise ValueError(f"the features need a known number of channels, got shapes {dict(shapes)}")
+    return channels
+
+
 @keras.saving.register_keras_serializable(package="cascade_tf")
 class RegionProposal(Layer):
     """Class-agnostic proposals from every pyramid level, with one head shared by the levels.
@@ -92,7 +99,7 @@ class RegionProposal(Layer):
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Creates the shared head for the channel count of the features."""
-        channels = next(iter(input_shape.values()))[-1]
+        channels = _channels(input_shape)
         hidden = self.channels or channels
         anchors = self.grid.anchors_per_cell
         self.hidden = self._convolution("hidden", hidden, 3, channels, "relu")
@@ -141,12 +148,19 @@ class RegionProposal(Layer):
         return output, proposals
 
     def _propose(
-        self, logits: list[Tensor], deltas: list[Tensor], anchors: list[Tensor], image_size: Tensor, training: bool
+        self,
+        logits: list[Tensor],
+        deltas: list[Tensor],
+        anchors: list[Tensor],
+        image_size: Tensor,
+        training: bool,
     ) -> Proposals:
         limit = self.pre_nms_train if training else self.pre_nms_test
         boxes, scores, levels = [], [], []
         for level in range(len(logits)):
-            best = tf.math.top_k(tf.stop_gradient(logits[level]), tf.minimum(limit, tf.shape(logits[level])[1]))
+            best = tf.math.top_k(
+                tf.stop_gradient(logits[level]), tf.minimum(limit, tf.shape(logits[level])[1])
+            )
             offsets = tf.gather(tf.stop_gradient(deltas[level]), best.indices, batch_dims=1)
             boxes.append(self.coder.decode(offsets, tf.gather(anchors[level], best.indices)))
             scores.append(best.values)

@@ -18,8 +18,8 @@ class ROIAlign(Layer):
 
     Args:
         output_size: P, cells per side of the result.
-        strides: pixels per cell of the levels that boxes are pooled from, finest first. Coarser maps among the
-            features (P6) are not used.
+        strides: pixels per cell of the levels that boxes are pooled from, finest first. Coarser maps among
+            the features (P6) are not used.
         sampling_ratio: samples per cell and axis; 0 takes ``ceil(box size / P)``.
         aligned: whether a pixel's centre is at half a pixel; False is the older convention of Caffe2.
         canonical_size: a box of this side length goes to ``canonical_level``.
@@ -52,7 +52,8 @@ class ROIAlign(Layer):
         """Pools every box.
 
         Args:
-            features: ``{"P2": [B, h, w, C], ...}``; the first ``len(strides)`` in the order of their names are used.
+            features: ``{"P2": [B, h, w, C], ...}``; the first ``len(strides)`` in the order of their names
+                are used.
             boxes: [B, R, 4] float32.
 
         Returns:

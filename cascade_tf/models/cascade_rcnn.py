@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-
 from cascade_tf.backbones import ResNet
 from cascade_tf.layers import (
     FPN,
@@ -87,7 +86,8 @@ def cascade_rcnn_fpn(
     Args:
         class_names: names of the K classes.
         category_ids: the data set's ids of the classes; None numbers them 1..K.
-        depth: see ``ResNet``, with ``width``, ``stem_channels``, ``norm``, ``stride_in_1x1`` and ``freeze_at``.
+        depth: see ``ResNet``, with ``width``, ``stem_channels``, ``norm``, ``stride_in_1x1`` and
+            ``freeze_at``.
         width: factor of the backbone's channel counts.
         stem_channels: of the first convolution; None is ``64 * width``.
         norm: normalisation of the backbone; with ``"group"`` the pyramid has it too.
@@ -105,8 +105,8 @@ def cascade_rcnn_fpn(
         post_nms_test: proposals per image at test.
         anchors_per_image: anchors in the loss.
         ious: thresholds of the stages; their number is T.
-        update_statistics: stage t divides the standard deviations of the offsets by t (Sec. 4.1); False keeps the
-            first stage's (Table 3).
+        update_statistics: stage t divides the standard deviations of the offsets by t (Sec. 4.1); False keeps
+            the first stage's (Table 3).
         stage_weighting: see ``stage_weights``.
         rescale_heads: see ``CascadeHeads``, with ``append_ground_truth``, ``clip_boxes`` and ``ensemble``.
         rois_per_image: RoIs per image in the first stage.
@@ -191,7 +191,9 @@ def cascade_rcnn_fpn(
         detection_output=DetectionOutput(
             score_threshold, nms_iou, max_detections, implementation=implementation, name="detection_output"
         ),
-        image_inputs=PixelNormalization(pixel_order, tuple(pixel_mean), tuple(pixel_std), name="image_inputs"),
+        image_inputs=PixelNormalization(
+            pixel_order, tuple(pixel_mean), tuple(pixel_std), name="image_inputs"
+        ),
         class_names=tuple(class_names),
         category_ids=category_ids,
         short_side=short_side,

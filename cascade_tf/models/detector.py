@@ -19,8 +19,9 @@ from cascade_tf.structures import Detections, ImageBatch, Proposals, RPNOutput, 
 class TwoStageDetector(Configured, keras.Model):
     """Backbone, neck, region proposals and a cascade of heads.
 
-    Any Keras model that maps normalised images to a dict of feature maps, named so that they sort from fine to
-    coarse, serves as the backbone: the package's own, ``keras.applications``, or KerasHub's pyramid outputs.
+    Any Keras model that maps normalised images to a dict of feature maps, named so that they sort from fine
+    to coarse, serves as the backbone: the package's own, ``keras.applications``, or KerasHub's pyramid
+    outputs.
 
     Args:
         backbone: images [B, H, W, 3] -> ``{"C2": [B, H/4, W/4, C], ...}``.
@@ -63,7 +64,9 @@ class TwoStageDetector(Configured, keras.Model):
         ids = tuple(range(1, len(names) + 1)) if category_ids is None else tuple(int(i) for i in category_ids)
         expected = {stage.head.num_classes for stage in heads.stages}
         if expected != {len(names)}:
-            raise ValueError(f"class_names has {len(names)} names, but the heads have {sorted(expected)} classes")
+            raise ValueError(
+                f"class_names has {len(names)} names, but the heads have {sorted(expected)} classes"
+            )
         if len(ids) != len(names):
             raise ValueError(f"class_names has {len(names)} names, but category_ids has {len(ids)} ids")
         self.backbone = backbone
@@ -93,8 +96,8 @@ class TwoStageDetector(Configured, keras.Model):
         return len(self.heads.stages)
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates all variables. Images may have any size, so that no shape is needed; a detector is always built."""
-        if self.built:
+        """Creates all variables; no shape is needed, because images may have any size."""
+        if getattr(self, "built", False):
             return
         shapes = {name: tuple(output.shape) for name, output in _named_outputs(self.backbone).items()}
         if self.neck is not None:
@@ -109,7 +112,8 @@ class TwoStageDetector(Configured, keras.Model):
 
         Args:
             batch: padded images.
-            training: for the backbone's normalisation layers; the detections are those of the network at test.
+            training: for the backbone's normalisation layers; the detections are those of the network at
+                test.
 
         Returns:
             Detections in the network's frame; ``inference.to_records`` maps them to the original images.
@@ -120,8 +124,8 @@ class TwoStageDetector(Configured, keras.Model):
     def per_stage_detections(self, batch: ImageBatch) -> list[Detections]:
         """Detections of the cascade cut off after each stage; the last entry equals ``call``.
 
-        With the paper's ensemble these are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of the
-        first t classifiers.
+        With the paper's ensemble these are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of
+        the first t classifiers.
         """
         batch = ImageBatch(*batch)
         outputs = self._stages(batch, training=False)
@@ -137,7 +141,9 @@ class TwoStageDetector(Configured, keras.Model):
         features = self.features(batch)
         return features, *self.region_proposal(features, batch.image_size)
 
-    def compute_losses(self, batch: ImageBatch, targets: Targets) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def compute_losses(
+        self, batch: ImageBatch, targets: Targets
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """All losses of a training step, ready to be summed.
 
         Args:
@@ -145,8 +151,8 @@ class TwoStageDetector(Configured, keras.Model):
             targets: their ground truth.
 
         Returns:
-            Losses (``rpn_objectness``, ``rpn_box``, ``stage1_class``, ``stage1_box``, ...), float32 scalars already
-            weighted, and metrics (``rpn_positives``; ``stage1_positives``, ``stage1_iou_before``,
+            Losses (``rpn_objectness``, ``rpn_box``, ``stage1_class``, ``stage1_box``, ...), float32 scalars
+            already weighted, and metrics (``rpn_positives``; ``stage1_positives``, ``stage1_iou_before``,
             ``stage1_iou_after``, ``stage1_accuracy``, ...), float32 scalars.
         """
         batch, targets = ImageBatch(*batch), Targets(*targets)
@@ -170,13 +176,13 @@ class TwoStageDetector(Configured, keras.Model):
                 metrics[f"stage{number}_{name}"] = value
         return losses, metrics
 
-    def predict(  # type: ignore[override]
+    def predict(
         self, images: Any, batch_size: int = 1, score_threshold: float | None = None
     ) -> list[ImageDetections]:
         """Detects objects in images of any size; boxes are in the pixels of the given images.
 
-        This replaces ``keras.Model.predict``, whose contract (one array in, one array out) does not fit images of
-        different sizes; call the detector on an ``ImageBatch`` for raw tensors.
+        This replaces ``keras.Model.predict``, whose contract (one array in, one array out) does not fit
+        images of different sizes; call the detector on an ``ImageBatch`` for raw tensors.
 
         Args:
             images: one image or a sequence: paths, or uint8 arrays [H, W, 3] RGB.
@@ -230,7 +236,9 @@ class TwoStageDetector(Configured, keras.Model):
         losses, metrics = self.compute_losses(batch, targets)
         return self._report(tf.add_n(list(losses.values())), losses, metrics)
 
-    def _report(self, total: Tensor, losses: dict[str, Tensor], metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _report(
+        self, total: Tensor, losses: dict[str, Tensor], metrics: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         values = {"loss": total, **losses, **metrics}
         for name, mean in self._means.by_name.items():
             mean.update_state(values[name])
