@@ -1,0 +1,182 @@
+"""The main job in small: learn three images by heart, measure, export, load in another process, detect the same."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import cascade_tf
+from cascade_tf.config import (
+    DataConfig,
+    EvaluationConfig,
+    Experiment,
+    build_detector,
+    with_classes,
+    write_experiment,
+)
+from cascade_tf.data.coco import read_dataset_dir
+from cascade_tf.data.pipeline import train_batches
+from cascade_tf.export import export_saved_model
+from cascade_tf.inference import detect_dataset, to_coco_results
+from cascade_tf.metrics import evaluate_coco
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.training.loop import Trainer
+from cascade_tf.training.settings import TrainConfig
+
+SIDE = 128
+# Objects of each image: class id of the file, box.
+IMAGES = (
+    ((20, (12, 20, 52, 60)), (10, (70, 66, 116, 112))),
+    ((10, (30, 24, 66, 60)), (10, (72, 80, 118, 120)), (20, (84, 10, 120, 46))),
+    ((20, (40, 44, 100, 104)),),
+)
+EXPERIMENT = Experiment(
+    name="three_images",
+    model=functools.partial(
+        cascade_rcnn_fpn,
+        depth=14,
+        width=0.25,
+        norm="group",
+        freeze_at=0,
+        fpn_channels=32,
+        head_units=64,
+        anchor_sizes=(8, 16, 32, 64, 128),
+        canonical_size=56.0,
+        pre_nms_train=200,
+        pre_nms_test=200,
+        post_nms_train=100,
+        post_nms_test=50,
+        rois_per_image=64,
+        short_side=SIDE,
+        max_side=SIDE,
+    ),
+    data=DataConfig(flip=False),
+    train=TrainConfig(
+        batch_size=3,
+        steps=160,
+        learning_rate=0.03,
+        reference_batch_size=3,
+        warmup_steps=20,
+        decay_steps=(120,),
+        clip_norm=5.0,
+        checkpoint_every=0,
+        log_every=10,
+    ),
+    evaluation=EvaluationConfig(batch_size=3),
+)
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory):
+    """Red discs (id 10) and blue squares (id 20) on grey, in COCO layout."""
+    folder = tmp_path_factory.mktemp("three_images")
+    (folder / "images").mkdir()
+    annotations = []
+    for image_id, objects in enumerate(IMAGES, start=1):
+        image = Image.new("RGB", (SIDE, SIDE), (90, 100, 95))
+        for category, box in objects:
+            draw = ImageDraw.Draw(image)
+            corners = (box[0], box[1], box[2] - 1, box[3] - 1)
+            if category == 10:
+                draw.ellipse(corners, fill=(210, 40, 30))
+            else:
+                draw.rectangle(corners, fill=(30, 60, 220))
+            size = [box[2] - box[0], box[3] - box[1]]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": category,
+                    "bbox": [*box[:2], *size],
+                    "area": size[0] * size[1],
+                    "iscrowd": 0,
+                }
+            )
+        image.save(folder / "images" / f"{image_id}.png")
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": SIDE, "height": SIDE} for i in (1, 2, 3)],
+        "annotations": annotations,
+        "categories": [{"id": 10, "name": "disc"}, {"id": 20, "name": "square"}],
+    }
+    for split in ("train", "val"):
+        (folder / f"instances_{split}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workdir(dataset_dir, tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    dataset = read_dataset_dir(dataset_dir, "train")
+    experiment = with_classes(EXPERIMENT, dataset.class_names, dataset.category_ids)
+    write_experiment(experiment, folder)
+    settings = experiment.train
+    trainer = Trainer(
+        functools.partial(build_detector, experiment),
+        settings,
+        folder,
+        make_batches=lambda start: train_batches(
+            dataset,
+            batch_size=settings.batch_size,
+            short_sides=(SIDE,),
+            max_side=SIDE,
+            flip=False,
+            seed=settings.seed,
+            start_step=start,
+        ),
+    )
+    assert trainer.run().finished
+    return folder
+
+
+@pytest.mark.slow
+def test_losses_fall_and_boxes_improve_from_stage_to_stage(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    first, last = lines[0], lines[-1]
+    assert last["loss"] < 0.3 * first["loss"]
+    for stage in (1, 2, 3):
+        assert last[f"stage{stage}_iou_after"] > last[f"stage{stage}_iou_before"]
+    assert last["stage3_iou_before"] > last["stage1_iou_before"]
+
+
+@pytest.mark.slow
+def test_learnt_images_are_detected_almost_perfectly(workdir, dataset_dir):
+    dataset = read_dataset_dir(dataset_dir, "val")
+    detector = cascade_tf.load(workdir)
+    assert detector.class_names == ("disc", "square")
+    assert detector.category_ids == (10, 20)
+    found = detect_dataset(detector, dataset, batch_size=3)
+    result = evaluate_coco(dataset.annotation_file, to_coco_results(found))
+    assert result.summary["AP"] > 0.8
+    assert result.summary["AP50"] > 0.99
+    for record, objects in zip(found, IMAGES, strict=True):
+        sure = record.category_ids[record.scores > 0.5]
+        assert sorted(sure) == sorted(category for category, _ in objects)
+
+
+@pytest.mark.slow
+def test_exported_model_detects_the_same_in_a_fresh_process(workdir, dataset_dir, tmp_path):
+    detector = cascade_tf.load(workdir)
+    paths = [str(dataset_dir / "images" / f"{number}.png") for number in (1, 2, 3)]
+    expected = detector.predict(paths, score_threshold=0.3)
+    version = export_saved_model(detector, tmp_path / "export")
+    code = (
+        "import json, sys, cascade_tf\n"
+        "found = cascade_tf.load(sys.argv[1]).predict(sys.argv[2:], score_threshold=0.3)\n"
+        "print(json.dumps([[r.boxes.tolist(), r.scores.tolist(), list(r.names)] for r in found]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(version), *paths], capture_output=True, text=True, check=True
+    )
+    for (boxes, scores, names), record in zip(
+        json.loads(done.stdout.splitlines()[-1]), expected, strict=True
+    ):
+        assert tuple(names) == record.names
+        np.testing.assert_allclose(boxes, record.boxes, atol=0.01)
+        np.testing.assert_allclose(scores, record.scores, atol=1e-4)
