@@ -1,0 +1,118 @@
+"""What the documentation says is there, is there; and the README's Python runs."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cascade_tf.config import (
+    Experiment,
+    build_detector,
+    load_config,
+    settings,
+    with_classes,
+    write_experiment,
+)
+from cascade_tf.data.synthetic import draw_dataset
+from cascade_tf.models import cascade_rcnn_fpn
+from tests.tiny_detector import SETTINGS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "custom_ops" / "README.md"])
+# Smaller numbers and random weights, so that the README's examples run in seconds and without a network.
+SHORTENED = {
+    "steps_per_epoch=100, epochs=10": "steps_per_epoch=1, epochs=1",
+    "short_side=512, max_side=768": "short_side=64, max_side=96, depth=14",
+    "short_sides=(512,), max_side=768": "short_sides=(64,), max_side=96",
+    'weights="imagenet"': "weights=None",
+}
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@functools.cache
+def help_of(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), "--help"], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_commands_use_flags_and_configurations_that_exist(page):
+    for block in blocks(page, "bash"):
+        for command in block.replace("\\\n", " ").splitlines():
+            found = re.match(r"(?:\S*python )scripts/(\w+\.py)(.*)", command)
+            if not found:
+                continue
+            script, arguments = found.groups()
+            for flag in re.findall(r"--(\w+)", arguments):
+                assert re.search(rf"--(\[no\])?{flag}\b", help_of(script)), f"{script} --{flag}"
+            for name in re.findall(r"--config (\S+)", arguments):
+                assert isinstance(load_config(name), Experiment)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_settings_exist(page):
+    known = set(settings(load_config("custom/cascade")))
+    named = set(re.findall(r"\b((?:model|data|train|evaluation)\.[a-z_0-9]+)\b", page.read_text()))
+    files = {name for name in named if name.endswith((".py", ".md", ".json"))}
+    modules = {"data.pipeline", "data.coco", "train.py", "train.batchsize"}
+    assert named - files - modules <= known
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with what the README's examples expect: a run, two images, a data set."""
+    run = tmp_path / "runs" / "demo"
+    run.mkdir(parents=True)
+    experiment = Experiment(name="tiny", model=functools.partial(cascade_rcnn_fpn, **SETTINGS))
+    experiment = with_classes(experiment, ("disc", "square"), (1, 2))
+    write_experiment(experiment, run)
+    build_detector(experiment).save_weights(run / "last.weights.h5")
+    for name in ("photo.jpg", "other.png"):
+        Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(tmp_path / name)
+    draw_dataset(tmp_path / "MY_DATA", num_train=2, num_val=1, image_size=(64, 96), seed=1)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(4))
+def test_python_of_the_readme_runs(number, workplace):
+    examples = blocks(ROOT / "README.md", "python")
+    assert len(examples) == 4
+    code = examples[number]
+    for long, short in SHORTENED.items():
+        code = code.replace(long, short)
+    names: dict = {}
+    exec(compile(code, f"README.md, example {number + 1}", "exec"), names)
+    assert "detector" in names or "again" in names
+
+
+def test_python_of_the_configuration_page_runs():
+    first, second = blocks(ROOT / "docs" / "configuration.md", "python")
+    names: dict = {}
+    exec(compile(first, "configuration.md", "exec"), names)
+    assert names["experiment"]().train.steps == 6000
+    exec(compile(second, "configuration.md", "exec"), names)
+    assert names["detector"].class_names == ("disc", "square")
