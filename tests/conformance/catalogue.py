@@ -1,7 +1,7 @@
 """Every public layer and recipe once: how to construct it and what to call it with.
 
-A property of layers is one short file beside this one, parametrised by ``LAYERS`` (or ``DETECTORS``); a new layer gets
-all properties by a new entry here.
+A property of layers is one short file beside this one, parametrised by ``LAYERS`` (or ``DETECTORS``); a new
+layer gets all properties by a new entry here.
 """
 
 from __future__ import annotations

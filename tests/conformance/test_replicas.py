@@ -21,11 +21,10 @@ def test_each_replica_computes_its_part(name, two_devices):
         layer = subject.make()
     parts = _distribute(strategy, subject.inputs(*SIZES[0]))
     outputs = strategy.run(tf.function(lambda *inputs: layer(*inputs)), parts)
+    flat = [strategy.experimental_local_results(value) for value in tf.nest.flatten(outputs)]
     for replica in range(BATCH):
-        mine = tf.nest.map_structure(
-            lambda value: strategy.experimental_local_results(value)[replica], outputs
-        )  # noqa: B023
-        assert_equal(mine, tf.nest.map_structure(lambda value: _part(value, replica), expected), TOLERANCE)  # noqa: B023
+        mine = [results[replica] for results in flat]
+        assert_equal(mine, [_part(value, replica) for value in tf.nest.flatten(expected)], TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ["cascade_rcnn_fpn"])

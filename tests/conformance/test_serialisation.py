@@ -1,4 +1,4 @@
-"""A layer is its constructor's arguments: they survive JSON, and the copy with the same weights computes the same."""
+"""A layer is its constructor's arguments: they survive JSON, and the copy computes the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job in small: learn three images by heart, measure, export, load in another process, detect the same."""
+"""The main job in small: learn three images, measure, export, load in another process, detect the same."""
 
 from __future__ import annotations
 
