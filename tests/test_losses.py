@@ -128,20 +128,21 @@ def test_stage_without_valid_rois_costs_nothing():
 
 def test_metrics_by_hand():
     output = stage(
-        classes=[1, 2, 0, 0],
-        logits=[[0, 5, 0], [0, 5, 0], [5, 0, 0], [0, 0, 5]],
-        deltas=[[0] * 4] * 4,
-        boxes=[BOX] * 4,
-        gt_boxes=[BOX, SHIFTED, SHIFTED, BOX],
-        regressed=[[0, 0, 10, 5], SHIFTED, BOX, BOX],
-        valid=[True, True, True, False],
-        gt_iou=[1.0, 1.0 / 3.0, 0.2, 0.1],
+        classes=[1, 2, 3, 0, 0],
+        logits=[[0, 5, 0, 0], [0, 5, 0, 0], [0, 0, 0, 5], [5, 0, 0, 0], [0, 0, 5, 0]],
+        deltas=[[0] * 4] * 5,
+        boxes=[BOX] * 5,
+        gt_boxes=[BOX, SHIFTED, BOX, SHIFTED, BOX],
+        regressed=[[0, 0, 10, 5], SHIFTED, BOX, BOX, BOX],
+        valid=[True, True, True, True, False],
+        gt_iou=[0.9, 1.0 / 3.0, 1.0, 0.2, 0.1],
     )
     found = stage_metrics(output)
-    assert found.positives == 2.0
-    np.testing.assert_allclose(found.iou_before, (1 + 1 / 3) / 2, rtol=TOLERANCE)
+    assert found.positives == 3.0
+    # The third is an object's own box: there is nothing to regress.
+    np.testing.assert_allclose(found.iou_before, (0.9 + 1 / 3) / 2, rtol=TOLERANCE)
     np.testing.assert_allclose(found.iou_after, (0.5 + 1) / 2, rtol=TOLERANCE)
-    np.testing.assert_allclose(found.accuracy, 2 / 3, rtol=TOLERANCE)
+    np.testing.assert_allclose(found.accuracy, 3 / 4, rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize("wild", [np.nan, np.inf])
