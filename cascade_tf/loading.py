@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from cascade_tf import config
 from cascade_tf.inference import ImageDetections, batches_of, keep_above
@@ -101,7 +104,8 @@ class SavedDetector:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.class_names, self.category_ids = read_labels(Path(folder) / "assets" / LABELS_FILE)
         try:
-            self._model = tf.saved_model.load(str(folder))
+            with _errors_only():
+                self._model = tf.saved_model.load(str(folder))
             self._run = self._model.signatures["image_tensor"]
         # TensorFlow raises each of these on damaged folders.
         except (KeyError, OSError, ValueError, tf.errors.OpError) as error:
@@ -137,6 +141,17 @@ class SavedDetector:
                 )
             )
         return records
+
+
+@contextlib.contextmanager
+def _errors_only() -> Iterator[None]:
+    """Keeps TensorFlow from warning that an export has no gradients, which is as it should be."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _load_keras(path: Path) -> TwoStageDetector:

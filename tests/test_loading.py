@@ -4,6 +4,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from absl import logging
 
 import cascade_tf
 from cascade_tf.config import Experiment, write_experiment
@@ -98,6 +99,13 @@ def test_a_saved_model(exported, expected):
     [record] = loaded.predict(IMAGES[0], score_threshold=threshold)
     assert 0 < len(record.boxes) < len(expected[0].boxes)
     assert record.scores.min() > threshold
+
+
+def test_a_saved_model_loads_without_a_warning(exported, caplog):
+    verbosity = logging.get_verbosity()
+    SavedDetector(exported)
+    assert caplog.messages == []
+    assert logging.get_verbosity() == verbosity
 
 
 def test_a_damaged_saved_model(exported, tmp_path):
