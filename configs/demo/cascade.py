@@ -28,7 +28,6 @@ def experiment() -> Experiment:
             fpn_channels=64,
             head_units=256,
             anchor_sizes=(16, 32, 64, 128, 256),
-            canonical_size=112.0,
             rois_per_image=64,
             pre_nms_train=300,
             pre_nms_test=300,
