@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from cascade_tf.ops import library
-from cascade_tf.ops.roi_align_twin import roi_align_tensorflow
+from cascade_tf.ops.roi_align_twin import MAX_RATIO, roi_align_tensorflow
 
 
 def assign_levels(
@@ -71,7 +71,8 @@ def roi_align(
         output_size: P, or (height, width) of the result in bins.
         levels: [B, R] int32 index into ``features``, clamped to those that exist. None:
             ``assign_levels`` with ``min_level = log2(strides[0])``.
-        sampling_ratio: samples per bin and axis. 0: one per cell that a bin spans, rounded up, at most 256.
+        sampling_ratio: samples per bin and axis, at most 256. 0: one per cell that a bin spans, rounded up,
+            cut at 256.
         aligned: shift by half a cell ("RoIAlignV2"). False: no shift, and boxes are at least one cell wide
             and high.
         canonical_size: see ``assign_levels``.
@@ -156,8 +157,10 @@ def _check_settings(
         raise ValueError(f"roi_align: strides must be positive, got {tuple(strides)}")
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"roi_align: output_size must be one or two positive integers, got {size}")
-    if sampling_ratio < 0:
-        raise ValueError(f"roi_align: sampling_ratio must be 0 (adaptive) or positive, got {sampling_ratio}")
+    if not 0 <= sampling_ratio <= MAX_RATIO:
+        raise ValueError(
+            f"roi_align: sampling_ratio must be 0 (adaptive) or at most {MAX_RATIO}, got {sampling_ratio}"
+        )
 
 
 def _check_shapes(features: list[tf.Tensor], boxes: tf.Tensor) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-MAX_ADAPTIVE_RATIO = 256
+MAX_RATIO = 256
 MAX_CELLS = 2.0**24  # float32 cannot tell neighbouring cells apart beyond
 _GRIDS_PER_STEP = 2048
 
@@ -86,7 +86,7 @@ def _make_rois(
     if not aligned:
         extent = tf.maximum(extent, 1.0)
     bin_size = extent / tf.constant(output_size, tf.float32)
-    adaptive = tf.clip_by_value(tf.math.ceil(bin_size), 0.0, MAX_ADAPTIVE_RATIO)
+    adaptive = tf.clip_by_value(tf.math.ceil(bin_size), 0.0, MAX_RATIO)
     ratio = tf.fill(tf.shape(bin_size), sampling_ratio) if sampling_ratio else tf.cast(adaptive, tf.int32)
     return _Rois(start, bin_size, ratio, tf.repeat(tf.range(batch), num_rois), level)
 
