@@ -98,6 +98,7 @@ def detect_dataset(
     batch_size: int = 1,
     progress: Callable[[int], Any] | None = None,
     per_stage: bool = False,
+    skip_broken: bool = False,
 ) -> Any:
     """Detects objects in every image of a data set.
 
@@ -106,13 +107,15 @@ def detect_dataset(
         dataset: the images; their objects are not looked at.
         batch_size: images that go through the network together.
         progress: called after each batch with the number of its images.
-        per_stage: detections of every stage by itself instead of the cascade's.
+        per_stage: detections of every stage by itself, of which the last are the cascade's.
+        skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
 
     Returns:
-        One ``ImageDetections`` per image; with ``per_stage`` a list of such lists, one per stage.
+        One ``ImageDetections`` per image that was read; with ``per_stage`` a list of such lists, one per
+        stage.
 
     Raises:
-        ValueError: an image cannot be read (the message names it), or ``batch_size`` is below 1.
+        ValueError: ``batch_size`` is below 1, or an image cannot be read (the message names it).
     """
     run = _compile(detector, "per_stage" if per_stage else "detections")
     stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_stages if per_stage else 1)]
@@ -122,6 +125,7 @@ def detect_dataset(
         short_side=detector.short_side,
         max_side=detector.max_side,
         size_divisor=detector.size_divisor,
+        skip_broken=skip_broken,
     )
     try:
         for batch in batches:

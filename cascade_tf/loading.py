@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -28,9 +29,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Loads a detector, ready for ``predict``.
 
     Args:
-        path: the folder of a training run (its best weights are taken, else its last), a ``.keras`` file, or
-        a
-            SavedModel folder: a version, or the folder of versions, of which the highest is taken.
+        path: the folder of a training run (its best weights are taken, else its last), a ``.keras`` file,
+            or a SavedModel folder: a version, or the folder of versions, of which the highest is taken.
 
     Returns:
         A ``TwoStageDetector``, or for a SavedModel a ``SavedDetector`` with the same ``predict``,
@@ -78,6 +78,10 @@ def load_run(
         )
     detector = config.build_detector(experiment)
     try:
+        stored = _count_arrays(weights)
+        # Keras would fill a smaller detector from a larger one's file without a word.
+        if stored != len(detector.weights):
+            raise ValueError(f"the file holds {stored} arrays, the detector has {len(detector.weights)}")
         detector.load_weights(str(weights))
     # h5py raises OSError or KeyError on damaged files, Keras ValueError on other shapes.
     except (ValueError, OSError, KeyError) as error:
@@ -171,6 +175,13 @@ def _find_version(folder: Path) -> Path | None:
         return folder
     versions = [child.parent for child in folder.glob(f"*/{_SAVED_MODEL}") if child.parent.name.isdigit()]
     return max(versions, key=lambda version: int(version.name), default=None)
+
+
+def _count_arrays(path: Path) -> int:
+    kinds: list[bool] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda _, item: kinds.append(isinstance(item, h5py.Dataset)))
+    return sum(kinds)
 
 
 def _misfit(error: Exception) -> str:

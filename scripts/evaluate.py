@@ -65,6 +65,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         dataset,
         batch_size=experiment.evaluation.batch_size,
         per_stage=OPTIONS.values.per_stage or experiment.evaluation.per_stage,
+        skip_broken=experiment.data.skip_broken,
         prefix=folder / split,
     )
     print(measured.result.to_table())
@@ -74,7 +75,13 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def measure(
-    detector: Any, dataset: CocoDataset, *, batch_size: int, per_stage: bool, prefix: Path
+    detector: Any,
+    dataset: CocoDataset,
+    *,
+    batch_size: int,
+    per_stage: bool,
+    prefix: Path,
+    skip_broken: bool = False,
 ) -> Measured:
     """Detects in each image of a data set, measures what was found, and writes both.
 
@@ -84,21 +91,27 @@ def measure(
         batch_size: images that go through the network together.
         per_stage: also measures each stage by itself.
         prefix: path that the files' names begin with.
+        skip_broken: leaves out images that cannot be read, instead of stopping.
     """
     from cascade_tf.inference import detect_dataset
     from cascade_tf.metrics import compare_csv
 
+    with program.progress_bar(len(dataset.examples), "detecting", "image") as bar:
+        records = detect_dataset(
+            detector,
+            dataset,
+            batch_size=batch_size,
+            progress=bar.update,
+            per_stage=per_stage,
+            skip_broken=skip_broken,
+        )
     stages = []
     if per_stage:
-        with program.progress_bar(len(dataset.examples), "stages", "image") as bar:
-            found = detect_dataset(
-                detector, dataset, batch_size=batch_size, progress=bar.update, per_stage=True
-            )
         stages = [
-            _score(dataset, records, Path(f"{prefix}_stage{i}")) for i, records in enumerate(found, start=1)
+            _score(dataset, found, Path(f"{prefix}_stage{i}")) for i, found in enumerate(records, start=1)
         ]
-    with program.progress_bar(len(dataset.examples), "detector", "image") as bar:
-        records = detect_dataset(detector, dataset, batch_size=batch_size, progress=bar.update)
+        # The last stage's detections are the detector's own.
+        records = records[-1]
     measured = Measured(_score(dataset, records, prefix), tuple(stages))
     measured.result.to_csv(f"{prefix}.csv")
     if per_stage:
@@ -112,7 +125,7 @@ def _score(dataset: CocoDataset, records: Sequence[ImageDetections], prefix: Pat
     from cascade_tf.metrics import evaluate_coco
 
     detections = to_coco_results(records)
-    image_ids = [example.image_id for example in dataset.examples]
+    image_ids = [record.image_id for record in records]
     result = evaluate_coco(dataset.annotation_file, detections, image_ids=image_ids)
     write_atomically(f"{prefix}_detections.json", json.dumps(detections) + "\n")
     result.to_json(f"{prefix}.json")

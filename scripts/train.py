@@ -142,6 +142,7 @@ def make_trainer(
             val_set,
             batch_size=experiment.evaluation.batch_size,
             per_stage=experiment.evaluation.per_stage,
+            skip_broken=experiment.data.skip_broken,
             prefix=workdir / "evaluation" / "val",
         )
         on_measured(measured)

@@ -217,6 +217,12 @@ def test_a_broken_image_of_a_data_set_is_named(detector, dataset, tmp_path):
         inference.detect_dataset(detector, dataset)
 
 
+def test_a_broken_image_of_a_data_set_is_left_out_on_request(detector, dataset, tmp_path):
+    (tmp_path / "1.png").write_bytes(b"\x89PNG gone")
+    records = inference.detect_dataset(detector, dataset, skip_broken=True)
+    assert len(records) == 2
+
+
 def test_the_real_network():
     detector = tiny_detector()
     images = [noise(90, 130), noise(130, 90, seed=1), noise(64, 96, seed=2)]

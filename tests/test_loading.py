@@ -150,6 +150,19 @@ def test_a_run_with_the_weights_of_another_detector(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_with_the_weights_of_a_larger_cascade(tmp_path, detector):
+    experiment = Experiment(
+        name="small",
+        model=functools.partial(cascade_rcnn_fpn, **{**SETTINGS, "ious": (0.5,)}),
+        class_names=CLASS_NAMES,
+        category_ids=CATEGORY_IDS,
+    )
+    write_experiment(experiment, tmp_path)
+    detector.save_weights(str(tmp_path / "last.weights.h5"))
+    with pytest.raises(ValueError, match=r"the file holds \d+ arrays, the detector has \d+"):
+        load_run(tmp_path)
+
+
 def test_a_run_with_damaged_weights(tmp_path, detector):
     folder = make_run(tmp_path / "run", detector)
     (folder / "best.weights.h5").write_bytes(b"damaged")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -225,3 +226,14 @@ def faster_rcnn_fpn(
     if len(ious) != 1:
         raise ValueError(f"faster_rcnn_fpn has one stage; for ious={tuple(ious)} use cascade_rcnn_fpn")
     return cascade_rcnn_fpn(class_names, category_ids, ious=ious, class_agnostic=class_agnostic, **settings)
+
+
+def _baseline_signature() -> inspect.Signature:
+    """The cascade's signature with the baseline's two defaults."""
+    cascade = inspect.signature(cascade_rcnn_fpn)
+    own = inspect.signature(faster_rcnn_fpn).parameters
+    return cascade.replace(parameters=[own.get(name, value) for name, value in cascade.parameters.items()])
+
+
+# The signature is what settings are checked against; ``**settings`` alone would name none of them.
+faster_rcnn_fpn.__signature__ = _baseline_signature()  # type: ignore[attr-defined]

@@ -219,6 +219,13 @@ class TwoStageDetector(Configured, keras.Model):
         """Running means of losses and overlaps, which ``fit`` reports and resets at every epoch."""
         return [*super().metrics, *self._means.by_name.values()]
 
+    def fit(self, *args: Any, shuffle: bool = False, **kwargs: Any) -> Any:
+        """Trains as ``keras.Model.fit`` does, on a ``tf.data.Dataset`` of (ImageBatch, Targets).
+
+        A data set comes in its own order: ``shuffle`` is False, because Keras warns about its own default.
+        """
+        return super().fit(*args, shuffle=shuffle, **kwargs)
+
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """One step of Keras ``fit`` on (ImageBatch, Targets)."""
         batch, targets = data
@@ -241,7 +248,9 @@ class TwoStageDetector(Configured, keras.Model):
     ) -> dict[str, Tensor]:
         values = {"loss": total, **losses, **metrics}
         for name, mean in self._means.by_name.items():
-            mean.update_state(values[name])
+            # A step without foreground says nothing about overlaps, one with much says more.
+            stage, is_overlap, _ = name.partition("_iou_")
+            mean.update_state(values[name], values[f"{stage}_positives"] if is_overlap else None)
         return {name: mean.result() for name, mean in self._means.by_name.items()}
 
     def _stages(self, batch: ImageBatch, training: bool) -> tuple[StageOutput, ...]:

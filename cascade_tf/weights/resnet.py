@@ -38,7 +38,8 @@ def load_resnet_npz(backbone: ResNet, path: str | Path) -> int:
     if not path.is_file():
         raise FileNotFoundError(f"backbone weights: no such file: {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves the file open when it fails on a path.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"backbone weights: {path} is not a readable .npz archive ({error})") from None
