@@ -1,6 +1,8 @@
 // Batched NMS on the CPU: threads take pairs (image, class), then the best of each image are merged.
 #include <limits>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "nms.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/util/work_sharder.h"

@@ -1,4 +1,5 @@
 // Interface of batched NMS: attributes, shapes. See nms.h for the arguments.
+#include "absl/status/status.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 

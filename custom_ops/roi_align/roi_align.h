@@ -6,7 +6,7 @@
 //   levels     [B, R] int32, index of the level that pools each box; clamped to 0 .. L-1
 //   strides    L floats, pixels per cell
 //   output_height, output_width   bins
-//   sampling_ratio   samples per bin and axis; 0 = ceil(bin size in cells), at most kMaxAdaptiveRatio
+//   sampling_ratio   samples per bin and axis, at most kMaxRatio; 0 = ceil(bin size in cells), cut at kMaxRatio
 //   aligned    shift the box by half a cell; otherwise boxes are at least one cell wide and high
 // Result       [B, R, output_height, output_width, C]
 //
@@ -21,7 +21,7 @@
 
 namespace cascade_tf {
 
-constexpr float kMaxAdaptiveRatio = 256.0f;
+constexpr int kMaxRatio = 256;
 // Neighbouring cells are not distinct float32 numbers beyond this coordinate; such an RoI yields zeros.
 constexpr float kMaxCells = 16777216.0f;
 
@@ -51,7 +51,7 @@ inline AxisExtent MakeExtent(float low, float high, int bins, int sampling_ratio
   float length = high - low;
   if (!aligned) length = std::max(length, 1.0f);
   const float bin = length / static_cast<float>(bins);
-  const float adaptive = std::min(std::max(std::ceil(bin), 0.0f), kMaxAdaptiveRatio);
+  const float adaptive = std::min(std::max(std::ceil(bin), 0.0f), static_cast<float>(kMaxRatio));
   return {low, bin, sampling_ratio > 0 ? sampling_ratio : static_cast<int>(adaptive)};
 }
 

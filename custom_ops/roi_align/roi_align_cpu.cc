@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "../common/vectorize.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "roi_align.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor_shape.h"
@@ -123,6 +125,9 @@ void ReadSettings(OpKernelConstruction* context, Settings* settings) {
   OP_REQUIRES(context, static_cast<int>(settings->strides.size()) == num_levels,
               absl::InvalidArgumentError(absl::StrCat("roi_align: ", num_levels, " levels need as many strides, got ",
                                                       settings->strides.size())));
+  OP_REQUIRES(context, settings->sampling_ratio <= kMaxRatio,
+              absl::InvalidArgumentError(absl::StrCat("roi_align: sampling_ratio must be at most ", kMaxRatio, ", got ",
+                                                      settings->sampling_ratio)));
   for (const float stride : settings->strides) {
     OP_REQUIRES(context, stride > 0.0f && std::isfinite(stride),
                 absl::InvalidArgumentError(absl::StrCat("roi_align: strides must be positive, got ", stride)));
@@ -188,13 +193,16 @@ class RoiAlignOp : public OpKernel {
                       static_cast<int>(feature.dim_size(2))});
     }
     Tensor* output;
-    const TensorShape shape({batch, num_rois, settings_.output_height, settings_.output_width, channels});
+    TensorShape shape;
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(
+                                {batch, num_rois, settings_.output_height, settings_.output_width, channels}, &shape));
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &output));
     if (output->NumElements() == 0) return;
 
     const float* box = boxes->flat<float>().data();
     const int* level = levels->flat<int>().data();
     float* out = output->flat<float>().data();
+    const int64_t size = int64_t{settings_.output_height} * settings_.output_width * channels;
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     tensorflow::Shard(workers.num_threads, workers.workers, batch * num_rois, CostPerRoi(settings_, channels),
                       [&](int64_t begin, int64_t end) {
@@ -202,7 +210,7 @@ class RoiAlignOp : public OpKernel {
                         for (int64_t roi = begin; roi < end; ++roi) {
                           const int index = ClampLevel(level[roi], maps.size());
                           Pool(box + 4 * roi, maps[index], settings_.strides[index], roi / num_rois, channels, &taps,
-                               out + roi * settings_.output_height * settings_.output_width * channels);
+                               out + roi * size);
                         }
                       });
   }
@@ -212,7 +220,7 @@ class RoiAlignOp : public OpKernel {
             RoiTaps* taps, float* out) const {
     const int64_t row_stride = map.width * channels;
     if (!taps->Set(box, stride, map.height, map.width)) {
-      std::memset(out, 0, settings_.output_height * settings_.output_width * channels * sizeof(float));
+      std::fill_n(out, int64_t{settings_.output_height} * settings_.output_width * channels, 0.0f);
       return;
     }
     const float* data = map.data + image * map.height * row_stride;

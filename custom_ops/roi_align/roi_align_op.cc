@@ -1,4 +1,5 @@
 // Interface of RoIAlign and of its gradient: attributes, shapes. See roi_align.h for the arguments.
+#include "absl/status/status.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 

@@ -465,6 +465,16 @@ def test_the_gradient_kernel_checks_its_inputs(upstream, shape, message):
         )
 
 
+def test_the_kernel_survives_absurd_attributes():
+    op, maps = library.load().cascade_tf_roi_align, [tf.zeros([1, 8, 8, 3])]
+    inputs = {"features": maps, "boxes": tf.zeros([1, 2, 4]), "levels": tf.zeros([1, 2], tf.int32)}
+    settings = {"strides": [4.0], "aligned": True, "output_height": 2, "output_width": 2, "sampling_ratio": 2}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sampling_ratio must be at most 256"):
+        op(**inputs, **{**settings, "sampling_ratio": 2**31 - 1})
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"overflow|too many|too large"):
+        op(**inputs, **{**settings, "output_height": 2**31 - 1, "output_width": 2**31 - 1})
+
+
 def test_shape_function_rejects_wrong_ranks_while_the_graph_is_built():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="must be rank 4"):
         custom_forward([tf.zeros([8, 8, 3])], tf.zeros([1, 2, 4]), tf.zeros([1, 2], tf.int32))
