@@ -143,13 +143,13 @@ def _best(flat_scores: tf.Tensor, num_classes: tf.Tensor, max_outputs: int) -> N
     index = tf.where(valid, index, 0)
     # An image without boxes or classes has no valid entry; the divisor only has to be defined.
     divisor = tf.maximum(num_classes, 1)
-    output = NMSOutput(
-        box_index=index // divisor,
-        class_index=index % divisor,
-        scores=tf.where(valid, scores, 0.0),
+    size = [None, max_outputs]
+    return NMSOutput(
+        box_index=tf.ensure_shape(index // divisor, size),
+        class_index=tf.ensure_shape(index % divisor, size),
+        scores=tf.ensure_shape(tf.where(valid, scores, 0.0), size),
         count=tf.reduce_sum(tf.cast(valid, tf.int32), axis=1),
     )
-    return NMSOutput(*(tf.ensure_shape(x, [None, max_outputs]) for x in output[:3]), output.count)
 
 
 def _no_survivors(batch: tf.Tensor, max_outputs: int) -> NMSOutput:

@@ -86,8 +86,8 @@ def roi_align(
         ValueError: a wrong rank, unequal channels, batch sizes or list lengths, or a setting out of range.
     """
     custom = library.custom_ops(implementation)
-    size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    _check_settings(features, strides, size, sampling_ratio)
+    size = _checked_size(output_size)
+    _check_settings(features, strides, sampling_ratio)
     features = [tf.convert_to_tensor(feature) for feature in features]
     boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
     _check_shapes(features, boxes)
@@ -144,9 +144,14 @@ def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
     return [*gradients, None, None]
 
 
-def _check_settings(
-    features: Sequence[Any], strides: Sequence[float], size: tuple[int, ...], sampling_ratio: int
-) -> None:
+def _checked_size(output_size: int | tuple[int, int]) -> tuple[int, int]:
+    size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"roi_align: output_size must be one or two positive integers, got {size}")
+    return size[0], size[1]
+
+
+def _check_settings(features: Sequence[Any], strides: Sequence[float], sampling_ratio: int) -> None:
     if not features:
         raise ValueError("roi_align: features is empty, expected at least one level")
     if len(strides) != len(features):
