@@ -160,8 +160,6 @@ def _check_settings(features: Sequence[Any], strides: Sequence[float], sampling_
         )
     if not all(stride > 0 for stride in strides):
         raise ValueError(f"roi_align: strides must be positive, got {tuple(strides)}")
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"roi_align: output_size must be one or two positive integers, got {size}")
     if not 0 <= sampling_ratio <= MAX_RATIO:
         raise ValueError(
             f"roi_align: sampling_ratio must be 0 (adaptive) or at most {MAX_RATIO}, got {sampling_ratio}"
