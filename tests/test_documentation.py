@@ -30,7 +30,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "custo
 SHORTENED = {
     "steps_per_epoch=100, epochs=10": "steps_per_epoch=1, epochs=1",
     "short_side=512, max_side=768": (
-        "short_side=64, max_side=96, depth=14, fpn_channels=32, head_units=32, rois_per_image=32, post_nms_train=50"
+        "short_side=64, max_side=96, depth=14, fpn_channels=32, head_units=32, rois_per_image=32, "
+        "pre_nms_train=100, post_nms_train=50"
     ),
     "short_sides=(512,), max_side=768": "short_sides=(64,), max_side=96",
     'weights="imagenet"': "weights=None",

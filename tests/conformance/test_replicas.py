@@ -20,7 +20,7 @@ def test_each_replica_computes_its_part(name, two_devices):
     with strategy.scope():
         layer = subject.make()
     parts = _distribute(strategy, subject.inputs(*SIZES[0]))
-    outputs = strategy.run(tf.function(lambda *inputs: layer(*inputs)), parts)
+    outputs = strategy.run(tf.function(lambda *inputs: layer(*inputs), autograph=False), parts)
     flat = [strategy.experimental_local_results(value) for value in tf.nest.flatten(outputs)]
     for replica in range(BATCH):
         mine = [results[replica] for results in flat]

@@ -25,7 +25,8 @@ def test_saved_and_loaded(name, tmp_path):
     module = tf.Module()
     # The variables themselves, not the layer: a saved Keras object does not load in TensorFlow's C++ loader.
     module.variables_of_layer = [variable.value for variable in layer.variables]
-    module.run = tf.function(run, input_signature=[tf.TensorSpec(value.shape, value.dtype) for value in flat])
+    signature = [tf.TensorSpec(value.shape, value.dtype) for value in flat]
+    module.run = tf.function(run, input_signature=signature, autograph=False)
     tf.saved_model.save(module, str(tmp_path / "saved"))
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     assert_equal(tuple(loaded.run(*flat)), tuple(leaves(layer(*inputs))), TOLERANCE)
