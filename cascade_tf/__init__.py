@@ -1,4 +1,4 @@
-"""Cascade R-CNN for TensorFlow and Keras: high-quality object detection and instance segmentation.
+"""Cascade R-CNN for TensorFlow and Keras: high-quality object detection.
 
 The package root imports nothing heavy: the names below are fetched on first use.
 """

@@ -124,8 +124,9 @@ def _core_ops(detector: Any) -> Iterator[None]:
     before = [
         (part, part.implementation) for part in detector._flatten_layers() if hasattr(part, "implementation")
     ]
-    detector.set_implementation("tensorflow")
     try:
+        for part, _ in before:
+            part.implementation = "tensorflow"
         yield
     finally:
         for part, implementation in before:

@@ -126,7 +126,7 @@ def _score(dataset: CocoDataset, records: Sequence[ImageDetections], prefix: Pat
 
     detections = to_coco_results(records)
     image_ids = [record.image_id for record in records]
-    result = evaluate_coco(dataset.annotation_file, detections, image_ids=image_ids)
+    result = evaluate_coco(dataset.ground_truth(), detections, image_ids=image_ids)
     write_atomically(f"{prefix}_detections.json", json.dumps(detections) + "\n")
     result.to_json(f"{prefix}.json")
     return result

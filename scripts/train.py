@@ -165,10 +165,21 @@ def _build_detector(experiment: Experiment, *, fresh: bool) -> Any:
     from cascade_tf.weights.resnet import load_resnet_npz
 
     detector = build_detector(experiment)
+    if fresh and not experiment.backbone_weights:
+        _warn_of_frozen_noise(detector.backbone)
     if fresh and experiment.backbone_weights:
         count = load_resnet_npz(detector.backbone, experiment.backbone_weights)
         logging.info("%s: %d arrays loaded into the backbone", experiment.backbone_weights, count)
     return detector
+
+
+def _warn_of_frozen_noise(backbone: Any) -> None:
+    """A backbone that starts at random learns little if parts of it, or its statistics, stay as they are."""
+    if getattr(backbone, "norm", None) == "frozen" or getattr(backbone, "freeze_at", 0) > 0:
+        logging.warning(
+            "the backbone starts at random and parts of it are frozen; expected --backbone_weights, or "
+            "--set model.norm=group --set model.freeze_at=0 to train it from nothing"
+        )
 
 
 def _batches(experiment: Experiment, train_set: CocoDataset, start_step: int) -> Any:

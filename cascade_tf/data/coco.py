@@ -31,12 +31,14 @@ class CocoDataset:
         examples: the images in the file's order, those without objects included.
         dropped: one line for each record that was left out, with the reason.
         annotation_file: the file that was read.
+        kept: positions of the file's annotations that became objects or crowds.
     """
 
     categories: tuple[Category, ...]
     examples: tuple[Example, ...]
     dropped: tuple[str, ...]
     annotation_file: str
+    kept: tuple[int, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -47,6 +49,19 @@ class CocoDataset:
     def category_ids(self) -> tuple[int, ...]:
         """The K ids of the file, in the order of the classes 1..K."""
         return tuple(category.id for category in self.categories)
+
+    def ground_truth(self) -> dict[str, list]:
+        """The annotation file's content without the records that were left out, for evaluation."""
+        content = _load(self.annotation_file)
+        records: dict[int, dict] = {}
+        for record in content["images"]:
+            if isinstance(record, dict) and _is_integer(record.get("id")):
+                records.setdefault(record["id"], record)
+        return {
+            "images": [records[example.image_id] for example in self.examples],
+            "annotations": [content["annotations"][position] for position in self.kept],
+            "categories": content["categories"],
+        }
 
     def summary(self) -> str:
         """One line for people: how many images, objects, crowds, classes and dropped records."""
@@ -117,12 +132,15 @@ def read_coco(
     categories = _read_categories(content["categories"], str(annotation_file))
     objects, unusable = _read_images(content["images"], Path(image_dir), report)
     classes = {category.id: index for index, category in enumerate(categories, start=1)}
-    for index, record in enumerate(content["annotations"]):
-        _read_annotation(_name("annotations", index, record), record, classes, objects, unusable, report)
+    kept = tuple(
+        index
+        for index, record in enumerate(content["annotations"])
+        if _read_annotation(_name("annotations", index, record), record, classes, objects, unusable, report)
+    )
     examples = tuple(image.finish(segmentations) for image in objects.values())
     if not examples:
         raise ValueError(f"{annotation_file}: no usable image, expected at least one in 'images'")
-    return CocoDataset(categories, examples, tuple(report.dropped), str(annotation_file))
+    return CocoDataset(categories, examples, tuple(report.dropped), str(annotation_file), kept)
 
 
 class _Report:
@@ -241,6 +259,10 @@ def _read_image_record(where: str, record: dict, image_dir: Path, report: _Repor
         report.broken(f"{where}: file_name is {file_name!r}, expected the name of an image file")
         return None
     path = image_dir / file_name
+    # Without following links: a data set may link to images, but not name files elsewhere on the machine.
+    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(image_dir)):
+        report.broken(f"{where}: file_name is {file_name!r}, expected a name inside the image folder")
+        return None
     if not path.is_file():
         report.broken(f"{where}: file_name: no such image file: {path}", FileNotFoundError)
         return None
@@ -266,28 +288,30 @@ def _read_annotation(
     images: dict[int, _Objects],
     unusable: set[int],
     report: _Report,
-) -> None:
+) -> bool:
+    """Adds an object to its image; returns whether it did."""
     fault = _annotation_fault(record, classes, images, unusable)
     if fault:
         report.broken(f"{where}: {fault}")
-        return
+        return False
     if record["image_id"] in unusable:
-        return  # its image is in the report already
+        return False  # its image is in the report already
     image = images[record["image_id"]]
     x, y, width, height = (float(value) for value in record["bbox"])
     sides = f"of image {image.image_id}: box [x, y, width, height] = {record['bbox']}"
     if width < MIN_SIDE or height < MIN_SIDE:
         report.drop(f"{where} {sides} is empty")
-        return
+        return False
     x1, x2 = max(x, 0.0), min(x + width, float(image.width))
     y1, y2 = max(y, 0.0), min(y + height, float(image.height))
     if x2 - x1 < MIN_SIDE or y2 - y1 < MIN_SIDE:
         report.drop(f"{where} {sides} lies outside the image of {image.width} x {image.height} pixels")
-        return
+        return False
     image.boxes.append(np.array([x1, y1, x2, y2], np.float32))
     image.classes.append(classes[record["category_id"]])
     image.crowd.append(bool(record.get("iscrowd", 0)))
     image.segmentations.append(record.get("segmentation"))
+    return True
 
 
 def _annotation_fault(

@@ -30,6 +30,12 @@ class Configured:
         return cls(**{name: _deserialize(value) for name, value in config.items()})
 
 
+def require(ok: bool, name: str, value: Any, expected: str) -> None:
+    """Raises a ValueError with the argument, what it got and what it expects, unless ``ok``."""
+    if not ok:
+        raise ValueError(f"{name}: got {value!r}, expected {expected}")
+
+
 class Layer(Configured, keras.layers.Layer):
     """A Keras layer whose constructor's arguments are its configuration."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cascade_tf.layers.base import Layer
+from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.structures import Tensor
 
@@ -29,7 +29,7 @@ class BoxHead(Layer):
         norm: normalisation after each convolution, ``"none"`` or ``"group"``.
 
     Raises:
-        ValueError: ``num_classes`` is not positive.
+        ValueError: ``num_classes`` or ``units`` is not positive, or a number of layers is negative.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class BoxHead(Layer):
         super().__init__(**kwargs)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        require(units >= 1, "units", units, "1 or more")
+        require(num_fcs >= 0 and num_convs >= 0, "num_fcs, num_convs", (num_fcs, num_convs), "0 or more")
         self.num_classes = num_classes
         self.class_agnostic = class_agnostic
         self.num_convs = num_convs

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder, clip_boxes, is_proper, sample_rois
-from cascade_tf.layers.base import Layer
+from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.box_heads import BoxHead
 from cascade_tf.layers.roi_features import ROIAlign
 from cascade_tf.ops.gradients import scale_gradient
@@ -30,6 +30,9 @@ class Stage(Layer):
         weight: of this stage's losses (Sec. 5.2).
         num_samples: S, RoIs per image in training; None keeps every box of the stage before.
         foreground_fraction: share of foreground among ``num_samples``, at most.
+
+    Raises:
+        ValueError: a threshold, weight, number or share outside its range.
     """
 
     def __init__(
@@ -47,6 +50,10 @@ class Stage(Layer):
             raise ValueError(f"a stage's iou must be in (0, 1], got {iou}")
         if weight <= 0.0:
             raise ValueError(f"a stage's weight must be positive, got {weight}")
+        require(num_samples is None or num_samples >= 1, "num_samples", num_samples, "1 or more, or None")
+        require(
+            0.0 <= foreground_fraction <= 1.0, "foreground_fraction", foreground_fraction, "a share in 0..1"
+        )
         self.head = head
         self.iou = iou
         self.std = std

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.boxes import clip_boxes, is_proper
-from cascade_tf.layers.base import Layer
+from cascade_tf.layers.base import Layer, require
 from cascade_tf.ops.nms import batched_nms
 from cascade_tf.structures import Detections, Tensor
 
@@ -22,6 +22,9 @@ class DetectionOutput(Layer):
         nms_iou: overlap above which the weaker of two boxes of one class is dropped.
         max_detections: D, detections per image.
         implementation: of NMS, see ``ops``.
+
+    Raises:
+        ValueError: ``nms_iou`` outside 0..1 or no detections.
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class DetectionOutput(Layer):
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
+        require(0.0 <= nms_iou <= 1.0, "nms_iou", nms_iou, "an overlap in 0..1")
+        require(max_detections >= 1, "max_detections", max_detections, "1 or more")
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.max_detections = max_detections

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
-from cascade_tf.layers.base import Layer
+from cascade_tf.layers.base import Layer, require
 from cascade_tf.ops.nms import batched_nms
 from cascade_tf.structures import Proposals, RPNOutput, Targets, Tensor
 
@@ -53,6 +53,9 @@ class RegionProposal(Layer):
         background_iou: anchors are background below.
         crowd_cover: see ``match_boxes``.
         implementation: of NMS, see ``ops``.
+
+    Raises:
+        ValueError: a limit below 1, or a share or overlap outside 0..1.
     """
 
     def __init__(
@@ -76,6 +79,19 @@ class RegionProposal(Layer):
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
+        limits = {
+            "pre_nms_train": pre_nms_train,
+            "pre_nms_test": pre_nms_test,
+            "post_nms_train": post_nms_train,
+            "post_nms_test": post_nms_test,
+            "samples_per_image": samples_per_image,
+        }
+        for name, limit in limits.items():
+            require(limit >= 1, name, limit, "1 or more")
+        require(0.0 <= nms_iou <= 1.0, "nms_iou", nms_iou, "an overlap in 0..1")
+        require(
+            0.0 <= foreground_fraction <= 1.0, "foreground_fraction", foreground_fraction, "a share in 0..1"
+        )
         self.anchor_sizes = anchor_sizes
         self.aspect_ratios = aspect_ratios
         self.strides = strides

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Layer
+from cascade_tf.layers.base import Layer, require
 from cascade_tf.ops.roi_align import roi_align
 from cascade_tf.structures import Tensor
 
@@ -25,6 +25,9 @@ class ROIAlign(Layer):
         canonical_size: a box of this side length goes to ``canonical_level``.
         canonical_level: number of that level, 4 for P4 where the finest level is P2.
         implementation: ``"auto"``, ``"custom"`` (the C++ op) or ``"tensorflow"``; see ``ops.roi_align``.
+
+    Raises:
+        ValueError: a size that is not positive.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class ROIAlign(Layer):
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
+        require(output_size >= 1, "output_size", output_size, "1 or more")
+        require(canonical_size > 0, "canonical_size", canonical_size, "a number of pixels above 0")
         self.output_size = output_size
         self.strides = strides
         self.sampling_ratio = sampling_ratio

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.inference import ImageDetections, predict_images
 from cascade_tf.layers import FPN, CascadeHeads, DetectionOutput, PixelNormalization, RegionProposal
-from cascade_tf.layers.base import Configured
+from cascade_tf.layers.base import Configured, require
 from cascade_tf.losses import rpn_losses, stage_losses, stage_metrics
 from cascade_tf.structures import Detections, ImageBatch, Proposals, RPNOutput, StageOutput, Targets, Tensor
 
@@ -39,7 +39,7 @@ class TwoStageDetector(Configured, keras.Model):
         box_beta: see ``stage_losses``.
 
     Raises:
-        ValueError: names and ids differ in number, or differ from the heads' class count.
+        ValueError: names and ids differ in number or from the heads' class count, or an image size is wrong.
     """
 
     def __init__(
@@ -69,6 +69,8 @@ class TwoStageDetector(Configured, keras.Model):
             )
         if len(ids) != len(names):
             raise ValueError(f"class_names has {len(names)} names, but category_ids has {len(ids)} ids")
+        require(short_side >= 1, "short_side", short_side, "1 pixel or more")
+        require(max_side >= short_side, "max_side", max_side, f"at least short_side = {short_side}")
         self.backbone = backbone
         self.neck = neck
         self.region_proposal = region_proposal
@@ -142,13 +144,15 @@ class TwoStageDetector(Configured, keras.Model):
         return features, *self.region_proposal(features, batch.image_size)
 
     def compute_losses(
-        self, batch: ImageBatch, targets: Targets
+        self, batch: ImageBatch, targets: Targets, training: bool = True
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """All losses of a training step, ready to be summed.
 
         Args:
             batch: padded images.
             targets: their ground truth.
+            training: whether the backbone's normalisation layers train too; sampling is that of training
+                either way.
 
         Returns:
             Losses (``rpn_objectness``, ``rpn_box``, ``stage1_class``, ``stage1_box``, ...), float32 scalars
@@ -156,7 +160,7 @@ class TwoStageDetector(Configured, keras.Model):
             ``stage1_iou_after``, ``stage1_accuracy``, ...), float32 scalars.
         """
         batch, targets = ImageBatch(*batch), Targets(*targets)
-        features = self.features(batch, training=True)
+        features = self.features(batch, training=training)
         rpn, proposals = self.region_proposal(features, batch.image_size, training=True)
         labels = self.region_proposal.label(rpn, targets)
         losses: dict[str, Tensor] = {}
@@ -231,7 +235,8 @@ class TwoStageDetector(Configured, keras.Model):
         batch, targets = data
         with tf.GradientTape() as tape:
             losses, metrics = self.compute_losses(batch, targets)
-            total = tf.add_n(list(losses.values()))
+            # Layers of a user's backbone may bring losses of their own, such as weight penalties.
+            total = tf.add_n([*losses.values(), *self.losses])
             scaled = self.optimizer.scale_loss(total) if hasattr(self.optimizer, "scale_loss") else total
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
@@ -240,7 +245,7 @@ class TwoStageDetector(Configured, keras.Model):
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Losses on validation data in Keras ``fit``."""
         batch, targets = data
-        losses, metrics = self.compute_losses(batch, targets)
+        losses, metrics = self.compute_losses(batch, targets, training=False)
         return self._report(tf.add_n(list(losses.values())), losses, metrics)
 
     def _report(

@@ -21,15 +21,21 @@ class BestKeeper:
         workdir: folder of the run.
         save: writes the weights at hand to a path.
         key: of the number in the evaluation's results.
+        fresh: whether the run starts anew; what an earlier run left in the folder is then removed.
 
     Raises:
         ValueError: the folder's ``best.json`` is broken.
     """
 
-    def __init__(self, workdir: Path, save: Callable[[Path], None], key: str = "AP") -> None:
+    def __init__(
+        self, workdir: Path, save: Callable[[Path], None], key: str = "AP", *, fresh: bool = False
+    ) -> None:
         self._workdir = workdir
         self._save = save
         self._key = key
+        if fresh:
+            for name in (BEST_FILE, BEST_WEIGHTS):
+                (workdir / name).unlink(missing_ok=True)
         self.best = self._read()
 
     def offer(self, step: int, results: Mapping[str, float]) -> bool:

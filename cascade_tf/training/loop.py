@@ -110,8 +110,10 @@ class Trainer:
             self._loss_scale = LossScale() if settings.precision == "mixed_float16" else None
         folder = self.workdir / CHECKPOINTS_FOLDER
         self._checkpoints = CheckpointStore(folder, self._state(), settings.keep_checkpoints)
-        self._checkpoints.restore()
-        self._best = BestKeeper(self.workdir, lambda path: save_weights(self.detector, path))
+        resumed = self._checkpoints.restore()
+        self._best = BestKeeper(
+            self.workdir, lambda path: save_weights(self.detector, path), fresh=not resumed
+        )
 
     @property
     def step(self) -> int:

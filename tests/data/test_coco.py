@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cascade_tf.data.coco import read_coco, read_dataset_dir
+from cascade_tf.metrics import evaluate_coco
 from tests.data.small_dataset import content, write_annotations
 
 
@@ -117,6 +118,12 @@ BROKEN_RECORDS = [
     (("images", 1, "id"), 10, "images[1] (id 10): an image before it has the same id"),
     (("images", 0, "file_name"), None, "images[0] (id 10): file_name is None"),
     (("images", 0, "file_name"), "", "images[0] (id 10): file_name is ''"),
+    (
+        ("images", 0, "file_name"),
+        "../a.png",
+        "file_name is '../a.png', expected a name inside the image folder",
+    ),
+    (("images", 0, "file_name"), "/a.png", "file_name is '/a.png', expected a name inside the image folder"),
     (("images", 0, "width"), 0, "images[0] (id 10): width is 0, expected a positive integer"),
     (("images", 0, "height"), -40, "images[0] (id 10): height is -40, expected a positive integer"),
     (("images", 0, "height"), "40", "images[0] (id 10): height is '40', expected a positive integer"),
@@ -160,6 +167,30 @@ def test_a_broken_record_can_be_skipped_and_is_listed(dataset_dir, keys, value, 
     dataset = read(dataset_dir, annotations, skip_broken=True)
     assert any(line in dropped for dropped in dataset.dropped)
     assert len(dataset.examples) == (4 if keys[0] == "images" else 5)
+
+
+@pytest.mark.parametrize(("keys", "value", "line"), BROKEN_RECORDS)
+def test_the_ground_truth_holds_what_was_read(dataset_dir, keys, value, line):
+    annotations = content()
+    spoil(annotations, keys, value)
+    dataset = read(dataset_dir, annotations, skip_broken=True)
+    truth = dataset.ground_truth()
+    assert [record["id"] for record in truth["images"]] == [e.image_id for e in dataset.examples]
+    assert len(truth["annotations"]) == sum(len(example.boxes) for example in dataset.examples)
+    assert evaluate_coco(truth, []).summary["AP"] == 0.0
+
+
+def test_a_box_that_was_dropped_is_not_missed_in_an_evaluation(dataset_dir):
+    annotations = content()
+    annotations["annotations"].append({"id": 9, "image_id": 13, "category_id": 7, "bbox": [5, 5, 0, 9]})
+    dataset = read(dataset_dir, annotations)
+    assert len(dataset.dropped) == 1
+    found = [
+        {"image_id": a["image_id"], "category_id": a["category_id"], "bbox": a["bbox"], "score": 0.9}
+        for a in content()["annotations"]
+        if not a.get("iscrowd")
+    ]
+    assert evaluate_coco(dataset.ground_truth(), found).summary["AP"] == pytest.approx(1.0)
 
 
 def test_objects_of_a_skipped_image_are_not_reported_again(dataset_dir):

@@ -182,6 +182,16 @@ def test_implementation_reaches_every_op(detector):
     detector.set_implementation("auto")
 
 
+def test_validation_leaves_every_statistic_alone():
+    detector = build(norm="sync")
+    detector.compile()
+    before = [np.array(variable) for variable in detector.weights]
+    data = tf.data.Dataset.from_tensors((image_batch(), ground_truth()))
+    assert np.isfinite(detector.evaluate(data, return_dict=True, verbose=0)["loss"])
+    for variable, value in zip(detector.weights, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
 def test_names_and_ids_must_fit(detector):
     parts = {
         name: getattr(detector, name)

@@ -181,6 +181,15 @@ def test_the_best_by_ap_is_kept(tmp_path):
     assert lines[4] == {"AP": None, "AP50": None}
 
 
+def test_a_run_that_starts_anew_forgets_the_best_of_an_earlier_one(tmp_path):
+    (tmp_path / "best.json").write_text('{"step": 9, "AP": 0.99}')
+    (tmp_path / "best.weights.h5").write_bytes(b"of another run")
+    trainer = make_trainer(tmp_path)
+    assert not (tmp_path / "best.json").exists()
+    assert not (tmp_path / "best.weights.h5").exists()
+    assert trainer.run().best is None
+
+
 def test_the_best_survives_an_interruption(tmp_path):
     make_trainer(tmp_path, batches=kill_at(4), evaluate_fn=lambda d, s: {"AP": 0.9}, evaluate_every=2).run()
     result = make_trainer(tmp_path, evaluate_fn=lambda d, s: {"AP": 0.1}, evaluate_every=2).run()
