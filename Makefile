@@ -52,6 +52,8 @@ $(BIN)/python:
 
 $(BASE): | $(BIN)/python
 	@echo "Installing the pinned dependencies and $(TENSORFLOW) $(TENSORFLOW_VERSION) (once, about 350 MB)"
+	@# Two distributions of TensorFlow share a folder: the one that was there before has to go.
+	@rm -f $(VENV)/*.stamp; $(BIN)/python -m pip uninstall --quiet --yes tensorflow tensorflow-cpu 2>/dev/null || true
 	@$(INSTALL) -r requirements/base.txt "$(TENSORFLOW)==$(TENSORFLOW_VERSION)"
 	@rm -f $(VENV)/base-*.stamp && touch $@
 

@@ -141,7 +141,8 @@ def _signatures(detector: Any) -> dict[str, Callable]:
             tf.TensorSpec([None, None, None, 3], tf.uint8, "images"),
             tf.TensorSpec([None, 2], tf.float32, "image_size"),
             tf.TensorSpec([None, 2], tf.float32, "original_size"),
-        ]
+        ],
+        autograph=False,
     )
     def detect(images: Tensor, image_size: Tensor, original_size: Tensor) -> dict[str, Tensor]:
         batch = ImageBatch(images, image_size, original_size, tf.zeros(tf.shape(images)[:1], tf.int64))

@@ -279,5 +279,5 @@ def _compile(detector: Any, kind: str) -> Callable:
                 network.per_stage_detections(batch) if kind == "per_stage" else network(batch, training=False)
             )
 
-        functions[kind] = tf.function(detect, input_signature=[_BATCH_SIGNATURE])
+        functions[kind] = tf.function(detect, input_signature=[_BATCH_SIGNATURE], autograph=False)
     return functions[kind]

@@ -90,7 +90,7 @@ def test_settings_exist(page):
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch):
+def folder_of_the_reader(tmp_path, monkeypatch):
     """A folder with what the README's examples expect: a run, two images, a data set."""
     run = tmp_path / "runs" / "demo"
     run.mkdir(parents=True)
@@ -106,7 +106,7 @@ def workplace(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
-def test_python_of_the_readme_runs(number, workplace):
+def test_python_of_the_readme_runs(number, folder_of_the_reader):
     examples = blocks(ROOT / "README.md", "python")
     assert len(examples) == 4
     code = examples[number]

@@ -183,7 +183,9 @@ class CascadeHeads(Layer):
         """
         if training and targets is None:
             raise ValueError("CascadeHeads needs targets when training=True, got None")
-        truth = targets if training else None
+        # A functional model that comes from a file hands NamedTuples over as lists.
+        proposals = Proposals(*proposals)
+        truth = Targets(*targets) if training and targets is not None else None
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
             samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)

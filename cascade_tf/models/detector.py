@@ -218,6 +218,17 @@ class TwoStageDetector(Configured, keras.Model):
             names += [f"stage{number}_iou_before", f"stage{number}_iou_after"]
         self._means = _Means(names)
 
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What a ``.keras`` file keeps of ``compile``: the optimizer; None before ``compile``."""
+        if not self.compiled:
+            return None
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with the optimizer of ``get_compile_config``, ready to receive its state."""
+        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        self.optimizer.build(self.trainable_variables)
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Running means of losses and overlaps, which ``fit`` reports and resets at every epoch."""

@@ -5,7 +5,7 @@ steps of 4 images. It exists to compare a cascade with its own one-stage baselin
 backbone, schedule, seed and images; docs/reproduction.md has the numbers of both and what the run took.
 
     python scripts/train.py --config bccd/cascade --dataset_dir BCCD --workdir runs/bccd_cascade \
-        --backbone_weights resnet50_1by2.npz
+        --backbone_weights resnet50_1by2_open_nsfw.npz
 """
 
 import functools

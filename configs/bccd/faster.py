@@ -4,7 +4,7 @@ Its regression is class-agnostic, as in all detectors of the paper (Sec. 6.1), s
 number of stages only.
 
     python scripts/train.py --config bccd/faster --dataset_dir BCCD --workdir runs/bccd_faster \
-        --backbone_weights resnet50_1by2.npz
+        --backbone_weights resnet50_1by2_open_nsfw.npz
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
 r"""A starting point for one's own images: Cascade R-CNN, ResNet-50, one GPU or a patient CPU.
 
 Expects a folder of COCO layout (`images/`, `instances_train.json`, `instances_val.json`); the number of
-classes and their names follow from it. With ImageNet weights a few hundred images and these 6,000 steps of 4
-images give a usable detector; without weights train longer, with `--set model.norm=group
---set model.freeze_at=0`.
+classes and their names follow from it. Made for a backbone that has seen many images before; without such
+weights train longer, with `--set model.norm=group --set model.freeze_at=0`.
+
 What to change first: the steps (`--set train.steps=12000 --set train.decay_steps=8000,11000`), the image size
 (`--set model.short_side=800`), and the batch (`--set train.batch_size=8`; the learning rate follows it).
 

@@ -1,7 +1,7 @@
 r"""The one-stage baseline of `cascade.py` on the same images: same schedule, Faster R-CNN instead.
 
 Trained beside `cascade.py` it shows what the cascade gains on these images; expect most of it at high IoU
-(AP85 and AP90), where the paper reports it. A step takes about a fifth less time.
+(AP85 and AP90), where the paper reports it.
 
     python scripts/train.py --config custom/faster --dataset_dir MY_DATA \
         --workdir runs/base --backbone_weights R-50.npz
