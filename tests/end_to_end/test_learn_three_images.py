@@ -60,11 +60,11 @@ EXPERIMENT = Experiment(
     data=DataConfig(flip=False),
     train=TrainConfig(
         batch_size=3,
-        steps=240,
+        steps=400,
         learning_rate=0.03,
         reference_batch_size=3,
         warmup_steps=20,
-        decay_steps=(190,),
+        decay_steps=(320,),
         clip_norm=5.0,
         checkpoint_every=0,
         log_every=10,

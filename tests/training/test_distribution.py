@@ -15,9 +15,10 @@ from cascade_tf.training.step import UpdateStep, raw_variable
 from tests.training.fake_detector import FakeDetector, element_spec, make_batch, poison
 
 # Means over 4 images and over twice 2 round differently in float32. The variance of 4 values is a difference
-# of means, which loses a further digit.
+# of means, which loses a further digit, and four steps multiply that: up to 1.3e-5 on the processors tried.
+# Statistics of one replica alone are off by more than 1e-3.
 TOLERANCE = 1e-6
-NORM_TOLERANCE = 1e-5
+NORM_TOLERANCE = 1e-4
 
 
 class BatchNormalised(FakeDetector):
