@@ -1,0 +1,54 @@
+"""The account of an import: every tensor and every variable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+SHOWN = 8
+
+
+class ImportReport(NamedTuple):
+    """What became of a checkpoint's tensors and of a model's variables.
+
+    Attributes:
+        source: name of the family.
+        path: of the checkpoint.
+        loaded: canonical name of a variable -> names of the tensors that it came from; none where the family
+            implies a constant.
+        unused: name of a tensor -> why it was not loaded.
+        missing: canonical name of a variable that kept its initial value -> why.
+        settings: what the weights expect of the network and its input, as arguments of ``cascade_rcnn_fpn``.
+    """
+
+    source: str
+    path: str
+    loaded: dict[str, tuple[str, ...]]
+    unused: dict[str, str]
+    missing: dict[str, str]
+    settings: dict[str, Any]
+
+    def to_text(self) -> str:
+        """The report as lines: counts, and the names grouped by their reason."""
+        lines = [f"{self.path} ({self.source}): loaded {len(self.loaded)} variables"]
+        lines += _by_reason("not loaded", self.unused, "tensors")
+        lines += _by_reason("left at their initial values", self.missing, "variables")
+        return "\n".join(lines)
+
+
+def listed(names: Iterable[str], limit: int = SHOWN) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    every = list(names)
+    text = ", ".join(every[:limit])
+    return text if len(every) <= limit else f"{text} and {len(every) - limit} more"
+
+
+def _by_reason(title: str, reasons: Mapping[str, str], what: str) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        groups.setdefault(reason, []).append(name)
+    return [f"  {len(names)} {what} {title} ({reason}): {listed(names)}" for reason, names in groups.items()]

@@ -1,0 +1,57 @@
+"""From the layouts in which other frameworks store weights to Keras's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def conv_from_oihw(values: np.ndarray) -> np.ndarray:
+    """A convolution's kernel [out, in / groups, kh, kw], as [kh, kw, in / groups, out]."""
+    return values.transpose(2, 3, 1, 0)
+
+
+def deconv_from_iohw(values: np.ndarray) -> np.ndarray:
+    """A transposed convolution's kernel [in, out, kh, kw], as [kh, kw, out, in]."""
+    return values.transpose(2, 3, 1, 0)
+
+
+def dense_from_oi(values: np.ndarray) -> np.ndarray:
+    """A fully connected layer's kernel [out, in], as [in, out]."""
+    return values.transpose(1, 0)
+
+
+def first_dense_from_ochw(values: np.ndarray, pooled: int = 7) -> np.ndarray:
+    """The kernel behind pooled features flattened as (channel, row, column), for (row, column, channel).
+
+    Args:
+        values: [out, C P P].
+        pooled: P.
+
+    Returns:
+        [P P C, out].
+
+    Raises:
+        ValueError: the second axis is no multiple of P P.
+    """
+    outputs, inputs = values.shape
+    if inputs % (pooled * pooled):
+        raise ValueError(
+            f"a layer behind pooled features: got {inputs} inputs, expected a multiple of {pooled} x {pooled}"
+        )
+    maps = values.reshape(outputs, inputs // (pooled * pooled), pooled, pooled)
+    return maps.transpose(2, 3, 1, 0).reshape(inputs, outputs)
+
+
+def background_first(values: np.ndarray) -> np.ndarray:
+    """The last entry of the last axis, the background where it comes last, moved to the front."""
+    return np.roll(values, 1, axis=-1)
+
+
+CHANNELS_FIRST = {
+    "conv": conv_from_oihw,
+    "deconv": deconv_from_iohw,
+    "dense": dense_from_oi,
+    "first_dense": first_dense_from_ochw,
+    "vector": np.asarray,
+}
+"""By the kind of a place: from the layout that PyTorch, Caffe and Caffe2 share."""
