@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf import layers
-from cascade_tf.backbones import ResNet
+from cascade_tf.backbones import VGG16, ResNet
 from cascade_tf.models import cascade_rcnn_fpn, faster_rcnn_fpn
 from cascade_tf.structures import ImageBatch, Proposals, Targets
 
@@ -199,6 +199,9 @@ LAYERS: dict[str, Subject] = {
     "ResNet-stride_in_3x3": Subject(
         lambda: ResNet(14, norm="frozen", stride_in_1x1=False, width=0.125),
         lambda h, w: (random(BATCH, h, w, 3),),
+    ),
+    "VGG16": Subject(
+        lambda: VGG16(width=1 / 16, levels=("C4", "C5")), lambda h, w: (random(BATCH, h, w, 3, scale=50.0),)
     ),
     "Stage": Subject(
         lambda: layers.Stage(_head(), iou=0.6, std=(0.05, 0.05, 0.1, 0.1)), lambda h, w: (_pooled(h, w),)

@@ -9,7 +9,7 @@ import pytest
 
 PUBLIC = {
     "cascade_tf": ["TwoStageDetector", "__version__", "cascade_rcnn_fpn", "faster_rcnn_fpn", "load"],
-    "cascade_tf.backbones": ["ResNet"],
+    "cascade_tf.backbones": ["ResNet", "VGG16"],
     "cascade_tf.layers": [
         "BoxHead",
         "CascadeHeads",
