@@ -13,8 +13,10 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load": "cascade_tf.loading",
     "TwoStageDetector": "cascade_tf.models",
+    "cascade_mask_rcnn_fpn": "cascade_tf.models",
     "cascade_rcnn_fpn": "cascade_tf.models",
     "faster_rcnn_fpn": "cascade_tf.models",
+    "mask_rcnn_fpn": "cascade_tf.models",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -95,6 +95,25 @@ def stage_losses(output: StageOutput, coder: BoxCoder, *, beta: float = 1.0) -> 
     return class_loss, tf.reduce_sum(smooth_l1(difference, beta)) / count
 
 
+def mask_loss(logits: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the cells of all foreground RoIs (He et al., 2017).
+
+    Args:
+        logits: [B, F, M, M] float32 of each RoI's true class.
+        wanted: [B, F, M, M] float32 in {0, 1}.
+        valid: [B, F] bool.
+
+    Returns:
+        float32 scalar; 0 for a batch without foreground.
+    """
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits)
+    entropy = tf.where(valid[:, :, None, None], entropy, 0.0)
+    cells = tf.reduce_sum(tf.cast(valid, tf.float32)) * tf.cast(
+        tf.reduce_prod(tf.shape(logits)[2:]), tf.float32
+    )
+    return tf.reduce_sum(entropy) / tf.maximum(cells, 1.0)
+
+
 def _own_deltas(output: StageOutput) -> Tensor:
     """[B, S, 4] the offsets of each sample's true class."""
     deltas = output.deltas

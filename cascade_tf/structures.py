@@ -46,6 +46,8 @@ class Targets(NamedTuple):
         crowd: [B, G] bool, regions of many objects: nothing inside is punished as a false positive.
         seed: [B, 2] int32, the random numbers of this example's sampling. Sampling is a pure function of the
             example, so that a run resumes exactly and does not depend on the number of replicas.
+        masks: [B, G, H, ceil(W / 8)] uint8, the objects' pixels in the frame of ``ImageBatch.images``, eight
+            in a byte with the leftmost in the highest bit (``np.packbits``); None where only boxes are known.
     """
 
     boxes: Tensor
@@ -53,6 +55,7 @@ class Targets(NamedTuple):
     valid: Tensor
     crowd: Tensor
     seed: Tensor
+    masks: Tensor | None = None
 
 
 class RPNOutput(NamedTuple):
@@ -125,6 +128,25 @@ class StageOutput(NamedTuple):
     boxes: Tensor
 
 
+class MaskOutput(NamedTuple):
+    """What the mask head of one stage said of that stage's foreground, in training.
+
+    Attributes:
+        logits: [B, F, M, M, K] (or one channel, where masks are class-agnostic) float32; F is the largest
+            number of foreground samples of an image in the batch.
+        boxes: [B, F, 4] float32, the boxes that were pooled.
+        classes: [B, F] int32 in 1..K.
+        gt_index: [B, F] int32 index of the object in ``Targets``.
+        valid: [B, F] bool.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    classes: Tensor
+    gt_index: Tensor
+    valid: Tensor
+
+
 class Detections(NamedTuple):
     """Final detections, best first, in the network's frame.
 
@@ -133,9 +155,12 @@ class Detections(NamedTuple):
         scores: [B, D] float32 in 0..1, 0 in the padding.
         classes: [B, D] int32 in 1..K, 0 in the padding.
         valid: [B, D] bool.
+        masks: [B, D, M, M] float32 in 0..1, the probability that the object covers each of M x M cells of its
+            box (28 in the paper), 0 in the padding; None where the detector has no mask head.
     """
 
     boxes: Tensor
     scores: Tensor
     classes: Tensor
     valid: Tensor
+    masks: Tensor | None = None

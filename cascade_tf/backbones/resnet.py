@@ -1,12 +1,14 @@
-"""ResNet (He et al., 2015) as detectors use it: bottleneck blocks, features C2 to C5, frozen first stages."""
+"""ResNet and ResNeXt as detectors use them: bottleneck blocks, features C2 to C5, frozen first stages."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 
-from cascade_tf.layers.base import Configured
+from cascade_tf.layers.base import Configured, require
+from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.structures import Tensor
 
@@ -17,6 +19,9 @@ BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 @keras.saving.register_keras_serializable(package="cascade_tf")
 class ResNet(Configured, keras.Model):
     """Residual network with four stages of bottleneck blocks at strides 4, 8, 16 and 32.
+
+    ResNet (He et al., 2015) is ``cardinality=1, width_per_group=64``; ResNeXt (Xie et al., 2017) "32x8d" is
+    ``cardinality=32, width_per_group=8`` with the stride in the 3x3 convolution.
 
     All padding is symmetric, as in Caffe and PyTorch: Keras's ``"same"`` pads strided convolutions of even
     maps at the right only, which shifts the features of imported weights.
@@ -32,10 +37,16 @@ class ResNet(Configured, keras.Model):
         stem_channels: output channels of the first convolution; None is ``64 * width``.
         freeze_at: number of frozen parts: 0 none, 1 the stem, 2 the stem and C2's stage (the paper's
             setting), ...
-        groups: groups of ``"group"`` normalisation; lowered to the channel count where a layer has fewer.
+        norm_groups: groups of ``"group"`` normalisation; lowered to the channel count where a layer has
+            fewer.
+        cardinality: groups of the 3x3 convolutions.
+        width_per_group: channels of each of these groups in C2's stage, doubled from stage to stage.
+        deformable_stages: numbers among 2..5 of the stages whose 3x3 convolutions are deformable (Dai et
+            al., 2017); the public X-152 has them in stages 3, 4 and 5.
 
     Raises:
-        ValueError: unknown depth or norm, ``freeze_at`` outside 0..5, or a width that is not positive.
+        ValueError: unknown depth or norm, ``freeze_at`` outside 0..5, a width or cardinality that is not
+            positive, or a stage that does not exist.
     """
 
     def __init__(
@@ -46,7 +57,10 @@ class ResNet(Configured, keras.Model):
         width: float = 1.0,
         stem_channels: int | None = None,
         freeze_at: int = 2,
-        groups: int = 32,
+        norm_groups: int = 32,
+        cardinality: int = 1,
+        width_per_group: int = 64,
+        deformable_stages: Sequence[int] = (),
         **kwargs: Any,
     ):
         if depth not in BLOCKS:
@@ -55,22 +69,28 @@ class ResNet(Configured, keras.Model):
             raise ValueError(f"freeze_at must be in 0..5, got {freeze_at!r}")
         if width <= 0:
             raise ValueError(f"width must be positive, got {width!r}")
-        build = _Builder(norm, groups)
+        require(cardinality >= 1, "cardinality", cardinality, "1 or more")
+        require(width_per_group >= 1, "width_per_group", width_per_group, "1 or more")
+        require(
+            set(deformable_stages) <= {2, 3, 4, 5}, "deformable_stages", deformable_stages, "some of 2..5"
+        )
+        build = _Builder(norm, norm_groups)
         images = keras.Input((None, None, 3), name="images")
         outputs = {}
         x = build.stem(images, stem_channels or _scaled(64, width), frozen=freeze_at >= 1)
-        for stage, blocks in enumerate(BLOCKS[depth]):
+        for stage, blocks in enumerate(BLOCKS[depth], start=2):
+            shape = _Bottleneck(
+                inner=cardinality * _scaled(width_per_group, width) * 2 ** (stage - 2),
+                outer=_scaled(256 * 2 ** (stage - 2), width),
+                groups=cardinality,
+                deformable=stage in deformable_stages,
+                stride_in_1x1=stride_in_1x1,
+                frozen=freeze_at >= stage,
+            )
             for block in range(blocks):
-                x = build.bottleneck(
-                    x,
-                    name=f"res{stage + 2}_{block}",
-                    channels=_scaled(64 * 2**stage, width),
-                    stride=2 if stage > 0 and block == 0 else 1,
-                    stride_in_1x1=stride_in_1x1,
-                    project=block == 0,
-                    frozen=freeze_at >= stage + 2,
-                )
-            outputs[f"C{stage + 2}"] = x
+                stride = 2 if stage > 2 and block == 0 else 1
+                x = build.bottleneck(x, f"res{stage}_{block}", shape, stride, project=block == 0)
+            outputs[f"C{stage}"] = x
         kwargs.pop("dtype", None)
         super().__init__(inputs=images, outputs=outputs, **kwargs)
         self.depth = depth
@@ -79,35 +99,63 @@ class ResNet(Configured, keras.Model):
         self.width = width
         self.stem_channels = stem_channels
         self.freeze_at = freeze_at
-        self.groups = groups
+        self.norm_groups = norm_groups
+        self.cardinality = cardinality
+        self.width_per_group = width_per_group
+        self.deformable_stages = tuple(deformable_stages)
         self.strides = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}
+
+
+class _Bottleneck(NamedTuple):
+    """The form of a stage's blocks: 1x1 to ``inner`` channels, 3x3 in ``groups``, 1x1 to ``outer``."""
+
+    inner: int
+    outer: int
+    groups: int
+    deformable: bool
+    stride_in_1x1: bool
+    frozen: bool
 
 
 class _Builder:
     """Adds convolution, normalisation and activation to a functional graph."""
 
-    def __init__(self, norm: str, groups: int):
+    def __init__(self, norm: str, norm_groups: int):
         self.norm = norm
-        self.groups = groups
+        self.norm_groups = norm_groups
 
     def convolution(
         self, x: Tensor, name: str, channels: int, kernel: int, stride: int, frozen: bool, relu: bool = True
     ) -> Tensor:
         if kernel > 1:
             x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-        conv = keras.layers.Conv2D(
-            channels,
-            kernel,
-            strides=stride,
-            use_bias=self.norm == "none",
-            kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
-            name=name,
-        )
-        norm = normalization(self.norm, f"{name}_norm", min(self.groups, channels))
+        conv = keras.layers.Conv2D(channels, kernel, strides=stride, name=name, **self._settings())
+        return self._normalize(conv, x, frozen, relu)
+
+    def grouped(self, x: Tensor, name: str, shape: _Bottleneck, stride: int) -> Tensor:
+        """The 3x3 convolution of a block."""
+        if not shape.deformable and shape.groups == 1:
+            return self.convolution(x, name, shape.inner, 3, stride, shape.frozen)
+        if shape.deformable:
+            from cascade_tf.layers.deformable_convolution import DeformableConv2D
+
+            # It pads by itself: its samples may lie anywhere.
+            kind, given = DeformableConv2D, x
+        else:
+            kind, given = GroupedConv2D, keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+        conv = kind(shape.inner, 3, strides=stride, groups=shape.groups, name=name, **self._settings())
+        return self._normalize(conv, given, shape.frozen, relu=True)
+
+    def _settings(self) -> dict[str, Any]:
+        initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+        return {"use_bias": self.norm == "none", "kernel_initializer": initializer}
+
+    def _normalize(self, conv: keras.layers.Layer, x: Tensor, frozen: bool, relu: bool) -> Tensor:
+        norm = normalization(self.norm, f"{conv.name}_norm", min(self.norm_groups, conv.filters))
         if frozen:
             conv.trainable = norm.trainable = False
         x = norm(conv(x))
-        return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
+        return keras.layers.ReLU(name=f"{conv.name}_relu")(x) if relu else x
 
     def stem(self, x: Tensor, channels: int, frozen: bool) -> Tensor:
         x = self.convolution(x, "stem_conv1", channels, kernel=7, stride=2, frozen=frozen)
@@ -115,23 +163,16 @@ class _Builder:
         x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
         return keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
 
-    def bottleneck(
-        self,
-        x: Tensor,
-        name: str,
-        channels: int,
-        stride: int,
-        stride_in_1x1: bool,
-        project: bool,
-        frozen: bool,
-    ) -> Tensor:
+    def bottleneck(self, x: Tensor, name: str, shape: _Bottleneck, stride: int, project: bool) -> Tensor:
         shortcut = x
         if project:
-            shortcut = self.convolution(x, f"{name}_shortcut", 4 * channels, 1, stride, frozen, relu=False)
-        first, second = (stride, 1) if stride_in_1x1 else (1, stride)
-        y = self.convolution(x, f"{name}_conv1", channels, 1, first, frozen)
-        y = self.convolution(y, f"{name}_conv2", channels, 3, second, frozen)
-        y = self.convolution(y, f"{name}_conv3", 4 * channels, 1, 1, frozen, relu=False)
+            shortcut = self.convolution(
+                x, f"{name}_shortcut", shape.outer, 1, stride, shape.frozen, relu=False
+            )
+        first, second = (stride, 1) if shape.stride_in_1x1 else (1, stride)
+        y = self.convolution(x, f"{name}_conv1", shape.inner, 1, first, shape.frozen)
+        y = self.grouped(y, f"{name}_conv2", shape, second)
+        y = self.convolution(y, f"{name}_conv3", shape.outer, 1, 1, shape.frozen, relu=False)
         return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([y, shortcut]))
 
 

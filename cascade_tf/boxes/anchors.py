@@ -13,8 +13,8 @@ from cascade_tf.structures import Tensor
 class AnchorGrid:
     """Boxes of fixed sizes and aspect ratios, centred on every cell of every pyramid level.
 
-    An anchor's area is ``size ** 2`` whatever its ratio; sides are not rounded. Anchors that lie in the
-    padding or cross the image's border are part of the grid.
+    An anchor's area is ``size ** 2`` whatever its ratio. Anchors that lie in the padding or cross the image's
+    border are part of the grid.
 
     Args:
         sizes: for each level the anchor sizes in pixels: a number, or several. Sizes are the outer order of
@@ -22,7 +22,9 @@ class AnchorGrid:
         ratios: height / width.
         strides: pixels per cell of each level.
         offset: position of the centre within its cell in cells: 0 is the top left corner (detectron2,
-            mmdetection), 0.5 the middle of the cell.
+            mmdetection), 0.5 the middle of the cell (Caffe, Detectron).
+        rounding: rounds the sides to whole multiples of ``size / stride``, as Faster R-CNN's first code and
+            Detectron do: 48 x 24 instead of 45.3 x 22.6 for size 32, ratio 0.5 and stride 4.
 
     Raises:
         ValueError: ``sizes`` and ``strides`` differ in length, or a value is not positive.
@@ -34,6 +36,7 @@ class AnchorGrid:
         ratios: Sequence[float] = (0.5, 1.0, 2.0),
         strides: Sequence[int] = (4, 8, 16, 32, 64),
         offset: float = 0.0,
+        rounding: bool = False,
     ):
         levels = [np.atleast_1d(np.asarray(size, np.float64)) for size in sizes]
         if len(levels) != len(strides):
@@ -49,7 +52,11 @@ class AnchorGrid:
         self.strides = tuple(strides)
         self.offset = float(offset)
         self.anchors_per_cell = len(levels[0]) * len(ratios)
-        self.cells = [_cell_anchors(level, ratios) for level in levels]
+        self.rounding = rounding
+        self.cells = [
+            _cell_anchors(level, ratios, stride if rounding else None)
+            for level, stride in zip(levels, strides, strict=True)
+        ]
 
     def __call__(self, feature_sizes: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
         """Anchors for the given sizes of feature maps.
@@ -75,12 +82,18 @@ class AnchorGrid:
         return tf.reshape(shifts[:, :, None, :] + tf.constant(cell), [-1, 4])
 
 
-def _cell_anchors(sizes: np.ndarray, ratios: Sequence[float]) -> np.ndarray:
-    """[A, 4] float32 anchors around the origin."""
+def _cell_anchors(sizes: np.ndarray, ratios: Sequence[float], unit: float | None) -> np.ndarray:
+    """[A, 4] float32 anchors around the origin; with a ``unit`` the shapes of that size are whole numbers."""
     anchors = []
     for size in sizes:
         for ratio in ratios:
-            width = np.sqrt(size**2 / ratio)
-            height = ratio * width
+            if unit is None:
+                width = np.sqrt(size**2 / ratio)
+                height = ratio * width
+            else:
+                # Rounded half to even, as NumPy does in the original.
+                width = np.round(np.sqrt(unit**2 / ratio))
+                height = np.round(width * ratio)
+                width, height = width * size / unit, height * size / unit
             anchors.append([-width / 2, -height / 2, width / 2, height / 2])
     return np.asarray(anchors, np.float32)

@@ -33,12 +33,14 @@ def is_proper(boxes: Tensor) -> Tensor:
     return finite & tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
 
 
-def clip_boxes(boxes: Tensor, image_size: Tensor) -> Tensor:
+def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False) -> Tensor:
     """Moves every corner into the image.
 
     Args:
         boxes: [B, ..., 4] float32.
         image_size: [B, 2] float32 (height, width).
+        inclusive: as Caffe's detectors do, for whom a corner is a pixel of the image: a box outside becomes
+            the nearest pixel, one unit wide, and not a line.
 
     Returns:
         [B, ..., 4] float32 with x in [0, width] and y in [0, height].
@@ -47,7 +49,10 @@ def clip_boxes(boxes: Tensor, image_size: Tensor) -> Tensor:
     limits = tf.stack([width, height, width, height], axis=-1)
     middle = tf.ones([tf.rank(boxes) - 2], tf.int32)
     limits = tf.reshape(limits, tf.concat([[-1], middle, [4]], axis=0))
-    return tf.clip_by_value(boxes, 0.0, limits)
+    if not inclusive:
+        return tf.clip_by_value(boxes, 0.0, limits)
+    last_corner = tf.constant([0.0, 0.0, 1.0, 1.0])
+    return tf.clip_by_value(boxes, last_corner, limits - tf.reverse(last_corner, [0]))
 
 
 def _pairwise_intersection(boxes: Tensor, others: Tensor) -> Tensor:

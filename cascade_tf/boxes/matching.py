@@ -40,7 +40,7 @@ def match_boxes(boxes: Tensor, targets: Targets, *, iou: float, crowd_cover: flo
         The match; every box of an image without objects is background with IoU 0.
     """
     overlaps = _object_overlaps(boxes, targets)
-    index, best = _best_object(overlaps)
+    index, best = _best_object(overlaps, targets.valid)
     labels = tf.where(best >= iou, FOREGROUND, BACKGROUND)
     return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
 
@@ -52,6 +52,7 @@ def match_anchors(
     foreground_iou: float = 0.7,
     background_iou: float = 0.3,
     allow_low_quality: bool = True,
+    claim_untouched: bool = False,
     crowd_cover: float | None = 0.7,
 ) -> Match:
     """Labels anchors by two thresholds and gives every object the anchors that overlap it most.
@@ -62,7 +63,8 @@ def match_anchors(
         foreground_iou: foreground from here on.
         background_iou: background below; ignored in between.
         allow_low_quality: the anchors that attain an object's largest IoU are foreground too, whatever it is.
-            An object that overlaps no anchor gets none (detectron2 would give it every anchor with IoU 0).
+        claim_untouched: an object that overlaps no anchor gets every anchor with IoU 0 to it, as the rule's
+            wording has it and detectron2 does; otherwise it gets none.
         crowd_cover: as in ``match_boxes``.
 
     Returns:
@@ -70,13 +72,14 @@ def match_anchors(
     """
     boxes = tf.broadcast_to(anchors[None], [tf.shape(targets.boxes)[0], tf.shape(anchors)[0], 4])
     overlaps = _object_overlaps(anchors[None], targets)
-    index, best = _best_object(overlaps)
+    index, best = _best_object(overlaps, targets.valid)
     labels = tf.where(
         best >= foreground_iou, FOREGROUND, tf.where(best < background_iou, BACKGROUND, IGNORED)
     )
     if allow_low_quality:
         largest = tf.reduce_max(overlaps, axis=1, keepdims=True)
-        claimed = tf.reduce_any((overlaps == largest) & (largest > 0.0), axis=2)
+        attained = (overlaps == largest) & targets.valid[:, None, :]
+        claimed = tf.reduce_any(attained if claim_untouched else attained & (largest > 0.0), axis=2)
         labels = tf.where(claimed, FOREGROUND, labels)
     return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
 
@@ -95,7 +98,8 @@ def gather_matched(values: Tensor, match: Match) -> Tensor:
     shape = tf.shape(values)
     zero_row = tf.zeros(tf.concat([shape[:1], [1], shape[2:]], axis=0), values.dtype)
     padded = tf.concat([values, zero_row], axis=1)
-    return tf.gather(padded, tf.where(match.iou > 0.0, match.index, shape[1]), batch_dims=1)
+    matched = (match.iou > 0.0) | (match.labels == FOREGROUND)
+    return tf.gather(padded, tf.where(matched, match.index, shape[1]), batch_dims=1)
 
 
 def _object_overlaps(boxes: Tensor, targets: Targets) -> Tensor:
@@ -103,12 +107,17 @@ def _object_overlaps(boxes: Tensor, targets: Targets) -> Tensor:
     return tf.where(targets.valid[:, None, :], pairwise_iou(boxes, targets.boxes), 0.0)
 
 
-def _best_object(overlaps: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, N] index and IoU of each candidate's best object; works for zero objects."""
+def _best_object(overlaps: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, N] index and IoU of each candidate's best object; works for zero objects.
+
+    A candidate that overlaps none gets the first object that is one, as an argmax over objects alone would
+    say.
+    """
     padded = tf.pad(overlaps, [[0, 0], [0, 0], [0, 1]])
     best = tf.reduce_max(padded, axis=2)
     index = tf.argmax(padded, axis=2, output_type=tf.int32)
-    return tf.where(best > 0.0, index, 0), best
+    first = tf.argmax(tf.pad(tf.cast(valid, tf.int32), [[0, 0], [0, 1]]), axis=1, output_type=tf.int32)
+    return tf.where(best > 0.0, index, first[:, None]), best
 
 
 def _ignore_crowds(labels: Tensor, boxes: Tensor, targets: Targets, crowd_cover: float | None) -> Tensor:

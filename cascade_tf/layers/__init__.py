@@ -4,7 +4,9 @@ from cascade_tf.layers.box_heads import BoxHead
 from cascade_tf.layers.cascade import CascadeHeads, Stage
 from cascade_tf.layers.detection_output import DetectionOutput
 from cascade_tf.layers.feature_pyramid import FPN
+from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.image_inputs import PixelNormalization
+from cascade_tf.layers.mask_head import MaskHead
 from cascade_tf.layers.normalization import FrozenBatchNormalization
 from cascade_tf.layers.region_proposal import RegionProposal
 from cascade_tf.layers.roi_features import ROIAlign
@@ -15,6 +17,8 @@ __all__ = [
     "CascadeHeads",
     "DetectionOutput",
     "FrozenBatchNormalization",
+    "GroupedConv2D",
+    "MaskHead",
     "PixelNormalization",
     "ROIAlign",
     "RegionProposal",

@@ -27,6 +27,7 @@ class BoxHead(Layer):
         num_fcs: fully connected layers.
         units: of each of them.
         norm: normalisation after each convolution, ``"none"`` or ``"group"``.
+        norm_groups: of ``"group"`` normalisation, at most as many as channels.
 
     Raises:
         ValueError: ``num_classes`` or ``units`` is not positive, or a number of layers is negative.
@@ -41,6 +42,7 @@ class BoxHead(Layer):
         num_fcs: int = 2,
         units: int = 1024,
         norm: str = "none",
+        norm_groups: int = 32,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -55,6 +57,7 @@ class BoxHead(Layer):
         self.num_fcs = num_fcs
         self.units = units
         self.norm = norm
+        self.norm_groups = norm_groups
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the layers for RoI features [B, S, P, P, C]."""
@@ -74,7 +77,7 @@ class BoxHead(Layer):
             )
             conv.build((None, height, width, channels))
             channels = self.conv_channels
-            norm = normalization(self.norm, f"conv{number}_norm")
+            norm = normalization(self.norm, f"conv{number}_norm", min(self.norm_groups, channels))
             norm.build((None, height, width, channels))
             self.convs.append(conv)
             self.norms.append(norm)

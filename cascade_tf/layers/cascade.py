@@ -1,4 +1,7 @@
-"""The paper's algorithm: heads in sequence, each trained on the boxes of the one before (Fig. 3d, Sec. 4)."""
+"""The paper's algorithm: heads in sequence, each trained on the boxes of the one before (Fig. 3d, Sec. 4).
+
+Mask heads hang on stages of one's choice: the three strategies of Fig. 6.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ import tensorflow as tf
 from cascade_tf.boxes import BoxCoder, clip_boxes, is_proper, sample_rois
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.box_heads import BoxHead
+from cascade_tf.layers.mask_head import MaskHead
 from cascade_tf.layers.roi_features import ROIAlign
 from cascade_tf.ops.gradients import scale_gradient
-from cascade_tf.structures import Proposals, Samples, StageOutput, Targets, Tensor
+from cascade_tf.structures import MaskOutput, Proposals, Samples, StageOutput, Targets, Tensor
 
-ENSEMBLES = ("last_boxes", "own_boxes", "last_stage")
+ENSEMBLES = ("last_boxes", "own_boxes", "own_logits", "last_stage")
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -104,12 +108,19 @@ class CascadeHeads(Layer):
         clip_boxes: whether boxes are clipped to the image between the stages (detectron2; the authors do
             not).
         ensemble: class probabilities at test: ``"last_boxes"`` averages all classifiers on the last stage's
-            boxes (the paper, Sec. 4.3), ``"own_boxes"`` averages what each said of its own boxes (detectron2,
-            mmdetection), ``"last_stage"`` takes the last classifier alone.
+            boxes (the paper, Sec. 4.3), ``"own_boxes"`` averages what each said of its own boxes
+            (detectron2), ``"own_logits"`` averages the logits of these before the softmax (mmdetection),
+            ``"last_stage"`` takes the last classifier alone.
         crowd_cover: see ``match_boxes``.
+        inclusive: see ``clip_boxes``.
+        mask_heads: one for each of ``mask_stages``.
+        mask_stages: numbers of the stages, from 1 and ascending, whose foreground a mask head trains on:
+            ``(1,)`` is strategy (b) of Fig. 6, ``(T,)`` is (c), all stages are (d). At test every head sees
+            the final boxes, and the mean of their probabilities is the mask.
+        mask_features: pools the boxes for the mask heads.
 
     Raises:
-        ValueError: no stages, or an unknown choice.
+        ValueError: no stages, an unknown choice, or mask heads that do not fit ``mask_stages``.
     """
 
     def __init__(
@@ -122,11 +133,16 @@ class CascadeHeads(Layer):
         clip_boxes: bool = False,
         ensemble: str = "last_boxes",
         crowd_cover: float | None = 0.7,
+        inclusive: bool = False,
+        mask_heads: Sequence[MaskHead] = (),
+        mask_stages: Sequence[int] = (),
+        mask_features: ROIAlign | None = None,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
         if not stages:
             raise ValueError("CascadeHeads needs at least one stage, got none")
+        _check_masks(len(stages), mask_heads, mask_stages, mask_features)
         if append_ground_truth not in ("all", "first", "none"):
             raise ValueError(
                 f"append_ground_truth must be 'all', 'first' or 'none', got {append_ground_truth!r}"
@@ -141,6 +157,10 @@ class CascadeHeads(Layer):
         self.clip_boxes = clip_boxes
         self.ensemble = ensemble
         self.crowd_cover = crowd_cover
+        self.inclusive = inclusive
+        self.mask_heads = list(mask_heads)
+        self.mask_stages = tuple(mask_stages)
+        self.mask_features = mask_features
         self.supports_jit = False
 
     @property
@@ -155,6 +175,9 @@ class CascadeHeads(Layer):
         for stage in self.stages:
             if not stage.built:
                 stage.build((None, None, size, size, channels))
+        for head in self.mask_heads:
+            if not head.built:
+                head.build((None, None, None, None, channels))
         self.built = True
 
     def call(
@@ -194,7 +217,7 @@ class CascadeHeads(Layer):
             logits, deltas = stage(shared, training=training)
             boxes = stage.regress(logits, deltas, samples)
             if self.clip_boxes:
-                boxes = clip_boxes(boxes, image_size)
+                boxes = clip_boxes(boxes, image_size, self.inclusive)
             outputs.append(StageOutput(samples, pooled, logits, deltas, boxes))
             proposals = self._hand_on(number, outputs[-1], truth)
         return tuple(outputs)
@@ -257,6 +280,8 @@ class CascadeHeads(Layer):
         ensemble = ensemble or self.ensemble
         if ensemble == "last_stage":
             return tf.nn.softmax(outputs[-1].logits)
+        if ensemble == "own_logits":
+            return tf.nn.softmax(tf.add_n([output.logits for output in outputs]) / float(len(outputs)))
         if ensemble == "own_boxes":
             logits = [output.logits for output in outputs]
         else:
@@ -268,6 +293,72 @@ class CascadeHeads(Layer):
         """[B, R, 1, 4] or [B, R, K, 4] boxes of the last of ``outputs``: for all classes, or for each."""
         last = outputs[-1]
         return self.stages[len(outputs) - 1].decode(last.deltas, last.samples.boxes)
+
+    def mask_outputs(
+        self, features: Mapping[str, Tensor], outputs: Sequence[StageOutput]
+    ) -> tuple[MaskOutput, ...]:
+        """Runs each mask head on the foreground of its stage, in training.
+
+        Args:
+            features: ``{"P2": [B, h, w, C], ...}``.
+            outputs: of ``call`` in training.
+        """
+        results = []
+        for number, head in zip(self.mask_stages, self.mask_heads, strict=True):
+            boxes, classes, index, valid = _foreground(outputs[number - 1].samples)
+            logits = head(self._pool_masks(features, boxes))
+            results.append(MaskOutput(logits, boxes, classes, index, valid))
+        return tuple(results)
+
+    def mask_probabilities(self, features: Mapping[str, Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
+        """The masks of detections: the mean of what all mask heads say.
+
+        Args:
+            features: ``{"P2": [B, h, w, C], ...}``.
+            boxes: [B, D, 4] float32.
+            classes: [B, D] int32 in 1..K, 0 where there is no detection.
+
+        Returns:
+            [B, D, M, M] float32 in 0..1, 0 where there is no detection.
+        """
+        pooled = self._pool_masks(features, boxes)
+        probabilities = [tf.sigmoid(head.of_classes(head(pooled), classes)) for head in self.mask_heads]
+        mean = tf.add_n(probabilities) / float(len(probabilities))
+        return tf.where((classes > 0)[:, :, None, None], mean, 0.0)
+
+    def _pool_masks(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
+        if self.mask_features is None:
+            raise ValueError("CascadeHeads has no mask heads: mask_stages is empty")
+        return self.mask_features(features, boxes)
+
+
+def _check_masks(
+    num_stages: int, heads: Sequence[MaskHead], numbers: Sequence[int], features: ROIAlign | None
+) -> None:
+    expected = f"ascending numbers of stages in 1..{num_stages}"
+    ascending = list(numbers) == sorted(set(numbers)) and all(1 <= n <= num_stages for n in numbers)
+    require(ascending, "mask_stages", tuple(numbers), expected)
+    require(
+        len(heads) == len(numbers), "mask_heads", f"{len(heads)} heads", f"one for each of {tuple(numbers)}"
+    )
+    require(
+        (features is None) == (not numbers),
+        "mask_features",
+        features,
+        "a ROIAlign where there are mask heads",
+    )
+
+
+def _foreground(samples: Samples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Boxes, classes, object indices and validity of the foreground: as many as the fullest image has."""
+    foreground = samples.valid & (samples.classes > 0)
+    most = tf.reduce_max(tf.reduce_sum(tf.cast(foreground, tf.int32), axis=1))
+    order = tf.argsort(tf.cast(~foreground, tf.int32), axis=1, stable=True)[:, :most]
+
+    def pick(values: Tensor) -> Tensor:
+        return tf.gather(values, order, batch_dims=1)
+
+    return pick(samples.boxes), pick(samples.classes), pick(samples.gt_index), pick(foreground)
 
 
 def _unlabelled(proposals: Proposals) -> Samples:

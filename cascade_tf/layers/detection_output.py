@@ -21,6 +21,7 @@ class DetectionOutput(Layer):
         score_threshold: a detection needs a higher probability.
         nms_iou: overlap above which the weaker of two boxes of one class is dropped.
         max_detections: D, detections per image.
+        inclusive: see ``clip_boxes``.
         implementation: of NMS, see ``ops``.
 
     Raises:
@@ -32,6 +33,7 @@ class DetectionOutput(Layer):
         score_threshold: float = 0.05,
         nms_iou: float = 0.5,
         max_detections: int = 100,
+        inclusive: bool = False,
         implementation: str = "auto",
         **kwargs: Any,
     ):
@@ -41,6 +43,7 @@ class DetectionOutput(Layer):
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.max_detections = max_detections
+        self.inclusive = inclusive
         self.implementation = implementation
         self.supports_jit = False
 
@@ -53,7 +56,7 @@ class DetectionOutput(Layer):
             valid: [B, R] bool.
             image_size: [B, 2] float32 (height, width) before padding.
         """
-        boxes = clip_boxes(tf.stop_gradient(boxes), image_size)
+        boxes = clip_boxes(tf.stop_gradient(boxes), image_size, self.inclusive)
         usable = is_proper(boxes) & valid[..., None]
         scores = tf.where(usable, tf.stop_gradient(probabilities[..., 1:]), -float("inf"))
         kept = batched_nms(

@@ -24,6 +24,7 @@ class FPN(Layer):
     Args:
         channels: output channels of every level.
         norm: normalisation after each convolution, ``"none"`` or ``"group"``.
+        norm_groups: of ``"group"`` normalisation, at most as many as channels.
         num_extra_levels: levels above the coarsest input, each the one before subsampled by two (P6 of the
             paper's detectors).
         first_level: number of the finest output, 2 for P2.
@@ -33,6 +34,7 @@ class FPN(Layer):
         self,
         channels: int = 256,
         norm: str = "none",
+        norm_groups: int = 32,
         num_extra_levels: int = 1,
         first_level: int = 2,
         **kwargs: Any,
@@ -40,6 +42,7 @@ class FPN(Layer):
         super().__init__(**kwargs)
         self.channels = channels
         self.norm = norm
+        self.norm_groups = norm_groups
         self.num_extra_levels = num_extra_levels
         self.first_level = first_level
 
@@ -49,7 +52,8 @@ class FPN(Layer):
         for level, name in enumerate(sorted(input_shape), start=self.first_level):
             lateral = self._convolution(1, f"lateral{level}", input_shape[name][-1])
             output = self._convolution(3, f"output{level}", self.channels)
-            pair = [normalization(self.norm, f"{kind}{level}_norm") for kind in ("lateral", "output")]
+            groups = min(self.norm_groups, self.channels)
+            pair = [normalization(self.norm, f"{kind}{level}_norm", groups) for kind in ("lateral", "output")]
             for norm in pair:
                 norm.build((None, None, None, self.channels))
             self.laterals.append(lateral)

@@ -48,6 +48,34 @@ class FrozenBatchNormalization(Layer):
         return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
 
 
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class GroupNormalization(keras.layers.GroupNormalization):
+    """``keras.layers.GroupNormalization`` of feature maps [B, h, w, C], with sums that keep float32's digits.
+
+    TensorFlow adds the values of a whole map one after another, which in the first layers of a network costs
+    three digits of the statistics. Rows are summed first here, then the rows' sums; and the variance is the mean of
+    squared differences and not a difference of means.
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Normalises over all positions and the channels of each group."""
+        shape = tf.shape(inputs)
+        grouped = [self.groups, inputs.shape[-1] // self.groups]
+        x = tf.reshape(tf.cast(inputs, tf.float32), tf.concat([shape[:3], grouped], axis=0))
+        centred = x - _mean_of_groups(x)
+        variance = _mean_of_groups(tf.square(centred))
+        gamma, beta = (tf.reshape(tf.convert_to_tensor(v), grouped) for v in (self.gamma, self.beta))
+        x = centred * (gamma * tf.math.rsqrt(variance + self.epsilon)) + beta
+        return tf.cast(tf.reshape(x, shape), self.compute_dtype)
+
+
+def _mean_of_groups(x: Tensor) -> Tensor:
+    """[B, 1, 1, G, 1] means of [B, h, w, G, C / G]."""
+    for axis in (2, 1, 4):
+        x = tf.reduce_mean(x, axis=axis, keepdims=True)
+    return x
+
+
 def normalization(kind: str, name: str, groups: int = 32) -> keras.layers.Layer:
     """The normalisation layer of that kind.
 
@@ -65,7 +93,7 @@ def normalization(kind: str, name: str, groups: int = 32) -> keras.layers.Layer:
     if kind == "sync":
         return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True, name=name)
     if kind == "group":
-        return keras.layers.GroupNormalization(groups=groups, epsilon=1e-5, name=name)
+        return GroupNormalization(groups=groups, epsilon=1e-5, name=name)
     if kind == "none":
         return keras.layers.Identity(name=name)
     raise ValueError(f"norm must be one of {', '.join(NORMALIZATIONS)}, got {kind!r}")

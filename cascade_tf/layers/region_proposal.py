@@ -52,6 +52,9 @@ class RegionProposal(Layer):
         foreground_iou: anchors are foreground from here on.
         background_iou: anchors are background below.
         crowd_cover: see ``match_boxes``.
+        claim_untouched: see ``match_anchors``.
+        round_anchors: see ``AnchorGrid``'s ``rounding``.
+        inclusive: see ``clip_boxes``.
         implementation: of NMS, see ``ops``.
 
     Raises:
@@ -75,6 +78,9 @@ class RegionProposal(Layer):
         foreground_iou: float = 0.7,
         background_iou: float = 0.3,
         crowd_cover: float | None = 0.7,
+        claim_untouched: bool = False,
+        round_anchors: bool = False,
+        inclusive: bool = False,
         implementation: str = "auto",
         **kwargs: Any,
     ):
@@ -107,9 +113,12 @@ class RegionProposal(Layer):
         self.foreground_iou = foreground_iou
         self.background_iou = background_iou
         self.crowd_cover = crowd_cover
+        self.claim_untouched = claim_untouched
+        self.round_anchors = round_anchors
+        self.inclusive = inclusive
         self.implementation = implementation
         self.supports_jit = False
-        self.grid = AnchorGrid(anchor_sizes, aspect_ratios, strides, anchor_offset)
+        self.grid = AnchorGrid(anchor_sizes, aspect_ratios, strides, anchor_offset, round_anchors)
         # The proposals' offsets are small multiples of the anchor's size already: no statistics.
         self.coder = BoxCoder(std=(1.0, 1.0, 1.0, 1.0))
 
@@ -181,7 +190,7 @@ class RegionProposal(Layer):
             boxes.append(self.coder.decode(offsets, tf.gather(anchors[level], best.indices)))
             scores.append(best.values)
             levels.append(tf.fill(tf.shape(best.values)[1:], level))
-        clipped = clip_boxes(tf.concat(boxes, axis=1), image_size)
+        clipped = clip_boxes(tf.concat(boxes, axis=1), image_size, self.inclusive)
         proper = tf.reduce_all(clipped[..., 2:] > clipped[..., :2], axis=-1)
         usable = tf.where(proper, tf.concat(scores, axis=1), -float("inf"))
         of_level = tf.concat(levels, axis=0)[None, :, None] == tf.range(len(logits))
@@ -210,6 +219,7 @@ class RegionProposal(Layer):
             targets,
             foreground_iou=self.foreground_iou,
             background_iou=self.background_iou,
+            claim_untouched=self.claim_untouched,
             crowd_cover=self.crowd_cover,
         )
         labels = sample_labels(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
-from cascade_tf.ops.roi_align import roi_align
+from cascade_tf.ops.roi_align import assign_levels, roi_align
 from cascade_tf.structures import Tensor
 
 
@@ -22,6 +24,9 @@ class ROIAlign(Layer):
             the features (P6) are not used.
         sampling_ratio: samples per cell and axis; 0 takes ``ceil(box size / P)``.
         aligned: whether a pixel's centre is at half a pixel; False is the older convention of Caffe2.
+        inclusive: pools up to the box's last pixel, ``x2 - 1``, instead of its far edge, as detectors do
+            whose boxes are (first pixel, last pixel) and that pool from their coordinates as they are (Caffe,
+            Caffe2).
         canonical_size: a box of this side length goes to ``canonical_level``.
         canonical_level: number of that level, 4 for P4 where the finest level is P2.
         implementation: ``"auto"``, ``"custom"`` (the C++ op) or ``"tensorflow"``; see ``ops.roi_align``.
@@ -36,6 +41,7 @@ class ROIAlign(Layer):
         strides: Sequence[int] = (4, 8, 16, 32),
         sampling_ratio: int = 2,
         aligned: bool = True,
+        inclusive: bool = False,
         canonical_size: float = 224.0,
         canonical_level: int = 4,
         implementation: str = "auto",
@@ -48,6 +54,7 @@ class ROIAlign(Layer):
         self.strides = strides
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
+        self.inclusive = inclusive
         self.canonical_size = canonical_size
         self.canonical_level = canonical_level
         self.implementation = implementation
@@ -65,14 +72,20 @@ class ROIAlign(Layer):
             [B, R, P, P, C] of the features' type.
         """
         names = sorted(features)[: len(self.strides)]
-        return roi_align(
-            [features[name] for name in names],
+        levels = assign_levels(
             boxes,
-            strides=tuple(self.strides),
-            output_size=self.output_size,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
+            len(names),
+            min_level=round(math.log2(self.strides[0])),
             canonical_size=self.canonical_size,
             canonical_level=self.canonical_level,
+        )
+        return roi_align(
+            [features[name] for name in names],
+            boxes - tf.constant([0.0, 0.0, 1.0, 1.0]) if self.inclusive else boxes,
+            strides=tuple(self.strides),
+            output_size=self.output_size,
+            levels=levels,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
             implementation=self.implementation,
         )

@@ -1,9 +1,9 @@
-"""Recipes: Cascade R-CNN and Faster R-CNN on a ResNet feature pyramid."""
+"""Recipes: Cascade R-CNN, Faster R-CNN and their variants with masks on a ResNet feature pyramid."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cascade_tf.backbones import ResNet
@@ -12,6 +12,7 @@ from cascade_tf.layers import (
     BoxHead,
     CascadeHeads,
     DetectionOutput,
+    MaskHead,
     PixelNormalization,
     RegionProposal,
     ROIAlign,
@@ -39,6 +40,21 @@ def stage_weights(num_stages: int, weighting: str) -> list[float]:
     raise ValueError(f"stage_weighting must be 'decay' or 'avg', got {weighting!r}")
 
 
+def stage_statistics(num_stages: int, update: bool, rounded: bool) -> list[tuple[float, ...]]:
+    """Standard deviations of (dx, dy, dw, dh) of each stage (Sec. 4.1).
+
+    Args:
+        num_stages: T.
+        update: stage t divides those of the first stage by t; False keeps them (Table 3).
+        rounded: to three decimals, 0.033 and 0.067 for the third stage, as the authors' Caffe code and
+            mmdetection write them; else 1/30 and 1/15 as Detectron and detectron2.
+    """
+    values = [
+        [value / (number if update else 1) for value in FIRST_STD] for number in range(1, num_stages + 1)
+    ]
+    return [tuple(round(value, 3) if rounded else value for value in stage) for stage in values]
+
+
 def cascade_rcnn_fpn(
     class_names: Sequence[str],
     category_ids: Sequence[int] | None = None,
@@ -46,34 +62,57 @@ def cascade_rcnn_fpn(
     depth: int = 50,
     width: float = 1.0,
     stem_channels: int | None = None,
+    cardinality: int = 1,
+    width_per_group: int = 64,
+    deformable_stages: Sequence[int] = (),
     norm: str = "frozen",
+    norm_groups: int = 32,
     stride_in_1x1: bool = True,
     freeze_at: int = 2,
     pixel_order: str = "BGR",
     pixel_mean: Sequence[float] = (103.53, 116.28, 123.675),
     pixel_std: Sequence[float] = (1.0, 1.0, 1.0),
     fpn_channels: int = 256,
+    fpn_norm: str | None = None,
     anchor_sizes: Sequence[float] = (32, 64, 128, 256, 512),
     aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
+    anchor_offset: float = 0.0,
+    round_anchors: bool = False,
     pre_nms_train: int = 2000,
     pre_nms_test: int = 1000,
     post_nms_train: int = 1000,
     post_nms_test: int = 1000,
     anchors_per_image: int = 256,
+    claim_untouched: bool = False,
+    crowd_cover: float | None = 0.7,
+    rpn_beta: float = 1.0 / 9.0,
     ious: Sequence[float] = (0.5, 0.6, 0.7),
     update_statistics: bool = True,
+    round_statistics: bool = False,
     stage_weighting: str = "decay",
     rescale_heads: bool = True,
     rois_per_image: int = 512,
+    later_rois: int | None = None,
     foreground_fraction: float = 0.25,
     append_ground_truth: str = "all",
+    redundant_iou: float = 0.95,
     clip_boxes: bool = False,
+    inclusive_boxes: bool = False,
+    box_beta: float = 1.0,
     class_agnostic: bool = True,
     head_units: int = 1024,
     head_convs: int = 0,
+    head_channels: int = 256,
+    head_fcs: int | None = None,
     head_norm: str = "none",
     sampling_ratio: int = 2,
+    roi_aligned: bool = True,
     canonical_size: float = 224.0,
+    mask_stages: Sequence[int] = (),
+    mask_convs: int = 4,
+    mask_channels: int = 256,
+    mask_norm: str = "none",
+    mask_class_agnostic: bool = False,
     ensemble: str = "last_boxes",
     score_threshold: float = 0.05,
     nms_iou: float = 0.5,
@@ -82,44 +121,72 @@ def cascade_rcnn_fpn(
     max_side: int = 1333,
     implementation: str = "auto",
 ) -> TwoStageDetector:
-    """Cascade R-CNN with a ResNet-FPN backbone (Tables 5 and 7), weights initialised at random.
+    """Cascade R-CNN with a ResNet-FPN backbone (Tables 5, 7, 9 and 10), weights initialised at random.
+
+    The defaults are the paper's; docs/conventions.md has those of other implementations in a table.
 
     Args:
         class_names: names of the K classes.
         category_ids: the data set's ids of the classes; None numbers them 1..K.
-        depth: see ``ResNet``, with ``width``, ``stem_channels``, ``norm``, ``stride_in_1x1`` and
-            ``freeze_at``.
+        depth: see ``ResNet``, with ``width``, ``stem_channels``, ``cardinality``, ``width_per_group``,
+            ``deformable_stages``, ``norm``, ``norm_groups``, ``stride_in_1x1`` and ``freeze_at``.
         width: factor of the backbone's channel counts.
         stem_channels: of the first convolution; None is ``64 * width``.
-        norm: normalisation of the backbone; with ``"group"`` the pyramid has it too.
+        cardinality: 32 for ResNeXt 32x8d.
+        width_per_group: 8 for ResNeXt 32x8d.
+        deformable_stages: stages with deformable convolutions.
+        norm: normalisation of the backbone.
+        norm_groups: groups of every ``"group"`` normalisation in the detector.
         stride_in_1x1: where the backbone's strides sit.
         freeze_at: frozen parts of the backbone.
         pixel_order: see ``PixelNormalization``, with ``pixel_mean`` and ``pixel_std``.
         pixel_mean: per channel, in that order.
         pixel_std: per channel, in that order.
         fpn_channels: width of the pyramid.
+        fpn_norm: normalisation of the pyramid; None is ``"group"`` where the backbone has it, else
+            ``"none"``.
         anchor_sizes: pixels, one per level P2 to P6.
         aspect_ratios: height / width of the anchors.
+        anchor_offset: see ``AnchorGrid``.
+        round_anchors: see ``AnchorGrid``'s ``rounding``.
         pre_nms_train: see ``RegionProposal``, with the other limits.
         pre_nms_test: the same at test.
         post_nms_train: proposals per image in training.
         post_nms_test: proposals per image at test.
         anchors_per_image: anchors in the loss.
+        claim_untouched: see ``match_anchors``.
+        crowd_cover: see ``match_boxes``; None takes boxes over crowds for background.
+        rpn_beta: see ``rpn_losses``.
         ious: thresholds of the stages; their number is T.
-        update_statistics: stage t divides the standard deviations of the offsets by t (Sec. 4.1); False keeps
-            the first stage's (Table 3).
+        update_statistics: see ``stage_statistics``.
+        round_statistics: see ``stage_statistics``.
         stage_weighting: see ``stage_weights``.
-        rescale_heads: see ``CascadeHeads``, with ``append_ground_truth``, ``clip_boxes`` and ``ensemble``.
+        rescale_heads: see ``CascadeHeads``, with ``append_ground_truth``, ``redundant_iou``, ``clip_boxes``
+            and ``ensemble``.
         rois_per_image: RoIs per image in the first stage.
-        foreground_fraction: share of foreground among them, at most.
+        later_rois: RoIs per image in the later stages; None keeps every box of the stage before.
+        foreground_fraction: share of foreground among a number of RoIs, at most.
         append_ground_truth: which stages get the objects' own boxes.
+        redundant_iou: boxes that do not go on.
         clip_boxes: between the stages.
+        inclusive_boxes: clips and pools as detectors do whose boxes are (first pixel, last pixel), the "+ 1"
+            of Caffe and Caffe2; see docs/conventions.md.
+        box_beta: see ``stage_losses``.
         class_agnostic: one box per RoI, or one per class.
         head_units: see ``BoxHead``.
-        head_convs: 4 for the heads of the GroupNorm models (then with one fully connected layer), else 0.
+        head_convs: 4 for the heads of the GroupNorm models, else 0.
+        head_channels: of these convolutions.
+        head_fcs: fully connected layers; None is 1 behind convolutions, else 2.
         head_norm: normalisation of these convolutions.
         sampling_ratio: see ``ROIAlign``, with ``canonical_size``.
+        roi_aligned: see ``ROIAlign``'s ``aligned``.
         canonical_size: side of the box that is pooled from P4; lower it with the images' size.
+        mask_stages: numbers of the stages with a mask head, from 1, or from the end as -1; see
+            ``CascadeHeads``.
+        mask_convs: see ``MaskHead``, with the other settings of masks.
+        mask_channels: of the mask heads' convolutions.
+        mask_norm: normalisation of these convolutions.
+        mask_class_agnostic: one mask per RoI, or one per class.
         ensemble: class probabilities at test.
         score_threshold: see ``DetectionOutput``, with ``nms_iou`` and ``max_detections``.
         nms_iou: of the final suppression.
@@ -133,55 +200,101 @@ def cascade_rcnn_fpn(
     """
     # Made first, and in Keras's global policy, so that a mixed policy reaches every convolution.
     backbone = ResNet(
-        depth, norm, stride_in_1x1, width, stem_channels=stem_channels, freeze_at=freeze_at, name="backbone"
+        depth,
+        norm,
+        stride_in_1x1,
+        width,
+        stem_channels=stem_channels,
+        freeze_at=freeze_at,
+        norm_groups=norm_groups,
+        cardinality=cardinality,
+        width_per_group=width_per_group,
+        deformable_stages=deformable_stages,
+        name="backbone",
     )
-    neck = FPN(fpn_channels, norm="group" if norm == "group" else "none", name="fpn")
+    if fpn_norm is None:
+        fpn_norm = "group" if norm == "group" else "none"
+    neck = FPN(fpn_channels, norm=fpn_norm, norm_groups=norm_groups, name="fpn")
     region_proposal = RegionProposal(
         anchor_sizes=tuple(anchor_sizes),
         aspect_ratios=tuple(aspect_ratios),
+        anchor_offset=anchor_offset,
+        round_anchors=round_anchors,
         pre_nms_train=pre_nms_train,
         pre_nms_test=pre_nms_test,
         post_nms_train=post_nms_train,
         post_nms_test=post_nms_test,
         samples_per_image=anchors_per_image,
+        claim_untouched=claim_untouched,
+        crowd_cover=crowd_cover,
+        inclusive=inclusive_boxes,
         implementation=implementation,
         name="rpn",
     )
     weights = stage_weights(len(ious), stage_weighting)
+    statistics = stage_statistics(len(ious), update_statistics, round_statistics)
     stages = []
-    for number, (iou, weight) in enumerate(zip(ious, weights, strict=True), start=1):
+    for number, (iou, weight, std) in enumerate(zip(ious, weights, statistics, strict=True), start=1):
         head = BoxHead(
             len(class_names),
             class_agnostic=class_agnostic,
             num_convs=head_convs,
-            num_fcs=1 if head_convs else 2,
+            conv_channels=head_channels,
+            num_fcs=(1 if head_convs else 2) if head_fcs is None else head_fcs,
             units=head_units,
             norm=head_norm,
+            norm_groups=norm_groups,
             name=f"box_head{number}",
         )
         stages.append(
             Stage(
                 head,
                 iou=iou,
-                std=tuple(value / number if update_statistics else value for value in FIRST_STD),
+                std=std,
                 weight=weight,
-                num_samples=rois_per_image if number == 1 else None,
+                num_samples=rois_per_image if number == 1 else later_rois,
                 foreground_fraction=foreground_fraction,
                 name=f"stage{number}",
             )
         )
-    heads = CascadeHeads(
-        stages,
-        ROIAlign(
+
+    def pooler(output_size: int, name: str) -> ROIAlign:
+        return ROIAlign(
+            output_size=output_size,
             sampling_ratio=sampling_ratio,
+            aligned=roi_aligned,
+            inclusive=inclusive_boxes,
             canonical_size=canonical_size,
             implementation=implementation,
-            name="roi_align",
-        ),
+            name=name,
+        )
+
+    masks = _mask_stages(mask_stages, len(ious))
+    mask_heads = [
+        MaskHead(
+            len(class_names),
+            class_agnostic=mask_class_agnostic,
+            num_convs=mask_convs,
+            channels=mask_channels,
+            norm=mask_norm,
+            norm_groups=norm_groups,
+            name=f"mask_head{number}",
+        )
+        for number in masks
+    ]
+    heads = CascadeHeads(
+        stages,
+        pooler(7, "roi_align"),
         rescale_heads=rescale_heads,
         append_ground_truth=append_ground_truth,
+        redundant_iou=redundant_iou,
         clip_boxes=clip_boxes,
         ensemble=ensemble,
+        crowd_cover=crowd_cover,
+        inclusive=inclusive_boxes,
+        mask_heads=mask_heads,
+        mask_stages=masks,
+        mask_features=pooler(14, "mask_roi_align") if masks else None,
         name="heads",
     )
     return TwoStageDetector(
@@ -190,7 +303,12 @@ def cascade_rcnn_fpn(
         region_proposal=region_proposal,
         heads=heads,
         detection_output=DetectionOutput(
-            score_threshold, nms_iou, max_detections, implementation=implementation, name="detection_output"
+            score_threshold,
+            nms_iou,
+            max_detections,
+            inclusive=inclusive_boxes,
+            implementation=implementation,
+            name="detection_output",
         ),
         image_inputs=PixelNormalization(
             pixel_order, tuple(pixel_mean), tuple(pixel_std), name="image_inputs"
@@ -199,8 +317,20 @@ def cascade_rcnn_fpn(
         category_ids=category_ids,
         short_side=short_side,
         max_side=max_side,
+        rpn_beta=rpn_beta,
+        box_beta=box_beta,
         name="detector",
     )
+
+
+def _mask_stages(numbers: Sequence[int], num_stages: int) -> tuple[int, ...]:
+    """Ascending numbers from 1; those from the end are resolved."""
+    if any(not 1 <= abs(number) <= num_stages for number in numbers):
+        raise ValueError(
+            f"mask_stages: got {tuple(numbers)}, expected numbers in 1..{num_stages}, negative from the end"
+        )
+    resolved = {number if number > 0 else num_stages + 1 + number for number in numbers}
+    return tuple(sorted(resolved))
 
 
 def faster_rcnn_fpn(
@@ -228,12 +358,60 @@ def faster_rcnn_fpn(
     return cascade_rcnn_fpn(class_names, category_ids, ious=ious, class_agnostic=class_agnostic, **settings)
 
 
-def _baseline_signature() -> inspect.Signature:
-    """The cascade's signature with the baseline's two defaults."""
-    cascade = inspect.signature(cascade_rcnn_fpn)
-    own = inspect.signature(faster_rcnn_fpn).parameters
-    return cascade.replace(parameters=[own.get(name, value) for name, value in cascade.parameters.items()])
+def mask_rcnn_fpn(
+    class_names: Sequence[str],
+    category_ids: Sequence[int] | None = None,
+    *,
+    mask_stages: Sequence[int] = (1,),
+    **settings: Any,
+) -> TwoStageDetector:
+    """Mask R-CNN with a ResNet-FPN backbone: ``faster_rcnn_fpn`` with a mask head, the baseline of Table 10.
+
+    Args:
+        class_names: names of the K classes.
+        category_ids: the data set's ids of the classes; None numbers them 1..K.
+        mask_stages: the only stage.
+        **settings: all other arguments of ``faster_rcnn_fpn``.
+    """
+    return faster_rcnn_fpn(class_names, category_ids, mask_stages=mask_stages, **settings)
 
 
-# The signature is what settings are checked against; ``**settings`` alone would name none of them.
-faster_rcnn_fpn.__signature__ = _baseline_signature()  # type: ignore[attr-defined]
+def cascade_mask_rcnn_fpn(
+    class_names: Sequence[str],
+    category_ids: Sequence[int] | None = None,
+    *,
+    mask_stages: Sequence[int] = (-1,),
+    **settings: Any,
+) -> TwoStageDetector:
+    """Cascade Mask R-CNN with a ResNet-FPN backbone (Sec. 5, Tables 9 and 10).
+
+    The default is strategy (c) of Fig. 6, one mask head on the last stage. The paper's text names (b), but
+    its numbers, code and configurations are those of (c). ``(1,)`` is (b), all stages are (d).
+
+    Args:
+        class_names: names of the K classes.
+        category_ids: the data set's ids of the classes; None numbers them 1..K.
+        mask_stages: stages with a mask head.
+        **settings: all other arguments of ``cascade_rcnn_fpn``.
+    """
+    return cascade_rcnn_fpn(class_names, category_ids, mask_stages=mask_stages, **settings)
+
+
+def _variant_signature(variant: Callable, parent: Callable) -> inspect.Signature:
+    """The parent's signature with the variant's own defaults.
+
+    It is what settings are checked against; ``**settings`` alone would name none of them.
+    """
+    signature = inspect.signature(parent)
+    own = inspect.signature(variant).parameters
+    return signature.replace(
+        parameters=[own.get(name, value) for name, value in signature.parameters.items()]
+    )
+
+
+for _variant, _parent in (
+    (faster_rcnn_fpn, cascade_rcnn_fpn),
+    (mask_rcnn_fpn, faster_rcnn_fpn),
+    (cascade_mask_rcnn_fpn, cascade_rcnn_fpn),
+):
+    _variant.__signature__ = _variant_signature(_variant, _parent)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cascade_tf.inference import ImageDetections, predict_images
 from cascade_tf.layers import FPN, CascadeHeads, DetectionOutput, PixelNormalization, RegionProposal
 from cascade_tf.layers.base import Configured, require
-from cascade_tf.losses import rpn_losses, stage_losses, stage_metrics
+from cascade_tf.losses import mask_loss, rpn_losses, stage_losses, stage_metrics
 from cascade_tf.structures import Detections, ImageBatch, Proposals, RPNOutput, StageOutput, Targets, Tensor
 
 
@@ -97,6 +97,11 @@ class TwoStageDetector(Configured, keras.Model):
         """T."""
         return len(self.heads.stages)
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether detections come with masks."""
+        return bool(self.heads.mask_heads)
+
     def build(self, input_shape: Any = None) -> None:
         """Creates all variables; no shape is needed, because images may have any size."""
         if getattr(self, "built", False):
@@ -121,7 +126,8 @@ class TwoStageDetector(Configured, keras.Model):
             Detections in the network's frame; ``inference.to_records`` maps them to the original images.
         """
         batch = ImageBatch(*batch)
-        return self._select(self._stages(batch, training), batch.image_size)
+        features, outputs = self._stages(batch, training)
+        return self._select(features, outputs, batch.image_size)
 
     def per_stage_detections(self, batch: ImageBatch) -> list[Detections]:
         """Detections of the cascade cut off after each stage; the last entry equals ``call``.
@@ -130,8 +136,9 @@ class TwoStageDetector(Configured, keras.Model):
         the first t classifiers.
         """
         batch = ImageBatch(*batch)
-        outputs = self._stages(batch, training=False)
-        return [self._select(outputs[: stage + 1], batch.image_size) for stage in range(len(outputs))]
+        features, outputs = self._stages(batch, training=False)
+        size = batch.image_size
+        return [self._select(features, outputs[: stage + 1], size) for stage in range(len(outputs))]
 
     def features(self, batch: ImageBatch, training: bool = False) -> dict[str, Tensor]:
         """The maps that proposals and heads read: ``{"P2": [B, h, w, C], ...}``."""
@@ -155,9 +162,13 @@ class TwoStageDetector(Configured, keras.Model):
                 either way.
 
         Returns:
-            Losses (``rpn_objectness``, ``rpn_box``, ``stage1_class``, ``stage1_box``, ...), float32 scalars
-            already weighted, and metrics (``rpn_positives``; ``stage1_positives``, ``stage1_iou_before``,
-            ``stage1_iou_after``, ``stage1_accuracy``, ...), float32 scalars.
+            Losses (``rpn_objectness``, ``rpn_box``, ``stage1_class``, ``stage1_box``, ...; ``stage3_mask``
+            for a mask head of stage 3), float32 scalars already weighted, and metrics (``rpn_positives``;
+            ``stage1_positives``, ``stage1_iou_before``, ``stage1_iou_after``, ``stage1_accuracy``, ...),
+            float32 scalars.
+
+        Raises:
+            ValueError: the detector has mask heads and the targets have no masks.
         """
         batch, targets = ImageBatch(*batch), Targets(*targets)
         features = self.features(batch, training=training)
@@ -178,6 +189,8 @@ class TwoStageDetector(Configured, keras.Model):
             losses[f"stage{number}_box"] = weight * box_loss
             for name, value in stage_metrics(output)._asdict().items():
                 metrics[f"stage{number}_{name}"] = value
+        if self.has_masks:
+            losses |= self._mask_losses(features, outputs, batch, targets)
         return losses, metrics
 
     def predict(
@@ -206,7 +219,10 @@ class TwoStageDetector(Configured, keras.Model):
 
         Functions that are traced already keep theirs.
         """
-        for layer in (self.region_proposal, self.heads.roi_features, self.detection_output):
+        layers = [self.region_proposal, self.heads.roi_features, self.detection_output]
+        if self.heads.mask_features is not None:
+            layers.append(self.heads.mask_features)
+        for layer in layers:
             layer.implementation = implementation
 
     def compile(self, optimizer: Any = "sgd", **kwargs: Any) -> None:
@@ -216,6 +232,7 @@ class TwoStageDetector(Configured, keras.Model):
         for number in range(1, self.num_stages + 1):
             names += [f"stage{number}_class", f"stage{number}_box"]
             names += [f"stage{number}_iou_before", f"stage{number}_iou_after"]
+        names += [f"stage{number}_mask" for number in self.heads.mask_stages]
         self._means = _Means(names)
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -269,18 +286,56 @@ class TwoStageDetector(Configured, keras.Model):
             mean.update_state(values[name], values[f"{stage}_positives"] if is_overlap else None)
         return {name: mean.result() for name, mean in self._means.by_name.items()}
 
-    def _stages(self, batch: ImageBatch, training: bool) -> tuple[StageOutput, ...]:
+    def _stages(self, batch: ImageBatch, training: bool) -> tuple[dict[str, Tensor], tuple[StageOutput, ...]]:
         features = self.features(batch, training=training)
         _, proposals = self.region_proposal(features, batch.image_size)
-        return self.heads(features, proposals, batch.image_size)
+        return features, self.heads(features, proposals, batch.image_size)
 
-    def _select(self, outputs: Sequence[StageOutput], image_size: Tensor) -> Detections:
-        return self.detection_output(
+    def _select(
+        self, features: dict[str, Tensor], outputs: Sequence[StageOutput], image_size: Tensor
+    ) -> Detections:
+        detections = self.detection_output(
             self.heads.detection_boxes(outputs),
             self.heads.class_probabilities(outputs),
             outputs[-1].samples.valid,
             image_size,
         )
+        return self._with_masks(features, detections) if self.has_masks else detections
+
+    def _with_masks(self, features: dict[str, Tensor], detections: Detections) -> Detections:
+        # Detections stand at the front: the head runs on as many as the fullest image has.
+        most = tf.reduce_max(tf.reduce_sum(tf.cast(detections.valid, tf.int32), axis=1))
+        boxes, classes = detections.boxes[:, :most], detections.classes[:, :most]
+        masks = self.heads.mask_probabilities(features, boxes, classes)
+        missing = tf.shape(detections.boxes)[1] - most
+        return detections._replace(masks=tf.pad(masks, [[0, 0], [0, missing], [0, 0], [0, 0]]))
+
+    def _mask_losses(
+        self, features: dict[str, Tensor], outputs: Sequence[StageOutput], batch: ImageBatch, targets: Targets
+    ) -> dict[str, Tensor]:
+        if targets.masks is None:
+            raise ValueError("the detector has mask heads, but Targets.masks is None: the data has no masks")
+        from cascade_tf.ops.mask_targets import crop_masks
+
+        losses = {}
+        heads = self.heads
+        for number, head, output in zip(
+            heads.mask_stages, heads.mask_heads, heads.mask_outputs(features, outputs), strict=True
+        ):
+            logits = head.of_classes(output.logits, output.classes)
+            wanted = crop_masks(
+                targets.masks,
+                batch.image_size,
+                output.boxes,
+                output.gt_index,
+                output.valid,
+                output_size=2 * heads.mask_features.output_size,
+                implementation=heads.mask_features.implementation,
+            )
+            # A head of its own needs no rescaling; only losses that are weighted as a whole weight it too.
+            weight = 1.0 if heads.rescale_heads else heads.stages[number - 1].weight
+            losses[f"stage{number}_mask"] = weight * mask_loss(logits, wanted, output.valid)
+        return losses
 
 
 class _Means:

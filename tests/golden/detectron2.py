@@ -28,17 +28,28 @@ def from_json(array):
     return json.loads(bytes(array).decode())
 
 
-def build_detector(arrays, **settings):
+def build_detector(arrays, **overrides):
     """A detector with the fixture's architecture, settings and weights."""
     meta = from_json(arrays["meta/json"])
     roi, rpn = meta["roi"], meta["rpn"]
+    resnet, mask = meta["resnet"], meta["mask"]
+    width = resnet["res2_out"] / 256
     settings = {
-        "depth": meta["resnet"]["depth"],
-        "width": meta["resnet"]["res2_out"] / 256,
-        "stem_channels": meta["resnet"]["stem_out"],
-        "stride_in_1x1": meta["resnet"]["stride_in_1x1"],
-        "freeze_at": meta["resnet"]["freeze_at"],
+        "depth": resnet["depth"],
+        "width": width,
+        "stem_channels": resnet["stem_out"],
+        "cardinality": resnet["num_groups"],
+        "width_per_group": round(resnet["width_per_group"] / width),
+        "norm": _NORM_NAMES[resnet["norm"]],
+        "norm_groups": resnet["gn_groups"] or 32,
+        "stride_in_1x1": resnet["stride_in_1x1"],
+        "freeze_at": resnet["freeze_at"],
         "fpn_channels": meta["fpn"]["out_channels"],
+        "fpn_norm": _NORM_NAMES[meta["fpn"]["norm"]],
+        "crowd_cover": None,
+        "claim_untouched": True,
+        "rpn_beta": rpn["smooth_l1_beta"],
+        "box_beta": roi["smooth_l1_beta"],
         "pre_nms_train": rpn["pre_nms_topk_per_level"]["train"],
         "pre_nms_test": rpn["pre_nms_topk_per_level"]["test"],
         "post_nms_train": rpn["post_nms_topk"]["train"],
@@ -51,15 +62,26 @@ def build_detector(arrays, **settings):
         "clip_boxes": True,
         "class_agnostic": meta["class_agnostic_box"],
         "head_units": roi["fc_dim"],
+        "head_convs": roi["num_conv"],
+        "head_channels": roi["conv_dim"],
+        "head_fcs": roi["num_fc"],
+        "head_norm": _NORM_NAMES[roi["norm"]],
         "sampling_ratio": roi["sampling_ratio"],
         "ensemble": "own_boxes",
         "score_threshold": roi["score_thresh"],
         "nms_iou": roi["nms_thresh"],
         "max_detections": roi["detections_per_image"],
-        **settings,
     }
+    if mask:
+        settings |= {
+            "mask_stages": (1,),
+            "mask_convs": mask["num_conv"],
+            "mask_channels": mask["conv_dim"],
+            "mask_norm": _NORM_NAMES[mask["norm"]],
+            "mask_class_agnostic": mask["class_agnostic"],
+        }
+    settings |= overrides
     detector = cascade_rcnn_fpn([f"class {i}" for i in range(meta["num_classes"])], **settings)
-    detector.rpn_beta, detector.box_beta = rpn["smooth_l1_beta"], roi["smooth_l1_beta"]
     for stage, weights in zip(detector.heads.stages, roi["stage_box_weights"], strict=True):
         np.testing.assert_allclose(stage.std, 1.0 / np.array(weights), rtol=1e-6)
     for name, parameter in parameters(detector).items():
@@ -81,13 +103,14 @@ def parameters(detector):
     for layer in backbone.layers:
         if hasattr(layer, "kernel"):
             name = _backbone_name(layer.name)
-            found[f"{name}.weight"] = Parameter(layer.kernel, _convolution)
-            norm = backbone.get_layer(f"{layer.name}_norm")
-            for theirs, ours in _NORM.items():
-                found[f"{name}.norm.{theirs}"] = Parameter(getattr(norm, ours), _same)
-    for kind, layers in (("lateral", detector.neck.laterals), ("output", detector.neck.outputs)):
+            found |= _layer(name, layer, _convolution)
+            found |= _norm(name, backbone.get_layer(f"{layer.name}_norm"))
+    for place, (kind, layers) in enumerate(
+        (("lateral", detector.neck.laterals), ("output", detector.neck.outputs))
+    ):
         for level, layer in enumerate(layers, start=2):
             found |= _layer(f"backbone.fpn_{kind}{level}", layer, _convolution)
+            found |= _norm(f"backbone.fpn_{kind}{level}", detector.neck.norms[level - 2][place])
     rpn = detector.region_proposal
     found |= _layer("proposal_generator.rpn_head.conv", rpn.hidden, _convolution)
     found |= _layer("proposal_generator.rpn_head.objectness_logits", rpn.objectness, _convolution)
@@ -95,11 +118,21 @@ def parameters(detector):
     for index, stage in enumerate(detector.heads.stages):
         suffix = f".{index}" if detector.num_stages > 1 else ""
         head, prefix = stage.head, f"roi_heads.box_head{suffix}"
-        found |= _layer(f"{prefix}.fc1", head.dense[0], _first_dense)
-        found |= _layer(f"{prefix}.fc2", head.dense[1], _dense)
+        for number, (conv, norm) in enumerate(zip(head.convs, head.norms, strict=True), start=1):
+            found |= _layer(f"{prefix}.conv{number}", conv, _convolution)
+            found |= _norm(f"{prefix}.conv{number}", norm)
+        for number, dense in enumerate(head.dense, start=1):
+            found |= _layer(f"{prefix}.fc{number}", dense, _first_dense if number == 1 else _dense)
         prefix = f"roi_heads.box_predictor{suffix}"
         found |= _layer(f"{prefix}.cls_score", head.classifier, _classifier, background_first)
         found |= _layer(f"{prefix}.bbox_pred", head.regressor, _dense)
+    for head in detector.heads.mask_heads:
+        prefix = "roi_heads.mask_head"
+        for number, (conv, norm) in enumerate(zip(head.convs, head.norms, strict=True), start=1):
+            found |= _layer(f"{prefix}.mask_fcn{number}", conv, _convolution)
+            found |= _norm(f"{prefix}.mask_fcn{number}", norm)
+        found |= _layer(f"{prefix}.deconv", head.deconv, _convolution)
+        found |= _layer(f"{prefix}.predictor", head.predictor, _convolution)
     return found
 
 
@@ -134,9 +167,31 @@ def targets(arrays, num_gt=None, size=6):
         classes[i, :count] = arrays[f"train/img{i}/gt_classes"][:count] + 1
         valid[i, :count] = True
     crowd, seed = np.zeros([2, size], bool), np.array([[1, 2], [3, 4]], np.int32)
-    return Targets(*(tf.constant(x) for x in (boxes, classes, valid, crowd, seed)))
+    masks = _masks(arrays, valid) if "train/img0/gt_masks_packed" in arrays else None
+    values = (boxes, classes, valid, crowd, seed, masks)
+    return Targets(*(None if x is None else tf.constant(x) for x in values))
 
 
+def bits(arrays, key):
+    """The masks that a fixture keeps as bits: [n, height, width] bool."""
+    shape = arrays[f"{key}_shape"]
+    packed = arrays[f"{key}_packed"]
+    return np.unpackbits(packed, axis=1, count=shape[1] * shape[2]).reshape(shape).astype(bool)
+
+
+def _masks(arrays, valid):
+    """Bit-packed masks of both images' objects in the padded frame; noise where there is no object."""
+    height, width = arrays["infer/tensor"].shape[2:]
+    masks = np.random.default_rng(0).integers(0, 2, [*valid.shape, height, width]).astype(bool)
+    for i in range(2):
+        given = bits(arrays, f"train/img{i}/gt_masks")
+        masks[i, : valid[i].sum()] = False
+        for number in range(valid[i].sum()):
+            masks[i, number, : given.shape[1], : given.shape[2]] = given[number]
+    return np.packbits(masks, axis=-1)
+
+
+_NORM_NAMES = {"FrozenBN": "frozen", "GN": "group", "": "none"}
 _NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
@@ -148,8 +203,18 @@ def _backbone_name(name):
 
 
 def _layer(name, layer, convert, convert_bias=None):
-    weight, bias = Parameter(layer.kernel, convert), Parameter(layer.bias, convert_bias or _same)
-    return {f"{name}.weight": weight, f"{name}.bias": bias}
+    found = {f"{name}.weight": Parameter(layer.kernel, convert)}
+    if layer.use_bias:
+        found[f"{name}.bias"] = Parameter(layer.bias, convert_bias or _same)
+    return found
+
+
+def _norm(name, norm):
+    return {
+        f"{name}.norm.{theirs}": Parameter(getattr(norm, ours), _same)
+        for theirs, ours in _NORM.items()
+        if hasattr(norm, ours)
+    }
 
 
 def _same(values):

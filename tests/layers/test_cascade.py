@@ -317,7 +317,7 @@ def test_training_needs_targets():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ensemble": "mean"}, "ensemble must be one of last_boxes, own_boxes, last_stage, got 'mean'"),
+        ({"ensemble": "mean"}, "ensemble must be one of last_boxes, own_boxes, own_logits, last_stage, got 'mean'"),
         ({"append_ground_truth": True}, "append_ground_truth must be 'all', 'first' or 'none', got True"),
         ({"stages": []}, "at least one stage, got none"),
     ],
