@@ -2,6 +2,7 @@
 
 from cascade_tf.layers.box_heads import BoxHead
 from cascade_tf.layers.cascade import CascadeHeads, Stage
+from cascade_tf.layers.deformable_convolution import DeformableConv2D
 from cascade_tf.layers.detection_output import DetectionOutput
 from cascade_tf.layers.feature_pyramid import FPN
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
@@ -15,6 +16,7 @@ __all__ = [
     "FPN",
     "BoxHead",
     "CascadeHeads",
+    "DeformableConv2D",
     "DetectionOutput",
     "FrozenBatchNormalization",
     "GroupedConv2D",

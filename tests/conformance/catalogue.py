@@ -168,6 +168,10 @@ LAYERS: dict[str, Subject] = {
         lambda: _cascade(class_agnostic=False, clip_boxes=True, ensemble="own_boxes"),
         lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
     ),
+    "DeformableConv2D": Subject(
+        lambda: layers.DeformableConv2D(6, strides=2, groups=2),
+        lambda h, w: (random(BATCH, h // 4, w // 4, 8),),
+    ),
     "DetectionOutput": Subject(
         lambda: layers.DetectionOutput(max_detections=9, implementation="tensorflow"), _detection_inputs
     ),
