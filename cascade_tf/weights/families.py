@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from cascade_tf.weights.checkpoint_file import CheckpointFile
+from cascade_tf.weights.detectron2 import DETECTRON2
 from cascade_tf.weights.family import Family
 from cascade_tf.weights.import_report import listed
+from cascade_tf.weights.mmdetection import MMDETECTION
 
-DETECTOR_FAMILIES: tuple[Family, ...] = ()
+DETECTOR_FAMILIES: tuple[Family, ...] = (DETECTRON2, MMDETECTION)
 """Families of whole detectors, for ``import_checkpoint``."""
 
 BACKBONE_FAMILIES: tuple[Family, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -47,7 +49,7 @@ def background_first(values: np.ndarray) -> np.ndarray:
     return np.roll(values, 1, axis=-1)
 
 
-CHANNELS_FIRST = {
+CHANNELS_FIRST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "conv": conv_from_oihw,
     "deconv": deconv_from_iohw,
     "dense": dense_from_oi,
@@ -55,3 +57,14 @@ CHANNELS_FIRST = {
     "vector": np.asarray,
 }
 """By the kind of a place: from the layout that PyTorch, Caffe and Caffe2 share."""
+
+
+def shape_from_channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in Keras's layout of a value in the layout that PyTorch, Caffe and Caffe2 share.
+
+    >>> shape_from_channels_first((256, 64, 3, 3))
+    (3, 3, 64, 256)
+    """
+    if len(shape) == 4:
+        return (*shape[2:], shape[1], shape[0])
+    return shape[::-1]
