@@ -12,7 +12,7 @@ from cascade_tf.layers import FPN
 from cascade_tf.models import TwoStageDetector
 
 NORM_VECTORS = ("gamma", "beta", "moving_mean", "moving_variance")
-_CONVOLUTION = re.compile(r"(stem|res[2-5])_((?:\d+_)?)(conv[123]|shortcut)")
+_CONVOLUTION = re.compile(r"(stem_|res[2-5]_\d+_)(conv[123]|shortcut)|conv[1-5]_[123]")
 
 
 class Place(NamedTuple):
@@ -62,25 +62,29 @@ def places(detector: TwoStageDetector) -> dict[str, Place]:
 
 
 def backbone_places(backbone: keras.Model) -> dict[str, Place]:
-    """The places of a ``ResNet``, by the canonical names that they have in a detector.
+    """The places of a ``ResNet`` or a ``VGG16``, by the canonical names that they have in a detector.
+
+    VGG16's names are ``backbone.conv1_1.kernel`` to ``backbone.conv5_3.bias``.
 
     Args:
-        backbone: a ``ResNet``.
+        backbone: one of the package's own.
 
     Raises:
-        TypeError: the model has weights under names that no ``ResNet`` has.
+        TypeError: the model has weights under names that neither of them has.
     """
     found: list[Place] = []
-    for layer in backbone.layers:
-        match = _CONVOLUTION.fullmatch(layer.name)
+    layers = {layer.name: layer for layer in backbone.layers}
+    for name, layer in layers.items():
+        match = _CONVOLUTION.fullmatch(name)
         if match:
-            name = f"backbone.{match[1]}.{match[2].replace('_', '.')}{match[3]}"
-            found += _layer(name, layer, "conv")
-            found += _norm(name, backbone.get_layer(f"{layer.name}_norm"))
+            parts = name.split("_") if match[1] else [name]
+            canonical = ".".join(["backbone", *parts])
+            found += _layer(canonical, layer, "conv")
+            found += _norm(canonical, layers.get(f"{name}_norm"))
     if len(found) != len(backbone.variables):
         raise TypeError(
             f"weights: got the backbone {type(backbone).__name__} with {len(backbone.variables)} variables, "
-            f"of which {len(found)} belong to a ResNet, expected a ResNet"
+            f"of which {len(found)} have known names, expected a ResNet or a VGG16"
         )
     return {place.name: place for place in found}
 
@@ -116,9 +120,8 @@ def _region_proposal(rpn: Any) -> Iterator[Place]:
 def _heads(heads: Any) -> Iterator[Place]:
     for number, stage in enumerate(heads.stages, start=1):
         yield from _box_head(f"head{number}", stage.head)
-    if getattr(heads, "mask_stages", ()):
-        for number, head in zip(heads.mask_stages, heads.mask_heads, strict=True):
-            yield from _mask_head(f"mask{number}", head)
+    for number, head in zip(heads.mask_stages, heads.mask_heads, strict=True):
+        yield from _mask_head(f"mask{number}", head)
 
 
 def _box_head(name: str, head: Any) -> Iterator[Place]:

@@ -1,0 +1,124 @@
+"""Which tensor goes where: made and checked before the first variable changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from cascade_tf.weights.checkpoint_file import CheckpointFile
+from cascade_tf.weights.family import Family, Source
+from cascade_tf.weights.import_report import ImportReport, listed
+from cascade_tf.weights.places import Place
+
+
+class ImportPlan:
+    """The places of a model, each with its tensors, and what stays without a counterpart.
+
+    Args:
+        checkpoint: as read.
+        family: that it belongs to.
+        model: the detector or backbone.
+        places: of the model.
+        kept: canonical name of a place that keeps its initial value -> why.
+    """
+
+    def __init__(
+        self,
+        checkpoint: CheckpointFile,
+        family: Family,
+        model: keras.Model,
+        places: Iterable[Place],
+        kept: Mapping[str, str] | None = None,
+    ):
+        self.checkpoint = checkpoint
+        self.family = family
+        self.missing = dict(kept or {})
+        self.unused: dict[str, str] = {}
+        self._sources: dict[str, tuple[Place, Source]] = {}
+        self._absent: list[str] = []
+        self._misfits: list[str] = []
+        self._unexplained: list[str] = []
+        claimed: set[str] = set()
+        for place in places:
+            source = family.source(place, model, checkpoint)
+            claimed.update(source.names)
+            self._add(place, source)
+        self._account_for_others(claimed)
+
+    def carry_out(self, settings: Mapping[str, Any], allow_partial: bool = False) -> ImportReport:
+        """Assigns the values, one at a time.
+
+        Args:
+            settings: for the report.
+            allow_partial: whether to load what fits where tensors and variables differ.
+
+        Raises:
+            ValueError: they differ, or nothing fits at all; no variable has changed then.
+        """
+        problems = self._problems()
+        if problems and not (allow_partial and self._sources):
+            raise ValueError(
+                f"checkpoint {self.checkpoint.path} ({self.family.name}) does not fit the model: "
+                f"{'; '.join(problems)}"
+            )
+        for place, source in self._sources.values():
+            place.variable.assign(np.ascontiguousarray(self._value(source), np.float32))
+        return ImportReport(
+            source=self.family.name,
+            path=str(self.checkpoint.path),
+            loaded={name: source.names for name, (_, source) in self._sources.items()},
+            unused=self.unused,
+            missing=self.missing,
+            settings=dict(settings),
+        )
+
+    def _add(self, place: Place, source: Source) -> None:
+        absent = [name for name in source.names if name not in self.checkpoint.arrays]
+        if place.name in self.missing:
+            reason = self.missing[place.name]
+        elif absent:
+            reason = "not in the checkpoint"
+            self._absent.append(f"{place.name} (from {listed(absent)})")
+        elif misfit := self._misfit(place, source):
+            reason = "of another shape in the checkpoint"
+            self._misfits.append(misfit)
+        else:
+            self._sources[place.name] = (place, source)
+            return
+        self.missing[place.name] = reason
+        present = (name for name in source.names if name in self.checkpoint.arrays)
+        self.unused.update(dict.fromkeys(present, f"its variables are left out ({reason})"))
+
+    def _misfit(self, place: Place, source: Source) -> str:
+        """What is wrong with the tensors of a place; empty if nothing."""
+        tensors = {name: self.checkpoint.arrays[name] for name in source.names}
+        given = ", ".join(f"{name} {array.shape}" for name, array in tensors.items())
+        wrong = [str(array.dtype) for array in tensors.values() if array.dtype.kind != "f"]
+        if wrong:
+            return f"{given} of type {wrong[0]} for {place.name}"
+        try:
+            shape = self._value(source).shape
+        except ValueError as error:
+            return f"{given} for {place.name} {place.shape} ({error})"
+        return "" if shape == place.shape else f"{given} gives {shape} for {place.name} {place.shape}"
+
+    def _value(self, source: Source) -> np.ndarray:
+        return source.convert(*(self.checkpoint.arrays[name] for name in source.names))
+
+    def _account_for_others(self, claimed: set[str]) -> None:
+        for name in sorted(set(self.checkpoint.arrays) - claimed):
+            reason = self.family.ignored(name)
+            if reason is None:
+                self._unexplained.append(name)
+            self.unused[name] = reason or "has no place in the model"
+
+    def _problems(self) -> list[str]:
+        groups = (
+            ("variables without a tensor", self._absent),
+            ("tensors without a variable", self._unexplained),
+            ("tensors that do not fit", self._misfits),
+        )
+        return [f"{len(names)} {what}: {listed(names)}" for what, names in groups if names]
