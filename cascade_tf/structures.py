@@ -46,8 +46,6 @@ class Targets(NamedTuple):
         crowd: [B, G] bool, regions of many objects: nothing inside is punished as a false positive.
         seed: [B, 2] int32, the random numbers of this example's sampling. Sampling is a pure function of the
             example, so that a run resumes exactly and does not depend on the number of replicas.
-        masks: [B, G, H, ceil(W / 8)] uint8, the objects' pixels in the frame of ``ImageBatch.images``, eight
-            in a byte with the leftmost in the highest bit (``np.packbits``); None where only boxes are known.
     """
 
     boxes: Tensor
@@ -55,7 +53,27 @@ class Targets(NamedTuple):
     valid: Tensor
     crowd: Tensor
     seed: Tensor
-    masks: Tensor | None = None
+
+
+class InstanceTargets(NamedTuple):
+    """``Targets`` with the objects' pixels, for detectors with mask heads.
+
+    Attributes:
+        boxes: as in ``Targets``, with the four that follow.
+        classes: see there.
+        valid: see there.
+        crowd: see there.
+        seed: see there.
+        masks: [B, G, H, ceil(W / 8)] uint8, the objects' pixels in the frame of ``ImageBatch.images``, eight in
+            a byte with the leftmost in the highest bit (``np.packbits``).
+    """
+
+    boxes: Tensor
+    classes: Tensor
+    valid: Tensor
+    crowd: Tensor
+    seed: Tensor
+    masks: Tensor
 
 
 class RPNOutput(NamedTuple):
@@ -155,12 +173,28 @@ class Detections(NamedTuple):
         scores: [B, D] float32 in 0..1, 0 in the padding.
         classes: [B, D] int32 in 1..K, 0 in the padding.
         valid: [B, D] bool.
-        masks: [B, D, M, M] float32 in 0..1, the probability that the object covers each of M x M cells of its
-            box (28 in the paper), 0 in the padding; None where the detector has no mask head.
     """
 
     boxes: Tensor
     scores: Tensor
     classes: Tensor
     valid: Tensor
-    masks: Tensor | None = None
+
+
+class InstanceDetections(NamedTuple):
+    """``Detections`` with masks.
+
+    Attributes:
+        boxes: as in ``Detections``, with the three that follow.
+        scores: see there.
+        classes: see there.
+        valid: see there.
+        masks: [B, D, M, M] float32 in 0..1, the probability that the object covers each of M x M cells of its
+            box (28 in the paper), 0 in the padding.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+    valid: Tensor
+    masks: Tensor

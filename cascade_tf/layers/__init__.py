@@ -8,7 +8,7 @@ from cascade_tf.layers.feature_pyramid import FPN
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.image_inputs import PixelNormalization
 from cascade_tf.layers.mask_head import MaskHead
-from cascade_tf.layers.normalization import FrozenBatchNormalization
+from cascade_tf.layers.normalization import FrozenBatchNormalization, GroupNormalization
 from cascade_tf.layers.region_proposal import RegionProposal
 from cascade_tf.layers.roi_features import ROIAlign
 
@@ -19,6 +19,7 @@ __all__ = [
     "DeformableConv2D",
     "DetectionOutput",
     "FrozenBatchNormalization",
+    "GroupNormalization",
     "GroupedConv2D",
     "MaskHead",
     "PixelNormalization",

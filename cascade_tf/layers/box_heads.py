@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.normalization import normalization
+from cascade_tf.layers.roi_batches import flatten_rois, unflatten_rois
 from cascade_tf.structures import Tensor
 
 
@@ -106,16 +107,11 @@ class BoxHead(Layer):
         Returns:
             Class logits [B, S, K + 1], background first, and offsets [B, S, 4] or [B, S, 4 K]; both float32.
         """
-        shape = tf.shape(pooled)
-        x = tf.reshape(pooled, tf.concat([[-1], pooled.shape[-3:]], axis=0))
+        x = flatten_rois(pooled)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = tf.nn.relu(norm(conv(x)))
         x = tf.reshape(x, [tf.shape(x)[0], x.shape[-3] * x.shape[-2] * x.shape[-1]])
         for layer in self.dense:
             x = tf.nn.relu(layer(x))
-        logits, deltas = self.classifier(x), self.regressor(x)
-        outer = shape[: len(pooled.shape) - 3]
-        return self._unflatten(logits, outer), self._unflatten(deltas, outer)
-
-    def _unflatten(self, x: Tensor, outer: Tensor) -> Tensor:
-        return tf.cast(tf.reshape(x, tf.concat([outer, [x.shape[-1]]], axis=0)), tf.float32)
+        logits, deltas = (tf.cast(layer(x), tf.float32) for layer in (self.classifier, self.regressor))
+        return unflatten_rois(logits, pooled), unflatten_rois(deltas, pooled)

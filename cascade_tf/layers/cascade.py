@@ -208,7 +208,7 @@ class CascadeHeads(Layer):
             raise ValueError("CascadeHeads needs targets when training=True, got None")
         # A functional model that comes from a file hands NamedTuples over as lists.
         proposals = Proposals(*proposals)
-        truth = Targets(*targets) if training and targets is not None else None
+        truth = Targets(*targets[: len(Targets._fields)]) if training and targets is not None else None
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
             samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)

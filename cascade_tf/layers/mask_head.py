@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.normalization import normalization
+from cascade_tf.layers.roi_batches import flatten_rois, unflatten_rois
 from cascade_tf.structures import Tensor
 
 
@@ -99,12 +100,11 @@ class MaskHead(Layer):
         Returns:
             [B, S, 2 P, 2 P, K] float32 logits, one channel where masks are class-agnostic.
         """
-        x = tf.reshape(pooled, tf.concat([[-1], tf.shape(pooled)[2:]], axis=0))
-        x = tf.ensure_shape(x, [None, *pooled.shape[2:]])
+        x = flatten_rois(pooled)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = tf.nn.relu(norm(conv(x)))
         logits = tf.cast(self.predictor(tf.nn.relu(self.deconv(x))), tf.float32)
-        return tf.reshape(logits, tf.concat([tf.shape(pooled)[:2], tf.shape(logits)[1:]], axis=0))
+        return unflatten_rois(logits, pooled)
 
     def of_classes(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The logits of one class per RoI.

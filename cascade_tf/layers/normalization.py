@@ -53,8 +53,8 @@ class GroupNormalization(keras.layers.GroupNormalization):
     """``keras.layers.GroupNormalization`` of feature maps [B, h, w, C], with sums that keep float32's digits.
 
     TensorFlow adds the values of a whole map one after another, which in the first layers of a network costs
-    three digits of the statistics. Rows are summed first here, then the rows' sums; and the variance is the mean of
-    squared differences and not a difference of means.
+    three digits of the statistics. Here rows are summed first, then the rows' sums; and the variance is the
+    mean of squared differences and not a difference of means.
     """
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -409,9 +409,10 @@ def _variant_signature(variant: Callable, parent: Callable) -> inspect.Signature
     )
 
 
-for _variant, _parent in (
+_VARIANTS: tuple[tuple[Any, Callable], ...] = (
     (faster_rcnn_fpn, cascade_rcnn_fpn),
     (mask_rcnn_fpn, faster_rcnn_fpn),
     (cascade_mask_rcnn_fpn, cascade_rcnn_fpn),
-):
-    _variant.__signature__ = _variant_signature(_variant, _parent)  # type: ignore[attr-defined]
+)
+for _variant, _parent in _VARIANTS:
+    _variant.__signature__ = _variant_signature(_variant, _parent)

@@ -12,7 +12,17 @@ from cascade_tf.inference import ImageDetections, predict_images
 from cascade_tf.layers import FPN, CascadeHeads, DetectionOutput, PixelNormalization, RegionProposal
 from cascade_tf.layers.base import Configured, require
 from cascade_tf.losses import mask_loss, rpn_losses, stage_losses, stage_metrics
-from cascade_tf.structures import Detections, ImageBatch, Proposals, RPNOutput, StageOutput, Targets, Tensor
+from cascade_tf.structures import (
+    Detections,
+    ImageBatch,
+    InstanceDetections,
+    InstanceTargets,
+    Proposals,
+    RPNOutput,
+    StageOutput,
+    Targets,
+    Tensor,
+)
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -114,7 +124,7 @@ class TwoStageDetector(Configured, keras.Model):
         _build(self.heads, shapes)
         self.built = True
 
-    def call(self, batch: ImageBatch, training: bool = False) -> Detections:
+    def call(self, batch: ImageBatch, training: bool = False) -> Detections | InstanceDetections:
         """Detects objects.
 
         Args:
@@ -123,13 +133,13 @@ class TwoStageDetector(Configured, keras.Model):
                 test.
 
         Returns:
-            Detections in the network's frame; ``inference.to_records`` maps them to the original images.
+            Detections in the network's frame, with masks where ``has_masks``; ``inference.to_records`` maps them to the original images.
         """
         batch = ImageBatch(*batch)
         features, outputs = self._stages(batch, training)
         return self._select(features, outputs, batch.image_size)
 
-    def per_stage_detections(self, batch: ImageBatch) -> list[Detections]:
+    def per_stage_detections(self, batch: ImageBatch) -> list[Detections | InstanceDetections]:
         """Detections of the cascade cut off after each stage; the last entry equals ``call``.
 
         With the paper's ensemble these are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of
@@ -151,13 +161,13 @@ class TwoStageDetector(Configured, keras.Model):
         return features, *self.region_proposal(features, batch.image_size)
 
     def compute_losses(
-        self, batch: ImageBatch, targets: Targets, training: bool = True
+        self, batch: ImageBatch, targets: Targets | InstanceTargets, training: bool = True
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """All losses of a training step, ready to be summed.
 
         Args:
             batch: padded images.
-            targets: their ground truth.
+            targets: their ground truth; a detector with mask heads needs ``InstanceTargets``.
             training: whether the backbone's normalisation layers train too; sampling is that of training
                 either way.
 
@@ -170,7 +180,7 @@ class TwoStageDetector(Configured, keras.Model):
         Raises:
             ValueError: the detector has mask heads and the targets have no masks.
         """
-        batch, targets = ImageBatch(*batch), Targets(*targets)
+        batch, (targets, masks) = ImageBatch(*batch), _split_masks(targets)
         features = self.features(batch, training=training)
         rpn, proposals = self.region_proposal(features, batch.image_size, training=True)
         labels = self.region_proposal.label(rpn, targets)
@@ -190,7 +200,7 @@ class TwoStageDetector(Configured, keras.Model):
             for name, value in stage_metrics(output)._asdict().items():
                 metrics[f"stage{number}_{name}"] = value
         if self.has_masks:
-            losses |= self._mask_losses(features, outputs, batch, targets)
+            losses |= self._mask_losses(features, outputs, batch.image_size, masks)
         return losses, metrics
 
     def predict(
@@ -293,7 +303,7 @@ class TwoStageDetector(Configured, keras.Model):
 
     def _select(
         self, features: dict[str, Tensor], outputs: Sequence[StageOutput], image_size: Tensor
-    ) -> Detections:
+    ) -> Detections | InstanceDetections:
         detections = self.detection_output(
             self.heads.detection_boxes(outputs),
             self.heads.class_probabilities(outputs),
@@ -302,35 +312,41 @@ class TwoStageDetector(Configured, keras.Model):
         )
         return self._with_masks(features, detections) if self.has_masks else detections
 
-    def _with_masks(self, features: dict[str, Tensor], detections: Detections) -> Detections:
+    def _with_masks(self, features: dict[str, Tensor], detections: Detections) -> InstanceDetections:
         # Detections stand at the front: the head runs on as many as the fullest image has.
         most = tf.reduce_max(tf.reduce_sum(tf.cast(detections.valid, tf.int32), axis=1))
         boxes, classes = detections.boxes[:, :most], detections.classes[:, :most]
         masks = self.heads.mask_probabilities(features, boxes, classes)
         missing = tf.shape(detections.boxes)[1] - most
-        return detections._replace(masks=tf.pad(masks, [[0, 0], [0, missing], [0, 0], [0, 0]]))
+        return InstanceDetections(*detections, tf.pad(masks, [[0, 0], [0, missing], [0, 0], [0, 0]]))
 
     def _mask_losses(
-        self, features: dict[str, Tensor], outputs: Sequence[StageOutput], batch: ImageBatch, targets: Targets
+        self,
+        features: dict[str, Tensor],
+        outputs: Sequence[StageOutput],
+        image_size: Tensor,
+        masks: Tensor | None,
     ) -> dict[str, Tensor]:
-        if targets.masks is None:
-            raise ValueError("the detector has mask heads, but Targets.masks is None: the data has no masks")
+        if masks is None or self.heads.mask_features is None:
+            raise ValueError(
+                "the detector has mask heads: got Targets without masks, expected InstanceTargets"
+            )
         from cascade_tf.ops.mask_targets import crop_masks
 
-        losses = {}
-        heads = self.heads
+        losses: dict[str, Tensor] = {}
+        heads, pooler = self.heads, self.heads.mask_features
         for number, head, output in zip(
             heads.mask_stages, heads.mask_heads, heads.mask_outputs(features, outputs), strict=True
         ):
             logits = head.of_classes(output.logits, output.classes)
             wanted = crop_masks(
-                targets.masks,
-                batch.image_size,
+                masks,
+                image_size,
                 output.boxes,
                 output.gt_index,
                 output.valid,
-                output_size=2 * heads.mask_features.output_size,
-                implementation=heads.mask_features.implementation,
+                output_size=2 * pooler.output_size,
+                implementation=pooler.implementation,
             )
             # A head of its own needs no rescaling; only losses that are weighted as a whole weight it too.
             weight = 1.0 if heads.rescale_heads else heads.stages[number - 1].weight
@@ -349,6 +365,12 @@ def _build(layer: keras.layers.Layer, shapes: dict[str, tuple[int | None, ...]])
     # A layer that came from a file is built already.
     if not layer.built:
         layer.build(shapes)
+
+
+def _split_masks(targets: Any) -> tuple[Targets, Tensor | None]:
+    """The boxes' part of the ground truth, and the masks if there are any."""
+    count = len(Targets._fields)
+    return Targets(*targets[:count]), targets[count] if len(targets) > count else None
 
 
 def _named_outputs(backbone: keras.Model) -> dict[str, Any]:

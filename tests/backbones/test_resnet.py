@@ -42,6 +42,29 @@ def test_full_width_has_the_published_number_of_parameters():
     assert sum(np.prod(layer.kernel.shape) for layer in convolutions(backbone)) == 23_454_912
 
 
+def test_resnext_has_the_published_number_of_parameters():
+    """88.8 million with the classifier of 1000 classes (Xie et al., and torchvision's resnext101_32x8d)."""
+    backbone = ResNet(101, cardinality=32, width_per_group=8, stride_in_1x1=False)
+    norms = sum(2 * layer.kernel.shape[-1] for layer in convolutions(backbone))
+    kernels = sum(np.prod(layer.kernel.shape) for layer in convolutions(backbone))
+    assert kernels + norms + 2048 * 1000 + 1000 == 88_791_336
+
+
+@pytest.mark.parametrize(
+    "settings", [{"cardinality": 2, "width_per_group": 32}, {"deformable_stages": (3, 5)}]
+)
+def test_kinds_of_3x3_convolutions(settings):
+    backbone = ResNet(**SMALL, **settings)
+    kinds = [type(backbone.get_layer(f"res{stage}_0_conv2")).__name__ for stage in (2, 3, 4, 5)]
+    if "deformable_stages" in settings:
+        assert kinds == ["Conv2D", "DeformableConv2D", "Conv2D", "DeformableConv2D"]
+    else:
+        assert kinds == ["GroupedConv2D"] * 4
+        assert [backbone.get_layer(f"res{s}_0_conv2").groups for s in (2, 3, 4, 5)] == [2] * 4
+    features = backbone(np.zeros([1, 64, 96, 3], np.float32))
+    assert [features[f"C{s}"].shape[1:3] for s in (2, 3, 4, 5)] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+
+
 @pytest.mark.parametrize(("stride_in_1x1", "strides"), [(True, (2, 1, 1, 2)), (False, (1, 2, 1, 2))])
 def test_place_of_the_stride(stride_in_1x1, strides):
     backbone = ResNet(**SMALL, stride_in_1x1=stride_in_1x1)

@@ -25,6 +25,19 @@ def test_offset_moves_to_the_middle_of_the_cell():
         np.testing.assert_allclose(other - one, np.full(one.shape, stride / 2), atol=1e-5)
 
 
+def test_rounded_anchors_are_those_of_faster_rcnn():
+    # The nine anchors of the original code for stride 16, as (first pixel, last pixel).
+    published = [
+        (-84, -40, 99, 55), (-176, -88, 191, 103), (-360, -184, 375, 199),
+        (-56, -56, 71, 71), (-120, -120, 135, 135), (-248, -248, 263, 263),
+        (-36, -80, 51, 95), (-80, -168, 95, 183), (-168, -344, 183, 359),
+    ]  # fmt: skip
+    grid = AnchorGrid(((128, 256, 512),), (0.5, 1.0, 2.0), (16,), offset=0.5, rounding=True)
+    (anchors,) = grid([(1, 1)])
+    by_ratio = np.asarray(anchors).reshape(3, 3, 4).transpose(1, 0, 2).reshape(9, 4)
+    np.testing.assert_array_equal(by_ratio, np.add(published, [0, 0, 1, 1]))
+
+
 def test_sides_keep_area_and_ratio():
     ratios = (0.5, 1.0, 2.0)
     boxes = AnchorGrid((32,), ratios, (4,))([(1, 1)])[0].numpy()

@@ -33,6 +33,21 @@ def test_area(box, expected):
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
+        ((-3, -3, 50, 50), (0, 0, 40, 30)),
+        ((3, 4, 5, 6), (3, 4, 5, 6)),
+        ((-9, -9, -5, -5), (0, 0, 1, 1)),
+        ((60, 60, 70, 70), (39, 29, 40, 30)),
+        ((60, 3, 70, 9), (39, 3, 40, 9)),
+    ],
+)
+def test_inclusive_clipping_keeps_a_pixel(box, expected):
+    clipped = clip_boxes(tf.constant([[box]], tf.float32), tf.constant([[30.0, 40.0]]), inclusive=True)
+    np.testing.assert_array_equal(clipped[0, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
         ((0, 0, 2, 2), True),
         ((-5, -5, -1, -2), True),
         ((0, 0, 0, 2), False),

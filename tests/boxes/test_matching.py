@@ -88,6 +88,18 @@ def test_every_object_claims_its_best_anchors():
     np.testing.assert_array_equal(strict.labels, [[1, -1, -1, 0]])
 
 
+@pytest.mark.parametrize("claim", [False, True])
+def test_an_object_that_nothing_overlaps(claim):
+    anchors = tf.constant([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+    some = targets([[((90, 90, 95, 95), 1), ((0, 0, 10, 10), 2)], []], size=3)
+    found = match_anchors(anchors, some, claim_untouched=claim)
+    # The first anchor is the second object's; with the claim the second anchor is the first object's.
+    np.testing.assert_array_equal(found.labels, [[1, 1 if claim else 0], [0, 0]])
+    boxes = gather_matched(some.boxes, found)
+    np.testing.assert_array_equal(boxes[0, 0], [0, 0, 10, 10])
+    np.testing.assert_array_equal(boxes[0, 1], [90, 90, 95, 95] if claim else [0, 0, 0, 0])
+
+
 def test_claimed_anchor_keeps_its_own_best_object():
     # The small object's best anchor overlaps the large one more.
     anchors = tf.constant([SQUARE], tf.float32)

@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from cascade_tf import layers
 from cascade_tf.backbones import VGG16, ResNet
-from cascade_tf.models import cascade_rcnn_fpn, faster_rcnn_fpn
-from cascade_tf.structures import ImageBatch, Proposals, Targets
+from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn
+from cascade_tf.structures import ImageBatch, InstanceTargets, Proposals, Targets
 
 BATCH = 2
 # Height and width in pixels. Every property that says "whatever the size" runs over all of them.
@@ -112,6 +112,20 @@ def targets(height: int, width: int) -> Targets:
     )
 
 
+def instances(height: int, width: int) -> InstanceTargets:
+    """``targets`` whose objects fill their boxes."""
+    objects = targets(height, width)
+    rows, columns = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
+    x1, y1, x2, y2 = (objects.boxes[..., i, None, None] for i in range(4))
+    masks = (columns > x1) & (columns < x2) & (rows > y1) & (rows < y2)
+    return InstanceTargets(*objects, np.packbits(masks, axis=-1))
+
+
+def targets_of(detector: Any, height: int, width: int) -> Targets | InstanceTargets:
+    """The ground truth that a detector trains on."""
+    return instances(height, width) if detector.has_masks else targets(height, width)
+
+
 def pyramid(height: int, width: int, names: tuple[str, ...] = tuple(STRIDES)) -> dict[str, np.ndarray]:
     """Random features of every named level."""
     return {
@@ -180,6 +194,16 @@ LAYERS: dict[str, Subject] = {
     "FrozenBatchNormalization": Subject(
         layers.FrozenBatchNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 5),)
     ),
+    "GroupNormalization": Subject(
+        lambda: layers.GroupNormalization(groups=2), lambda h, w: (random(BATCH, h // 4, w // 4, 6),)
+    ),
+    "GroupedConv2D": Subject(
+        lambda: layers.GroupedConv2D(8, 3, strides=2, groups=4),
+        lambda h, w: (random(BATCH, h // 4, w // 4, 12),),
+    ),
+    "MaskHead": Subject(
+        lambda: layers.MaskHead(NUM_CLASSES, channels=8, norm="group"), lambda h, w: (_pooled(h, w),)
+    ),
     "PixelNormalization": Subject(
         lambda: layers.PixelNormalization("RGB", (120.0, 110.0, 100.0), (50.0, 51.0, 52.0)),
         lambda h, w: (image_batch(h, w).images, image_size(h, w)),
@@ -215,6 +239,18 @@ LAYERS: dict[str, Subject] = {
 CLASS_NAMES = ("square", "disc", "star")
 
 DETECTORS: dict[str, Subject] = {
+    "cascade_mask_rcnn_fpn": Subject(
+        functools.partial(
+            cascade_mask_rcnn_fpn,
+            CLASS_NAMES,
+            (3, 5, 9),
+            mask_stages=(1, -1),
+            mask_channels=16,
+            # A block of ResNeXt.
+            **{**TINY, "cardinality": 4, "width_per_group": 16},
+        ),
+        lambda h, w: (image_batch(h, w),),
+    ),
     "cascade_rcnn_fpn": Subject(
         functools.partial(cascade_rcnn_fpn, CLASS_NAMES, (3, 5, 9), **TINY), lambda h, w: (image_batch(h, w),)
     ),
@@ -228,5 +264,12 @@ EVERYTHING = {**LAYERS, **DETECTORS}
 GRAPHS = {
     name: subject
     for name, subject in EVERYTHING.items()
-    if name not in ("CascadeHeads-class_aware", "FPN-group", "ResNet-stride_in_3x3", "faster_rcnn_fpn")
+    if name
+    not in (
+        "CascadeHeads-class_aware",
+        "FPN-group",
+        "ResNet-stride_in_3x3",
+        "faster_rcnn_fpn",
+        "cascade_rcnn_fpn",
+    )
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance.catalogue import DETECTORS, LAYERS, SIZES, targets
+from tests.conformance.catalogue import DETECTORS, LAYERS, SIZES, targets, targets_of
 
 
 @pytest.mark.parametrize("name", ["CascadeHeads", "CascadeHeads-class_aware"])
@@ -26,13 +26,14 @@ def test_cascade_without_a_valid_proposal(name, training):
 @pytest.mark.parametrize("name", DETECTORS)
 def test_gradients_without_any_object_are_finite(name):
     detector = DETECTORS[name].make()
-    nothing = tf.nest.map_structure(np.zeros_like, targets(*SIZES[0]))
+    nothing = tf.nest.map_structure(np.zeros_like, targets_of(detector, *SIZES[0]))
     with tf.GradientTape() as tape:
         losses, _ = detector.compute_losses(DETECTORS[name].inputs(*SIZES[0])[0], nothing)
         total = tf.add_n(list(losses.values()))
     assert np.isfinite(total)
     for number in range(1, detector.num_stages + 1):
         assert losses[f"stage{number}_box"] == 0.0
+        assert losses.get(f"stage{number}_mask", 0.0) == 0.0
     for gradient in tape.gradient(total, detector.trainable_variables):
         assert gradient is None or np.all(np.isfinite(gradient))
 

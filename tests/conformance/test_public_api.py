@@ -8,20 +8,39 @@ import inspect
 import pytest
 
 PUBLIC = {
-    "cascade_tf": ["TwoStageDetector", "__version__", "cascade_rcnn_fpn", "faster_rcnn_fpn", "load"],
+    "cascade_tf": [
+        "TwoStageDetector",
+        "__version__",
+        "cascade_mask_rcnn_fpn",
+        "cascade_rcnn_fpn",
+        "faster_rcnn_fpn",
+        "load",
+        "load_pretrained",
+        "mask_rcnn_fpn",
+    ],
     "cascade_tf.backbones": ["ResNet", "VGG16"],
     "cascade_tf.layers": [
         "BoxHead",
         "CascadeHeads",
+        "DeformableConv2D",
         "DetectionOutput",
         "FPN",
         "FrozenBatchNormalization",
+        "GroupNormalization",
+        "GroupedConv2D",
+        "MaskHead",
         "PixelNormalization",
         "ROIAlign",
         "RegionProposal",
         "Stage",
     ],
-    "cascade_tf.models": ["TwoStageDetector", "cascade_rcnn_fpn", "faster_rcnn_fpn"],
+    "cascade_tf.models": [
+        "TwoStageDetector",
+        "cascade_mask_rcnn_fpn",
+        "cascade_rcnn_fpn",
+        "faster_rcnn_fpn",
+        "mask_rcnn_fpn",
+    ],
 }
 
 

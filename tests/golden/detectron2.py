@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.models import cascade_rcnn_fpn
-from cascade_tf.structures import ImageBatch, Targets
+from cascade_tf.structures import ImageBatch, InstanceTargets, Targets
 
 FOLDER = Path(__file__).parent
 LEVELS = ("P2", "P3", "P4", "P5", "P6")
@@ -167,9 +167,10 @@ def targets(arrays, num_gt=None, size=6):
         classes[i, :count] = arrays[f"train/img{i}/gt_classes"][:count] + 1
         valid[i, :count] = True
     crowd, seed = np.zeros([2, size], bool), np.array([[1, 2], [3, 4]], np.int32)
-    masks = _masks(arrays, valid) if "train/img0/gt_masks_packed" in arrays else None
-    values = (boxes, classes, valid, crowd, seed, masks)
-    return Targets(*(None if x is None else tf.constant(x) for x in values))
+    values = [tf.constant(x) for x in (boxes, classes, valid, crowd, seed)]
+    if "train/img0/gt_masks_packed" in arrays:
+        return InstanceTargets(*values, tf.constant(_masks(arrays, valid)))
+    return Targets(*values)
 
 
 def bits(arrays, key):

@@ -208,7 +208,7 @@ def test_gradients_do_not_flow_through_boxes():
 
 
 def softmax(logits):
-    return np.stack([[reference.softmax(one) for one in image] for image in logits.numpy()])
+    return np.stack([[reference.softmax(one) for one in image] for image in np.asarray(logits)])
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
@@ -224,6 +224,7 @@ def test_ensembles(stages):
         "last_stage": own[-1],
         "last_boxes": np.mean(on_last, axis=0),
     }
+    expected["own_logits"] = softmax(np.mean([output.logits for output in outputs], axis=0))
     for ensemble, probabilities in expected.items():
         np.testing.assert_allclose(heads.class_probabilities(outputs, ensemble), probabilities, atol=1e-5)
     assert heads.ensemble == "last_boxes"
@@ -317,7 +318,10 @@ def test_training_needs_targets():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ensemble": "mean"}, "ensemble must be one of last_boxes, own_boxes, own_logits, last_stage, got 'mean'"),
+        (
+            {"ensemble": "mean"},
+            "must be one of last_boxes, own_boxes, own_logits, last_stage, got 'mean'",
+        ),
         ({"append_ground_truth": True}, "append_ground_truth must be 'all', 'first' or 'none', got True"),
         ({"stages": []}, "at least one stage, got none"),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.layers import FrozenBatchNormalization
+from cascade_tf.layers import FrozenBatchNormalization, GroupNormalization
 from cascade_tf.layers.normalization import normalization
 
 X = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
@@ -55,6 +55,22 @@ def test_kinds():
     channel = (X - X.mean(axis=(1, 2), keepdims=True)) / np.sqrt(X.var(axis=(1, 2), keepdims=True) + 1e-5)
     np.testing.assert_allclose(group(X), channel, atol=1e-4)
     np.testing.assert_array_equal(normalization("none", "norm")(X), X)
+
+
+def test_groups_keep_their_digits_on_large_maps():
+    generator = np.random.default_rng(0)
+    # Positive and far from zero, as behind a ReLU: sums of a whole map grow large beside each value.
+    x = generator.uniform(4.0, 5.0, (1, 160, 240, 8)).astype(np.float32)
+    layer = GroupNormalization(groups=4, epsilon=1e-5)
+    layer.build(x.shape)
+    gamma, beta = generator.uniform(0.5, 2, 8), generator.normal(size=8)
+    layer.set_weights([gamma, beta])
+    grouped = x.astype(np.float64).reshape(-1, 4, 2)
+    centred = grouped - grouped.mean(axis=(0, 2), keepdims=True)
+    exact = centred / np.sqrt((centred**2).mean(axis=(0, 2), keepdims=True) + 1e-5)
+    exact = exact.reshape(x.shape) * np.float32(gamma) + np.float32(beta)
+    # A few units in the last place; Keras's own layer is off by 7e-3.
+    np.testing.assert_allclose(layer(x), exact, atol=2e-5)
 
 
 def test_unknown_kind():

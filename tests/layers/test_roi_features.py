@@ -32,6 +32,20 @@ def test_a_constant_map_pools_to_its_value():
     np.testing.assert_allclose(pooled[:, :, 3, 3, 0], [[2, 3, 4]] * 2, rtol=1e-6)
 
 
+def test_inclusive_boxes_end_at_their_last_pixel():
+    features = pyramid()
+    # The level is that of the whole box: 40 x 40 pixels are just enough for P4.
+    boxes = tf.constant([[[8.0, 8, 48, 48]], [[8.0, 8, 47, 48]]])
+    layer = ROIAlign(output_size=3, canonical_size=40.0, aligned=False, inclusive=True)
+    pooled = layer(features, boxes)
+    for image, level in ((0, "P4"), (1, "P3")):
+        one = [features[level][image : image + 1]]
+        last = boxes[image : image + 1] - tf.constant([0.0, 0, 1, 1])
+        stride = {"P3": 8, "P4": 16}[level]
+        expected = roi_align(one, last, strides=(stride,), output_size=3, aligned=False)
+        np.testing.assert_array_equal(pooled[image : image + 1], expected)
+
+
 def test_settings_reach_the_op():
     features, boxes = pyramid(), BOXES + 0.3
     base = ROIAlign()(features, boxes).numpy()

@@ -53,4 +53,4 @@ def ground_truth(**settings):
 
 def one(structure, image):
     """The batch of one image out of a larger one."""
-    return type(structure)(*(x if x is None else x[image : image + 1] for x in structure))
+    return type(structure)(*(value[image : image + 1] for value in structure))
