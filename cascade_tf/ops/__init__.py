@@ -3,6 +3,7 @@
 from cascade_tf.ops.gradients import scale_gradient
 from cascade_tf.ops.library import IMPLEMENTATIONS
 from cascade_tf.ops.nms import NMSOutput, batched_nms
+from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
 from cascade_tf.ops.roi_align import assign_levels, roi_align
 
@@ -12,6 +13,7 @@ __all__ = [
     "assign_levels",
     "batched_nms",
     "pad_images",
+    "paste_masks",
     "resize_image",
     "roi_align",
     "scale_gradient",
