@@ -63,13 +63,17 @@ def test_equals_reference(rng, cells, size, implementation):
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("value", [0.5, np.nextafter(np.float32(0.5), np.float32(0)), 0.50001, 0.49999])
 def test_values_at_the_threshold(rng, value, implementation):
-    """Interpolation between equal values may round to either side: where it does, all agree."""
+    """Interpolation between equal values may round to either side: where it does, all agree, traced or not."""
     masks = np.full((20, 28, 28), value, np.float32)
     boxes = random_boxes(rng, 20, (20, 25))
     expected = reference.paste_masks(masks, boxes, (20, 25))
-    np.testing.assert_array_equal(
-        paste_masks(masks, boxes, (20, 25), implementation=implementation), expected
-    )
+
+    def paste(masks, boxes):
+        return paste_masks(masks, boxes, (20, 25), implementation=implementation)
+
+    np.testing.assert_array_equal(paste(masks, boxes), expected)
+    traced = tf.function(paste, autograph=False)
+    np.testing.assert_array_equal(traced(tf.constant(masks), tf.constant(boxes)), expected)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
