@@ -63,7 +63,7 @@ def test_equals_reference(rng, cells, size, implementation):
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("value", [0.5, np.nextafter(np.float32(0.5), np.float32(0)), 0.50001, 0.49999])
 def test_values_at_the_threshold(rng, value, implementation):
-    """Interpolation between equal values may round to either side: where it does, all agree, traced or not."""
+    """Interpolating equal values may round to either side: where it does, all agree, traced or not."""
     masks = np.full((20, 28, 28), value, np.float32)
     boxes = random_boxes(rng, 20, (20, 25))
     expected = reference.paste_masks(masks, boxes, (20, 25))
