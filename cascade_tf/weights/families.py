@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from cascade_tf.weights.checkpoint_file import CheckpointFile
+from cascade_tf.weights.detectron import DETECTRON
 from cascade_tf.weights.detectron2 import DETECTRON2
+from cascade_tf.weights.detectron_imagenet import DETECTRON_IMAGENET
 from cascade_tf.weights.family import Family
 from cascade_tf.weights.import_report import listed
+from cascade_tf.weights.keras_applications import KERAS_APPLICATIONS
 from cascade_tf.weights.mmdetection import MMDETECTION
+from cascade_tf.weights.resnet_npz import RESNET_NPZ
+from cascade_tf.weights.tensorpack import TENSORPACK
+from cascade_tf.weights.torchvision import TORCHVISION
 
-DETECTOR_FAMILIES: tuple[Family, ...] = (DETECTRON2, MMDETECTION)
+DETECTOR_FAMILIES: tuple[Family, ...] = (DETECTRON2, MMDETECTION, DETECTRON, TENSORPACK)
 """Families of whole detectors, for ``import_checkpoint``."""
 
-BACKBONE_FAMILIES: tuple[Family, ...] = ()
+BACKBONE_FAMILIES: tuple[Family, ...] = (TORCHVISION, DETECTRON_IMAGENET, KERAS_APPLICATIONS, RESNET_NPZ)
 """Families of backbones trained on ImageNet, for ``load_backbone``."""
 
 
