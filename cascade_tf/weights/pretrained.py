@@ -12,7 +12,7 @@ from typing import Any
 from absl import logging
 
 from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
-from cascade_tf.weights.catalog import CATALOG, find
+from cascade_tf.weights import catalog
 from cascade_tf.weights.catalog_entry import CatalogEntry
 from cascade_tf.weights.download import fetch
 from cascade_tf.weights.importing import import_checkpoint
@@ -59,7 +59,7 @@ def load_pretrained(
         ValueError: unknown name, or one of a backbone; the file is not the published one; the settings make
             a network that the weights do not fit.
     """
-    entry = find(name)
+    entry = catalog.find(name)
     if entry.kind == "backbone":
         raise ValueError(
             f"{name!r} holds the weights of a backbone trained on ImageNet, expected a detector; to start a "
@@ -94,7 +94,7 @@ def checkpoint_path(
             what to put where.
         ValueError: unknown name, or the file is not the published one.
     """
-    return fetch(find(name), cache_dir, progress=progress)
+    return fetch(catalog.find(name), cache_dir, progress=progress)
 
 
 def list_pretrained() -> tuple[CatalogEntry, ...]:
@@ -103,7 +103,7 @@ def list_pretrained() -> tuple[CatalogEntry, ...]:
     >>> [entry.name for entry in list_pretrained() if entry.box_ap is not None and entry.box_ap > 50]
     ['detectron2/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv']
     """
-    return tuple(CATALOG.values())
+    return tuple(catalog.CATALOG.values())
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

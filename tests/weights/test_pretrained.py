@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import socket
 from types import MappingProxyType
 
@@ -11,31 +10,14 @@ from absl import logging
 
 import cascade_tf
 from cascade_tf.weights import catalog
-from cascade_tf.weights.catalog_entry import DigestPrefix
 from cascade_tf.weights.download import cached_path
 from cascade_tf.weights.pretrained import checkpoint_path, list_pretrained, load_pretrained
 from tests.golden import detectron2 as golden
-from tests.weights.file_server import serving
-from tests.weights.torch_writer import pickle_bytes
 
 # The network's input differs by float32 rounding of two frameworks; as in tests/golden.
 PIXELS = 0.05
 SCORES = 1e-4
 NAME = "detectron2/cascade_mask_rcnn_R_50_FPN_3x"
-
-
-@pytest.fixture(scope="module")
-def recorded():
-    return golden.load("cascade_rcnn_r50_fpn")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(recorded):
-    """The recorded weights as detectron2 writes them."""
-    weights = {
-        key.removeprefix("weight/"): value for key, value in recorded.items() if key.startswith("weight/")
-    }
-    return pickle_bytes({"model": weights, "__author__": "Detectron2 Model Zoo"})
 
 
 @pytest.fixture
@@ -51,20 +33,6 @@ def settings(recorded):
         "nms_iou": meta["roi"]["nms_thresh"],
         "max_detections": meta["roi"]["detections_per_image"],
     }
-
-
-@pytest.fixture
-def served(monkeypatch, checkpoint, tmp_path):
-    """The catalogue's entry, on a server of this machine and with the cache in a folder of the test."""
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setenv("CASCADE_TF_CACHE", str(tmp_path / "cache"))
-    with serving(checkpoint) as server:
-        digits = hashlib.md5(checkpoint).hexdigest()[:6]
-        entry = dataclasses.replace(
-            catalog.find(NAME), url=server.url, digest_prefix=DigestPrefix("md5", digits)
-        )
-        monkeypatch.setattr(catalog, "CATALOG", MappingProxyType(dict(catalog.CATALOG) | {NAME: entry}))
-        yield server
 
 
 def test_one_line_downloads_and_finds_what_the_original_finds(served, recorded, settings, tmp_path):
@@ -117,9 +85,20 @@ def test_what_the_entry_says_goes_before_the_family_and_after_the_caller(served,
     assert detector.detection_output.score_threshold == 0.4
 
 
-def test_weights_that_the_settings_do_not_fit(served):
+def test_the_family_is_the_entrys_not_a_guess(served, monkeypatch):
+    entry = dataclasses.replace(catalog.find(NAME), source="elsewhere")
+    monkeypatch.setattr(catalog, "CATALOG", {NAME: entry})
+    with pytest.raises(ValueError, match="source: got 'elsewhere'"):
+        load_pretrained(NAME)
+
+
+def test_weights_that_the_settings_do_not_fit(served, recorded):
     with pytest.raises(ValueError, match="does not fit the model"):
-        load_pretrained(NAME, class_names=("disc",), fpn_channels=24)
+        load_pretrained(NAME, class_names=("disc",), head_units=24)
+    detector = load_pretrained(NAME, class_names=("disc",), head_units=24, allow_partial=True)
+    kernel = detector.backbone.get_layer("res5_0_conv1").kernel
+    expected = recorded["weight/backbone.bottom_up.res5.0.conv1.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(kernel, expected)
 
 
 def test_a_wrong_setting_is_found_before_the_download(served):
