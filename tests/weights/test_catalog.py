@@ -9,6 +9,7 @@ import pytest
 
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.weights.catalog import CATALOG, find
+from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES
 
 ENTRIES = list(CATALOG.values())
 DETECTORS = [entry for entry in ENTRIES if entry.kind == "detector"]
@@ -85,6 +86,12 @@ def test_detectors_have_a_plausible_ap_of_what_they_find(entry):
 def test_backbones_have_no_ap(entry):
     assert entry.box_ap is None
     assert entry.mask_ap is None
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
+def test_there_is_an_importer_for_every_file(entry):
+    families = DETECTOR_FAMILIES if entry.kind == "detector" else BACKBONE_FAMILIES
+    assert entry.source in [family.name for family in families]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
