@@ -11,7 +11,7 @@ from cascade_tf.weights.raw_arrays import CopyBudget, shown
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "blobs")
 _MAX_NAME = 1000
-_MAX_VALUES = 1_000_000
+_MAX_VALUES = 300_000
 _NUMBERS = "biufc"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _DROPPED = object()

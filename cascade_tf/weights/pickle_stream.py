@@ -13,8 +13,8 @@ _LONG_STRING = 4096
 # Of one integer; a real one has eight.
 _MAX_INTEGER_BYTES = 256
 _NEWLINE = re.compile(rb"\n")
-# What Python 2's repr of a string writes, and no more: decoding anything else gives warnings.
-_REPR = re.compile(rb"""(?:[^\\]++|\\[\\'"nrt]|\\x[0-9a-fA-F]{2})*+""")
+# Python 2's repr writes no other escapes than these; decoding any other one gives warnings.
+_UNKNOWN_ESCAPE = re.compile(rb"""\\([^x'"nrt]|$)""")
 
 
 class RawString(NamedTuple):
@@ -111,9 +111,16 @@ def _quoted(stream: PickleStream) -> str | bytes | RawString:
     line = stream.line(limit=None).strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise ValueError(f"broken pickle: a string without quotes before byte {stream.position}")
-    if not _REPR.fullmatch(line, 1, len(line) - 1):
-        raise ValueError(f"broken pickle: an unknown escape in the string before byte {stream.position}")
-    return _string(memoryview(codecs.escape_decode(line[1:-1])[0]), "latin-1")
+    return _string(memoryview(_unescaped(line[1:-1])), "latin-1")
+
+
+def _unescaped(text: bytes) -> bytes:
+    try:
+        if not _UNKNOWN_ESCAPE.search(text.replace(rb"\\", b"")):
+            return codecs.escape_decode(text)[0]
+    except ValueError:
+        pass
+    raise ValueError("broken pickle: a string with an unknown escape")
 
 
 def _number_line(stream: PickleStream, kind: type[int] | type[float]) -> Any:

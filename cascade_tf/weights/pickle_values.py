@@ -84,6 +84,9 @@ class OrderedMapping(dict, Placeholder):
     def set_state(self, state: Any) -> None:
         """Drops the attributes."""
 
+    def __repr__(self) -> str:
+        return f"an OrderedDict of {len(self)} items"
+
 
 def checked_key(key: Any) -> Any:
     """Returns a key of a dict or an element of a set.

@@ -23,7 +23,7 @@ class PickledDtype(Placeholder):
         Raises:
             ValueError: the dtype has fields or subarrays, or the state is none.
         """
-        if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "|", "="):
+        if not isinstance(state, tuple) or len(state) < 5 or not _is_one_of(state[1], "<>|="):
             raise ValueError(f"broken pickle: the state {shown(state)} of a dtype")
         if any(part is not None for part in state[2:5]):
             raise ValueError("holds an array with fields or of arrays, expected numbers")
@@ -88,6 +88,10 @@ def _latin1(text: str, budget: CopyBudget) -> bytes:
         raise ValueError("broken pickle: text that stands for bytes is not latin-1") from None
 
 
+def _is_one_of(value: Any, letters: str) -> bool:
+    return isinstance(value, str) and len(value) == 1 and value in letters
+
+
 def _reconstruct(arguments: tuple, budget: CopyBudget) -> PickledArray:
     cls = arguments[0] if len(arguments) == 3 else None
     if not isinstance(cls, Global) or cls.name != "numpy.ndarray":
@@ -105,11 +109,13 @@ def _scalar(arguments: tuple, budget: CopyBudget) -> Any:
     return _array(arguments[1], arguments[0], (), False, budget)[()]
 
 
-def _from_buffer(arguments: tuple, budget: CopyBudget) -> np.ndarray:
-    if len(arguments) != 4 or arguments[3] not in ("C", "F"):
+def _from_buffer(arguments: tuple, budget: CopyBudget) -> PickledArray:
+    if len(arguments) != 4 or not _is_one_of(arguments[3], "CF"):
         raise ValueError("broken pickle: an array from a buffer, without data, dtype, shape and order")
     data, dtype, shape, order = arguments
-    return _array(data, dtype, shape, order == "F", budget)
+    array = PickledArray(budget)
+    array.set_state((1, shape, dtype, order == "F", data))
+    return array
 
 
 def _encode(arguments: tuple, budget: CopyBudget) -> bytes:

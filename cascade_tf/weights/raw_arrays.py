@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +14,8 @@ import numpy as np
 _MAX_DIMENSIONS = 32
 _DTYPE = re.compile(r"([<>=|]?)(b1|\?|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6})")
 _DEFAULT_ALLOWANCE = 64 << 20
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 2, 120, 120, 40
 
 
 class CopyBudget:
@@ -81,6 +85,9 @@ def array_from_bytes(
             f"but the file holds {len(data)}"
         )
     flat = np.frombuffer(data, dtype) if needed else np.empty(0, dtype)
+    # NumPy makes a string of anything, and Python raises SystemError.
+    if needed and dtype.kind == "U" and flat.view(f"{dtype.byteorder}u4").max() > sys.maxunicode:
+        raise ValueError(f"an array of dtype {dtype} holds characters that do not exist")
     array = flat.reshape(sizes, order="F" if fortran_order else "C")
     array.flags.writeable = False
     return array
@@ -103,10 +110,6 @@ def checked_sizes(sizes: object, what: str = "a shape") -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def shown(value: object, length: int = 120) -> str:
-    """A value for a message: a hostile one may be long, or refuse to be printed."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+def shown(value: object) -> str:
+    """A short form of any value for a message: a hostile one can be endless when it is printed in full."""
+    return _SHORT.repr(value)

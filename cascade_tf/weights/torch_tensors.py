@@ -156,8 +156,10 @@ class PickledTensor(Placeholder):
             strides = [step * (s if n > 1 else 1) for n, s in zip(self.shape, self.stride, strict=True)]
             view = np.ndarray(self.shape, self.dtype, self.storage.data, step * self.offset, strides)
         if self.kind == _BFLOAT16:
-            self.budget.spend(8 * view.size)
-            view = (view.astype(np.uint32) << 16).view(np.float32)
+            self.budget.spend(4 * view.size)
+            wide = view.astype(np.uint32)
+            wide <<= 16
+            view = wide.view(np.float32)
         view.flags.writeable = False
         return view
 
