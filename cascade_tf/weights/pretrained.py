@@ -63,7 +63,7 @@ def load_pretrained(
     if entry.kind == "backbone":
         raise ValueError(
             f"{name!r} holds the weights of a backbone trained on ImageNet, expected a detector; to start a "
-            "detector of your own from them: cascade_tf.weights.importing.load_backbone(detector.backbone, "
+            "detector of your own from them: cascade_tf.weights.importing.load_backbone(detector, "
             f"cascade_tf.weights.pretrained.checkpoint_path({name!r}))"
         )
     _check_settings(settings)
