@@ -41,7 +41,7 @@ def fetch(
     allow_http: bool = False,
     timeout: float = 30.0,
     attempts: int = 4,
-    wait: float = 1.0,
+    wait: float = 0.5,
 ) -> Path:
     """Returns the file of a catalogue's entry, downloading it if it is not in the cache.
 

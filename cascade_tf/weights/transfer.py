@@ -36,7 +36,7 @@ def transfer(
     progress: bool = True,
     timeout: float = 30.0,
     attempts: int = 4,
-    wait: float = 1.0,
+    wait: float = 0.5,
 ) -> None:
     """Fetches a file, going on where an earlier call was interrupted.
 
