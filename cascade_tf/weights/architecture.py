@@ -41,7 +41,7 @@ def backbone_settings(shape_of: ShapeOf) -> dict[str, Any]:
         "width": width,
         "stem_channels": stem[-1],
         "cardinality": inner // width_in,
-        "width_per_group": _whole(width_in / width),
+        "width_per_group": _width_per_group(width_in, width),
         "deformable_stages": _deformable_stages(shape_of),
     }
 
@@ -156,5 +156,7 @@ def _count(shape_of: ShapeOf, names: Any) -> int:
     return sum(1 for _ in itertools.takewhile(lambda name: shape_of(name) is not None, names))
 
 
-def _whole(value: float) -> float:
-    return int(value) if value == int(value) else value
+def _width_per_group(channels: int, width: float) -> float:
+    """The whole number that scales to the channels, where there is one."""
+    whole = round(channels / width)
+    return whole if round(whole * width) == channels else channels / width

@@ -20,8 +20,9 @@ class Source(NamedTuple):
 
     Attributes:
         names: tensors of the checkpoint; none where the family implies a constant.
-        convert: from these tensors, in this order, to the value in the place's shape. It may return a view.
-            It raises a ValueError when the tensors' shapes make no sense.
+        convert: from these tensors, in this order, to the value in the place's shape, or to one of more axes
+            that becomes it when the leading ones are merged. It should return a view where it can, and raises
+            a ValueError when the tensors' shapes make no sense.
     """
 
     names: tuple[str, ...]

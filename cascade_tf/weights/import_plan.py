@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from cascade_tf.weights.checkpoint_file import CheckpointFile
 from cascade_tf.weights.family import Family, Source
 from cascade_tf.weights.import_report import ImportReport, listed
 from cascade_tf.weights.places import Place
+
+# Assigning a whole array takes three copies of it for a moment. Those of the fully connected layers behind
+# the pooling are so large that it would show.
+_LARGE_BYTES = 16 * 2**20
+_BLOCK_BYTES = 4 * 2**20
 
 
 class ImportPlan:
@@ -65,7 +72,7 @@ class ImportPlan:
                 f"{'; '.join(problems)}"
             )
         for place, source in self._sources.values():
-            place.variable.assign(np.ascontiguousarray(self._value(source), np.float32))
+            _assign(place, self._value(source))
         return ImportReport(
             source=self.family.name,
             path=str(self.checkpoint.path),
@@ -100,7 +107,7 @@ class ImportPlan:
         if wrong:
             return f"{given} of type {wrong[0]} for {place.name}"
         try:
-            shape = self._value(source).shape
+            shape = _merged(self._value(source).shape, len(place.shape))
         except ValueError as error:
             return f"{given} for {place.name} {place.shape} ({error})"
         return "" if shape == place.shape else f"{given} gives {shape} for {place.name} {place.shape}"
@@ -122,3 +129,34 @@ class ImportPlan:
             ("tensors that do not fit", self._misfits),
         )
         return [f"{len(names)} {what}: {listed(names)}" for what, names in groups if names]
+
+
+def _merged(shape: tuple[int, ...], num_axes: int) -> tuple[int, ...]:
+    """The shape with so many leading axes merged that ``num_axes`` are left."""
+    if len(shape) <= num_axes:
+        return shape
+    first = len(shape) - num_axes + 1
+    return (math.prod(shape[:first]), *shape[first:])
+
+
+def _assign(place: Place, value: np.ndarray) -> None:
+    if value.nbytes < _LARGE_BYTES:
+        place.variable.assign(np.ascontiguousarray(value, np.float32).reshape(place.shape))
+    else:
+        place.variable.assign(_from_blocks(value, place.shape))
+
+
+def _from_blocks(value: np.ndarray, shape: tuple[int, ...]) -> tf.Tensor:
+    """The array as a tensor of the shape, copied block by block into its place.
+
+    Assigning blocks to the variable itself would make every later reading of it a copy.
+    """
+    rows = shape[0] // len(value)
+    step = max(1, _BLOCK_BYTES * len(value) // value.nbytes)
+    with tf.device("CPU:0"):
+        tensor = tf.raw_ops.Empty(shape=shape, dtype=tf.float32)
+        for start in range(0, len(value), step):
+            block = np.ascontiguousarray(value[start : start + step], np.float32).reshape(-1, *shape[1:])
+            numbers = tf.range(start * rows, start * rows + len(block))
+            tensor = tf.raw_ops.InplaceUpdate(x=tensor, i=numbers, v=block)
+    return tensor

@@ -30,7 +30,8 @@ def first_dense_from_ochw(values: np.ndarray, pooled: int = 7) -> np.ndarray:
         pooled: P.
 
     Returns:
-        [P P C, out].
+        [P, P, C, out]: the kernel [P P C, out] before its leading axes are merged, which would take a copy of
+        what is the largest tensor of a detector.
 
     Raises:
         ValueError: the second axis is no multiple of P P.
@@ -40,8 +41,7 @@ def first_dense_from_ochw(values: np.ndarray, pooled: int = 7) -> np.ndarray:
         raise ValueError(
             f"a layer behind pooled features: got {inputs} inputs, expected a multiple of {pooled} x {pooled}"
         )
-    maps = values.reshape(outputs, inputs // (pooled * pooled), pooled, pooled)
-    return maps.transpose(2, 3, 1, 0).reshape(inputs, outputs)
+    return values.reshape(outputs, -1, pooled, pooled).transpose(2, 3, 1, 0)
 
 
 def background_first(values: np.ndarray) -> np.ndarray:
