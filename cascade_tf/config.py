@@ -98,7 +98,8 @@ class Experiment:
         data: how the images are read.
         train: how the weights are learnt.
         evaluation: how the result is measured.
-        backbone_weights: file with the backbone's weights at the start (.npz); None: random.
+        backbone_weights: file or catalogue name of the backbone's weights at the start; None: random.
+        weights: file or catalogue name of a detector's weights at the start; None: random.
         class_names: K names of the data set's classes, resolved.
         category_ids: K ids of the same classes in the data set's files, resolved.
     """
@@ -109,6 +110,7 @@ class Experiment:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     backbone_weights: str | None = None
+    weights: str | None = None
     class_names: tuple[str, ...] = dataclasses.field(default=(), metadata={"resolved": True})
     category_ids: tuple[int, ...] = dataclasses.field(default=(), metadata={"resolved": True})
 
@@ -182,7 +184,7 @@ def settings(experiment: Experiment) -> dict[str, Any]:
     for group in ("data", "train", "evaluation"):
         values = vars(getattr(experiment, group))
         flat |= {f"{group}.{name}": value for name, value in values.items()}
-    for name in ("backbone_weights", "class_names", "category_ids"):
+    for name in ("backbone_weights", "weights", "class_names", "category_ids"):
         flat[name] = getattr(experiment, name)
     return flat
 

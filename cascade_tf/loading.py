@@ -1,15 +1,13 @@
-"""Trained detectors back from disk: runs, .keras files and exported SavedModels."""
+"""Trained detectors back from disk: runs, .keras and .weights.h5 files, and exported SavedModels."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,6 +17,7 @@ from cascade_tf import config
 from cascade_tf.inference import ImageDetections, batches_of, keep_above
 from cascade_tf.models import TwoStageDetector
 from cascade_tf.serving_files import LABELS_FILE, read_labels
+from cascade_tf.weights_file import SUFFIX, first_line, load_into, read_description
 
 # In the order of preference.
 WEIGHTS_FILES = ("best.weights.h5", "last.weights.h5")
@@ -29,8 +28,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Loads a detector, ready for ``predict``.
 
     Args:
-        path: the folder of a training run (its best weights are taken, else its last), a ``.keras`` file,
-            or a SavedModel folder: a version, or the folder of versions, of which the highest is taken.
+        path: the folder of a training run (its best weights are taken, else its last), a ``.keras`` file, a
+            ``.weights.h5`` file of ``scripts/convert_weights.py``, or a SavedModel folder: a version, or the
+            folder of versions, of which the highest is taken.
 
     Returns:
         A ``TwoStageDetector``, or for a SavedModel a ``SavedDetector`` with the same ``predict``,
@@ -38,13 +38,13 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: nothing lies there, or the run has no weights yet.
-        ValueError: it is none of the three, or its parts do not fit together.
+        ValueError: it is none of these, or its parts do not fit together.
     """
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"model {source}: got no such file or folder")
     if source.is_file():
-        return _load_keras(source)
+        return load_weights_file(source) if source.name.endswith(SUFFIX) else _load_keras(source)
     if (source / config.EXPERIMENT_FILE).is_file():
         return load_run(source)
     version = _find_version(source)
@@ -77,17 +77,30 @@ def load_run(
             f"workdir {folder}: got no weights, expected {' or '.join(WEIGHTS_FILES)} of a training run"
         )
     detector = config.build_detector(experiment)
-    try:
-        stored = _count_arrays(weights)
-        # Keras would fill a smaller detector from a larger one's file without a word.
-        if stored != len(detector.weights):
-            raise ValueError(f"the file holds {stored} arrays, the detector has {len(detector.weights)}")
-        detector.load_weights(str(weights))
-    # h5py raises OSError or KeyError on damaged files, Keras ValueError on other shapes.
-    except (ValueError, OSError, KeyError) as error:
+    load_into(detector, weights, f"experiment {experiment.name!r}")
+    return detector
+
+
+def load_weights_file(
+    path: str | os.PathLike[str], experiment: config.Experiment | None = None
+) -> TwoStageDetector:
+    """Builds the detector that a weights file describes, with its weights.
+
+    Args:
+        path: a file of ``scripts/convert_weights.py``.
+        experiment: what to build; None takes the file's own description.
+
+    Raises:
+        ValueError: the file has no description, or its weights belong to another detector.
+    """
+    experiment = experiment or read_description(path)
+    if experiment is None:
         raise ValueError(
-            f"weights {weights}: do not fit the detector of experiment {experiment.name!r} ({_misfit(error)})"
-        ) from None
+            f"weights {path}: got a file without a description of its detector, expected the folder of its "
+            "run, or a file that scripts/convert_weights.py wrote"
+        )
+    detector = config.build_detector(experiment)
+    load_into(detector, path, f"experiment {experiment.name!r}")
     return detector
 
 
@@ -113,7 +126,7 @@ class SavedDetector:
             self._run = self._model.signatures["image_tensor"]
         # TensorFlow raises each of these on damaged folders.
         except (KeyError, OSError, ValueError, tf.errors.OpError) as error:
-            raise ValueError(f"SavedModel {folder}: cannot be loaded ({_first_line(error)})") from None
+            raise ValueError(f"SavedModel {folder}: cannot be loaded ({first_line(error)})") from None
 
     def predict(
         self, images: Any, batch_size: int = 1, score_threshold: float | None = None
@@ -164,7 +177,7 @@ def _load_keras(path: Path) -> TwoStageDetector:
     # Keras raises ValueError on other files, TypeError on unknown classes; zip and h5py have errors of their
     # own.
     except Exception as error:
-        raise ValueError(f"model {path}: cannot be loaded as a .keras file ({_first_line(error)})") from None
+        raise ValueError(f"model {path}: cannot be loaded as a .keras file ({first_line(error)})") from None
     if not isinstance(model, TwoStageDetector):
         raise ValueError(f"model {path}: got a {type(model).__name__}, expected a TwoStageDetector")
     return model
@@ -175,23 +188,3 @@ def _find_version(folder: Path) -> Path | None:
         return folder
     versions = [child.parent for child in folder.glob(f"*/{_SAVED_MODEL}") if child.parent.name.isdigit()]
     return max(versions, key=lambda version: int(version.name), default=None)
-
-
-def _count_arrays(path: Path) -> int:
-    kinds: list[bool] = []
-    with h5py.File(path) as file:
-        file.visititems(lambda _, item: kinds.append(isinstance(item, h5py.Dataset)))
-    return sum(kinds)
-
-
-def _misfit(error: Exception) -> str:
-    """Names the layers that Keras lists at the end of a long text."""
-    layers = dict.fromkeys(re.findall(r"<\w+ name=([^,>]+)", str(error)))
-    if not layers:
-        return _first_line(error)
-    return f"other shapes in {', '.join(list(layers)[:5])}{', ...' if len(layers) > 5 else ''}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

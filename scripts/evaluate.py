@@ -1,4 +1,4 @@
-"""Measures a trained detector on a data set, by the COCO protocol.
+r"""Measures a trained detector on a data set, by the COCO protocol.
 
 The table goes to the standard output. These files go to the folder evaluation/ of the run, or to --output:
 <split>.json and <split>.csv with all numbers, <split>_detections.json with the detections in COCO's result
@@ -6,6 +6,8 @@ format and, with --per_stage, <split>_stage<t>.json and <split>_stages.csv for e
 
     python scripts/evaluate.py --workdir runs/mine
     python scripts/evaluate.py --workdir runs/mine --dataset_dir OTHER_DATA --split test --per_stage
+    python scripts/evaluate.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --dataset_dir COCO \
+        --output zoo
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from cascade_tf.inference import ImageDetections
     from cascade_tf.metrics import CocoResult
 
-OPTIONS = program.Flags()
+OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which instances_<split>.json of the data set.")
 OPTIONS.boolean("per_stage", False, "Also measures each stage of the cascade by itself.")
 OPTIONS.string("output", None, "Folder of the results. Default: evaluation/ in the run's folder.", "DIR")
@@ -53,15 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(arguments: Sequence[str]) -> None:
-    """Evaluates the detector of ``--workdir``."""
+    """Evaluates the detector of ``--workdir`` or ``--weights``."""
     from cascade_tf.metrics import compare_table
 
-    experiment = program.trained_experiment(OPTIONS)
-    split, workdir = OPTIONS.values.split, OPTIONS.values.workdir
+    split = OPTIONS.values.split
+    detector, experiment = program.open_detector(OPTIONS)
     dataset = program.read_split(experiment, split)
-    folder = program.writable_folder(OPTIONS.values.output or Path(workdir) / "evaluation", "output folder")
+    folder = program.writable_folder(program.output_folder(OPTIONS, "evaluation"), "output folder")
     measured = measure(
-        program.load_run(experiment, workdir),
+        detector,
         dataset,
         batch_size=experiment.evaluation.batch_size,
         per_stage=OPTIONS.values.per_stage or experiment.evaluation.per_stage,

@@ -6,6 +6,7 @@ it.
 
     python scripts/export.py --workdir runs/mine
     python scripts/export.py --workdir runs/mine --output models/cells --version 2
+    python scripts/export.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --output models/zoo
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import program
 
-OPTIONS = program.Flags()
+OPTIONS = program.Flags(weights=True)
 OPTIONS.string("output", None, "Folder of the versions. Default: export/ in the run's folder.", "DIR")
 OPTIONS.integer("version", 1, "Number of this version; the model server takes the highest.", lower=1)
 
@@ -27,21 +28,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def export(arguments: Sequence[str]) -> None:
-    """Exports the detector of ``--workdir``."""
-    experiment = program.trained_experiment(OPTIONS)
-    if OPTIONS.values.dataset_dir:
-        program.read_split(experiment, "val")
-    workdir, version = OPTIONS.values.workdir, OPTIONS.values.version
-    folder = Path(OPTIONS.values.output or Path(workdir) / "export")
+    """Exports the detector of ``--workdir`` or ``--weights``."""
+    version, folder = OPTIONS.values.version, _folder()
     if (folder / str(version)).exists():
         raise ValueError(
             f"version {version}: {folder / str(version)} exists, expected a new --version or --output"
         )
+    detector, experiment = program.open_detector(OPTIONS)
+    if OPTIONS.values.dataset_dir:
+        program.read_split(experiment, "val")
     program.writable_folder(folder, "output folder")
     from cascade_tf.export import export_saved_model
 
-    path = export_saved_model(program.load_run(experiment, workdir), folder, version=version)
+    path = export_saved_model(detector, folder, version=version)
     print(f"The SavedModel lies in {path}.")
+
+
+def _folder() -> Path:
+    if not OPTIONS.values.weights:
+        OPTIONS.need("workdir")
+    return program.output_folder(OPTIONS, "export")
 
 
 if __name__ == "__main__":

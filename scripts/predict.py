@@ -1,12 +1,14 @@
 """Detects objects in images: pictures with boxes, and one detections.json.
 
 Inputs are image files, folders and patterns such as "photos/*.jpg"; without inputs the images of
---dataset_dir are taken. The model is a run's folder (--workdir), or a .keras file or SavedModel folder
-(--model). detections.json has COCO's layout with scores: images, annotations and categories, boxes in pixels
-of the original images. Files that cannot be read are reported and skipped; the exit status is then 1.
+--dataset_dir are taken. The model is a run's folder (--workdir), a .keras file or SavedModel folder
+(--model), or weights of a public model zoo (--weights). detections.json has COCO's layout with scores:
+images, annotations and categories, boxes in pixels of the original images. Files that cannot be read are
+reported and skipped; the exit status is then 1.
 
     python scripts/predict.py --workdir runs/mine --output found photos "more/*.png" cat.jpg
     python scripts/predict.py --model export/1 --output found --batch_size 4 photos
+    python scripts/predict.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --output found photos
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
-OPTIONS = program.Flags(positional="[INPUT ...]")
+OPTIONS = program.Flags(positional="[INPUT ...]", weights=True)
 OPTIONS.string("model", None, "A .keras file or a SavedModel folder, instead of --workdir.", "PATH")
 OPTIONS.string("output", None, "Folder for the pictures and detections.json.", "DIR")
 OPTIONS.integer("batch_size", 1, "Images that go through the network together.", lower=1)
@@ -86,8 +88,9 @@ def predict(arguments: Sequence[str]) -> int:
 
 
 def _load_detector() -> Any:
-    if OPTIONS.values.model and OPTIONS.values.workdir:
-        raise ValueError("got both --model and --workdir, expected one of them")
+    for other in ("workdir", "weights"):
+        if OPTIONS.values.model and OPTIONS.values[other].value:
+            raise ValueError(f"got both --model and --{other}, expected one of them")
     if OPTIONS.values.model:
         if OPTIONS.overrides:
             raise ValueError(
@@ -96,7 +99,7 @@ def _load_detector() -> Any:
         from cascade_tf.loading import load
 
         return load(OPTIONS.values.model)
-    return program.load_run(program.trained_experiment(OPTIONS), OPTIONS.values.workdir)
+    return program.open_detector(OPTIONS)[0]
 
 
 def _named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:

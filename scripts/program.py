@@ -6,6 +6,7 @@ Nothing here imports TensorFlow, so that ``--help`` and wrong flags answer at on
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import re
 import sys
@@ -33,6 +34,10 @@ if str(ROOT) not in sys.path:
     sys.path.insert(1, str(ROOT))
 
 
+WEIGHTS_TEXT = (
+    "a name of the catalogue such as detectron2/cascade_mask_rcnn_R_50_FPN_3x, a checkpoint of detectron2, "
+    "MMDetection, Detectron or tensorpack, or a .weights.h5 of convert_weights.py."
+)
 _SHOWN_LINES = 10
 _INDENT: dict[str, Any] = {"initial_indent": " " * 6, "subsequent_indent": " " * 6}
 
@@ -47,19 +52,31 @@ class Flags:
     Args:
         positional: see above.
         workdir: default of ``--workdir``.
+        of_runs: whether there are the flags of a run, ``--workdir`` and ``--dataset_dir``.
+        weights: whether ``--weights`` may stand in for ``--workdir``.
     """
 
-    def __init__(self, *, positional: str = "", workdir: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        positional: str = "",
+        workdir: str | None = None,
+        of_runs: bool = True,
+        weights: bool = False,
+    ) -> None:
         self.values = flags.FlagValues()
         self.positional = positional
         self._shown = {"set": "NAME=VALUE"}
-        self.string("workdir", workdir, "Folder of the run.", "DIR")
-        self.string(
-            "dataset_dir",
-            None,
-            "Data set: folder with images/, instances_train.json, instances_val.json.",
-            "DIR",
-        )
+        if of_runs:
+            self.string("workdir", workdir, "Folder of the run.", "DIR")
+            self.string(
+                "dataset_dir",
+                None,
+                "Data set: folder with images/, instances_train.json, instances_val.json.",
+                "DIR",
+            )
+        if weights:
+            self.string("weights", None, f"Instead of --workdir: {WEIGHTS_TEXT}", "NAME")
         flags.DEFINE_multi_string(
             "set", [], "Changes one setting, as a.b=value; may be repeated.", flag_values=self.values
         )
@@ -232,6 +249,55 @@ def configured_experiment(options: Flags) -> Experiment:
     return _adjusted(load_config(options.need("config")), options)
 
 
+def open_detector(options: Flags) -> tuple[Any, Experiment]:
+    """Returns the detector of ``--workdir`` or ``--weights``, and its experiment with ``--set`` applied.
+
+    Raises:
+        ValueError: both flags or none are given, or the detector cannot be loaded.
+        FileNotFoundError: there is nothing to load.
+    """
+    if not options.values.weights:
+        experiment = trained_experiment(options)
+        return load_run(experiment, options.values.workdir), experiment
+    from cascade_tf.weights_source import find_weights, load_weights
+
+    _refuse_both(options)
+    changes, blank = model_changes(options)
+    detector, experiment = load_weights(find_weights(options.values.weights), changes)
+    return detector, dataclasses.replace(experiment, data=blank.data, evaluation=blank.evaluation)
+
+
+def _refuse_both(options: Flags) -> None:
+    if options.values.workdir:
+        raise ValueError("got both --weights and --workdir, expected one of them")
+
+
+def model_changes(options: Flags) -> tuple[dict[str, Any], Experiment]:
+    """Returns the settings of the model in ``--set``, and a blank experiment with the other settings."""
+    from functools import partial
+
+    from cascade_tf.config import Experiment
+    from cascade_tf.models import cascade_rcnn_fpn
+
+    blank = _adjusted(Experiment(name="", model=partial(cascade_rcnn_fpn)), options)
+    return dict(blank.model.keywords), blank
+
+
+def output_folder(options: Flags, inside: str) -> Path:
+    """Returns ``--output``, or a folder of that name in ``--workdir``.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    if options.values.output:
+        return Path(options.values.output)
+    if not options.values.workdir:
+        raise ValueError(
+            "flag --output is missing, expected a folder: there is no run to put the results into"
+        )
+    return Path(options.values.workdir) / inside
+
+
 def trained_experiment(options: Flags) -> Experiment:
     """Returns the experiment that trained ``--workdir``, with ``--set`` and ``--dataset_dir`` applied."""
     from cascade_tf.config import read_experiment
@@ -242,7 +308,8 @@ def trained_experiment(options: Flags) -> Experiment:
 def _adjusted(experiment: Experiment, options: Flags) -> Experiment:
     from cascade_tf.overrides import apply_overrides
 
-    extra = [f"data.dataset_dir={options.values.dataset_dir}"] if options.values.dataset_dir else []
+    folder = options.values["dataset_dir"].value if "dataset_dir" in options.values else None
+    extra = [f"data.dataset_dir={folder}"] if folder else []
     return apply_overrides(experiment, [*options.overrides, *extra])
 
 

@@ -6,7 +6,12 @@ with the same settings, a run goes on from its last checkpoint exactly as if it 
 
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine_r101 \
-        --set model.depth=101 --set train.batch_size=8 --backbone_weights R-101.npz
+        --set model.depth=101 --set train.batch_size=8 --backbone_weights R-101.pkl
+    python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/tuned \
+        --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x
+
+With --weights the model is the checkpoint's, with the classes of the data set: of the configuration the data,
+the schedule and the evaluation remain, and --set model.NAME=VALUE changes single settings.
 """
 
 from __future__ import annotations
@@ -33,8 +38,13 @@ OPTIONS.string(
     "config", None, "File with experiment(), or a name in configs/, e.g. custom/cascade.", "CONFIG"
 )
 OPTIONS.string(
-    "backbone_weights", None, "The backbone's weights at the start, an .npz file. Default: random.", "FILE"
+    "backbone_weights",
+    None,
+    "The backbone's weights at the start, trained on ImageNet: a file of torchvision, Detectron or Keras "
+    "Applications, or a name of the catalogue such as torchvision/resnet50. Default: random.",
+    "FILE",
 )
+OPTIONS.string("weights", None, f"A detector to start from: {program.WEIGHTS_TEXT}", "NAME")
 OPTIONS.choice(
     "resume",
     "auto",
@@ -55,6 +65,8 @@ def train(arguments: Sequence[str]) -> int:
     workdir = Path(OPTIONS.need("workdir"))
     if OPTIONS.values.backbone_weights:
         experiment = dataclasses.replace(experiment, backbone_weights=OPTIONS.values.backbone_weights)
+    if OPTIONS.values.weights:
+        experiment = with_weights(experiment, OPTIONS.values.weights)
     experiment, train_set, val_set = read_data(experiment)
     check_resumption(experiment, workdir, OPTIONS.values.resume)
     measurements: list[Measured] = []
@@ -66,6 +78,23 @@ def train(arguments: Sequence[str]) -> int:
         print(measurements[-1].result.to_table())
     print(f"\nThe trained detector lies in {workdir}.")
     return 0
+
+
+def with_weights(experiment: Experiment, name: str) -> Experiment:
+    """Returns the experiment with the model that weights belong to, and ``--set model.*`` applied to that.
+
+    Raises:
+        ValueError: the experiment has the weights of a backbone too, or the file cannot be understood.
+        FileNotFoundError: there are no such weights.
+    """
+    from cascade_tf.weights_source import describe_weights, find_weights
+
+    if experiment.backbone_weights:
+        raise ValueError("got both --weights and --backbone_weights, expected one of them")
+    changes, _ = program.model_changes(OPTIONS)
+    described = describe_weights(find_weights(name), changes)
+    logging.info("the model is that of %s; model settings of the configuration are not used", name)
+    return dataclasses.replace(experiment, model=described.model, weights=name)
 
 
 def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoDataset]:
@@ -162,14 +191,20 @@ def make_trainer(
 
 def _build_detector(experiment: Experiment, *, fresh: bool) -> Any:
     from cascade_tf.config import build_detector
-    from cascade_tf.weights.resnet import load_resnet_npz
+    from cascade_tf.weights_source import find_backbone_weights, find_weights, start_from
 
     detector = build_detector(experiment)
-    if fresh and not experiment.backbone_weights:
+    if not fresh:
+        return detector
+    if experiment.weights:
+        logging.info("%s", start_from(detector, find_weights(experiment.weights)))
+    elif experiment.backbone_weights:
+        from cascade_tf.weights.importing import load_backbone
+
+        report = load_backbone(detector, find_backbone_weights(experiment.backbone_weights))
+        logging.info("%s", report.to_text())
+    else:
         _warn_of_frozen_noise(detector.backbone)
-    if fresh and experiment.backbone_weights:
-        count = load_resnet_npz(detector.backbone, experiment.backbone_weights)
-        logging.info("%s: %d arrays loaded into the backbone", experiment.backbone_weights, count)
     return detector
 
 

@@ -35,6 +35,13 @@ class ImportReport(NamedTuple):
         lines += _by_reason("left at their initial values", self.missing, "variables")
         return "\n".join(lines)
 
+    def to_lines(self) -> str:
+        """One line for each variable and each tensor that was not loaded."""
+        lines = [f"{name} <- {', '.join(sources) or 'a constant'}" for name, sources in self.loaded.items()]
+        lines += [f"{name}: left at its initial value ({reason})" for name, reason in self.missing.items()]
+        lines += [f"{name}: not loaded ({reason})" for name, reason in self.unused.items()]
+        return "\n".join(lines) + "\n"
+
 
 def listed(names: Iterable[str], limit: int = SHOWN) -> str:
     """The first names, and how many more there are.

@@ -18,6 +18,7 @@ from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, fi
 from cascade_tf.weights.family import Family
 from cascade_tf.weights.import_plan import ImportPlan
 from cascade_tf.weights.import_report import ImportReport
+from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
 
 
@@ -33,6 +34,20 @@ class Imported(NamedTuple):
     detector: TwoStageDetector
     settings: dict[str, Any]
     report: ImportReport
+
+
+class Description(NamedTuple):
+    """Which detector a checkpoint holds.
+
+    Attributes:
+        class_names: K names: the checkpoint's, else COCO's where there are 80, else numbers.
+        category_ids: K ids of the classes: COCO's for COCO's names, else 1..K.
+        settings: the other arguments of ``cascade_rcnn_fpn`` that make it.
+    """
+
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    settings: dict[str, Any]
 
 
 def import_checkpoint(
@@ -69,24 +84,88 @@ def import_checkpoint(
     _check_overrides(overrides)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint, source, DETECTOR_FAMILIES)
-    with _path_in_errors(checkpoint, family):
-        num_classes = family.num_classes(checkpoint)
-        settings = family.settings(checkpoint) | overrides
-        names = _class_names(family, checkpoint, num_classes) if class_names is None else tuple(class_names)
+    described = _describe(checkpoint, family, overrides)
+    names = described.class_names if class_names is None else tuple(class_names)
     if category_ids is None and names == COCO_CLASSES:
         category_ids = COCO_CATEGORY_IDS
-    detector = cascade_rcnn_fpn(names, category_ids, **settings)
+    detector = cascade_rcnn_fpn(names, category_ids, **described.settings)
+    return Imported(
+        detector, described.settings, _transfer(checkpoint, family, detector, described, allow_partial)
+    )
+
+
+def describe_checkpoint(path: str | os.PathLike[str], source: str = "auto", **overrides: Any) -> Description:
+    """Says which detector a checkpoint holds, without building it.
+
+    Args:
+        path: the checkpoint.
+        source: name of its family, or ``"auto"``.
+        **overrides: arguments of ``cascade_rcnn_fpn`` that replace what the family says.
+
+    Raises:
+        FileNotFoundError: no such file.
+        TypeError: an override that is no argument of ``cascade_rcnn_fpn``.
+        ValueError: the file cannot be read, its family is unknown, or its network cannot be built.
+    """
+    _check_overrides(overrides)
+    checkpoint = read_checkpoint(path)
+    return _describe(checkpoint, find_family(checkpoint, source, DETECTOR_FAMILIES), overrides)
+
+
+def import_weights(
+    detector: TwoStageDetector,
+    path: str | os.PathLike[str],
+    source: str = "auto",
+    *,
+    allow_partial: bool = False,
+) -> ImportReport:
+    """Loads a checkpoint of another framework into a detector that exists.
+
+    With another number of classes than the checkpoint's, the layers that depend on it keep their values.
+
+    Args:
+        detector: of the checkpoint's architecture.
+        path: the checkpoint.
+        source: name of its family, or ``"auto"``.
+        allow_partial: whether to load what fits where checkpoint and detector differ, instead of failing.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file cannot be read, its family is unknown, or tensors and variables do not match. No
+            variable has changed then.
+    """
+    checkpoint = read_checkpoint(path)
+    family = find_family(checkpoint, source, DETECTOR_FAMILIES)
+    return _transfer(checkpoint, family, detector, _describe(checkpoint, family, {}), allow_partial)
+
+
+def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str, Any]) -> Description:
+    with _path_in_errors(checkpoint, family):
+        num_classes = family.num_classes(checkpoint)
+        names = _class_names(family, checkpoint, num_classes)
+        ids = COCO_CATEGORY_IDS if names == COCO_CLASSES else tuple(range(1, num_classes + 1))
+        return Description(names, ids, {**family.settings(checkpoint), **overrides})
+
+
+def _transfer(
+    checkpoint: CheckpointFile,
+    family: Family,
+    detector: TwoStageDetector,
+    described: Description,
+    allow_partial: bool,
+) -> ImportReport:
     found = places(detector)
     kept = {}
-    if len(names) != num_classes:
-        reason = f"the checkpoint has {num_classes} classes, the detector {len(names)}"
+    given = len(described.class_names)
+    if detector.num_classes != given:
+        reason = f"the checkpoint has {given} classes, the detector {detector.num_classes}"
         kept = {name: reason for name, place in found.items() if place.class_dependent}
     plan = ImportPlan(checkpoint, family, detector, found.values(), kept)
-    return Imported(detector, settings, plan.carry_out(settings, allow_partial))
+    return plan.carry_out(described.settings, allow_partial)
 
 
 def load_backbone(
-    backbone: keras.Model,
+    model: keras.Model,
     path: str | os.PathLike[str],
     source: str = "auto",
     *,
@@ -95,21 +174,24 @@ def load_backbone(
     """Loads weights trained on ImageNet into a backbone.
 
     Args:
-        backbone: a ``ResNet`` or a ``VGG16``, alone or of a detector.
+        model: a detector on a ``ResNet`` or a ``VGG16``, or the backbone alone.
         path: the checkpoint.
         source: name of its family, or ``"auto"``.
-        allow_partial: whether to load what fits where checkpoint and backbone differ, instead of failing.
+        allow_partial: whether to load what fits where checkpoint and model differ, instead of failing.
 
     Returns:
-        The report. Its ``settings`` say which pixels the weights expect: the detector's ``pixel_order``,
-        ``pixel_mean`` and ``pixel_std`` should be these.
+        The report. Its ``settings`` say which pixels the weights expect, as arguments ``pixel_order``,
+        ``pixel_mean`` and ``pixel_std`` of a recipe. A detector's are compared with them; with a backbone
+        alone that is up to the caller.
 
     Raises:
         FileNotFoundError: no such file.
         TypeError: the backbone is of another kind.
         ValueError: the file cannot be read, its family is unknown, the weights were trained with the strides
-            in other convolutions, or tensors and variables do not match. No variable has changed then.
+            in other convolutions or on other pixels, or tensors and variables do not match. No variable has
+            changed then.
     """
+    backbone = model.backbone if isinstance(model, TwoStageDetector) else model
     found = backbone_places(backbone)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint, source, BACKBONE_FAMILIES)
@@ -117,6 +199,8 @@ def load_backbone(
         settings = family.settings(checkpoint)
         if not allow_partial:
             _check_stride(backbone, settings)
+        if not allow_partial and isinstance(model, TwoStageDetector):
+            check_pixels(model.image_inputs, settings)
         plan = ImportPlan(checkpoint, family, backbone, found.values())
     return plan.carry_out(settings, allow_partial)
 

@@ -118,7 +118,7 @@ class TestData:
             "--set=model.norm=frozen",
         ]
         complaint = call("train", *arguments, f"--backbone_weights={tmp_path / 'no.npz'}").complaint
-        assert f"backbone weights: no such file: {tmp_path / 'no.npz'}" in complaint
+        assert f"backbone weights '{tmp_path / 'no.npz'}': got no such file" in complaint
         assert listing(tmp_path / "run") == set()
 
 

@@ -1,0 +1,192 @@
+"""What ``--weights`` takes: a name of the catalogue, another framework's checkpoint, or a converted file."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from cascade_tf import config
+from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
+from cascade_tf.weights.catalog import CATALOG
+from cascade_tf.weights.import_report import listed
+from cascade_tf.weights.importing import Imported, describe_checkpoint, import_checkpoint, import_weights
+from cascade_tf.weights.places import places
+from cascade_tf.weights.pretrained import checkpoint_path
+from cascade_tf.weights_file import SUFFIX, load_into, read_description
+
+
+class WeightsSource(NamedTuple):
+    """Weights that lie on this machine.
+
+    Attributes:
+        name: as the user gave it.
+        path: the file.
+        settings: arguments of ``cascade_rcnn_fpn`` that the catalogue knows and the file does not tell.
+    """
+
+    name: str
+    path: Path
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the file is one of ``scripts/convert_weights.py`` or of a training run."""
+        return self.path.name.endswith(SUFFIX)
+
+
+def find_weights(source: str | os.PathLike[str]) -> WeightsSource:
+    """Finds weights by file or name; those of the catalogue are downloaded at the first use.
+
+    Args:
+        source: a file, or the name of a detector in the catalogue.
+
+    Raises:
+        FileNotFoundError: there is neither a file nor a detector of that name.
+        OSError: the download fails; the message says what to put where.
+        ValueError: the downloaded file is not the published one.
+    """
+    path, name = Path(source), str(source)
+    if path.is_file():
+        return WeightsSource(name, path)
+    entry = CATALOG.get(name)
+    if entry is None or entry.kind != "detector":
+        detectors = [name for name, other in CATALOG.items() if other.kind == "detector"]
+        close = difflib.get_close_matches(name, detectors, n=2, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise FileNotFoundError(f"weights {name!r}: got no such file or detector of the catalogue{hint}")
+    return WeightsSource(name, checkpoint_path(name), entry.settings)
+
+
+def find_backbone_weights(source: str | os.PathLike[str]) -> Path:
+    """Finds the weights of a backbone by file or name; those of the catalogue are downloaded at the first use.
+
+    Raises:
+        FileNotFoundError: there is neither a file nor a backbone of that name.
+        OSError: the download fails; the message says what to put where.
+        ValueError: the downloaded file is not the published one.
+    """
+    path, name = Path(source), str(source)
+    if path.is_file():
+        return path
+    entry = CATALOG.get(name)
+    if entry is None or entry.kind != "backbone":
+        raise FileNotFoundError(f"backbone weights {name!r}: got no such file or backbone of the catalogue")
+    return checkpoint_path(name)
+
+
+def describe_weights(
+    source: WeightsSource, changes: Mapping[str, Any] = MappingProxyType({})
+) -> config.Experiment:
+    """The resolved experiment whose detector the weights belong to.
+
+    Args:
+        source: the weights.
+        changes: arguments of the recipe that replace the description's.
+
+    Raises:
+        ValueError: the file cannot be read or understood.
+    """
+    if source.is_converted:
+        experiment = _converted(source)
+        model = functools.partial(experiment.model, **changes)
+        return dataclasses.replace(experiment, model=model)
+    described = describe_checkpoint(source.path, **{**source.settings, **changes})
+    return _experiment(source, described.settings, described.class_names, described.category_ids)
+
+
+def load_weights(
+    source: WeightsSource, changes: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[TwoStageDetector, config.Experiment]:
+    """Builds the detector that the weights belong to, with the weights.
+
+    Args:
+        source: the weights.
+        changes: arguments of the recipe that replace the description's, such as ``score_threshold``.
+
+    Returns:
+        The detector, and the resolved experiment that describes it.
+
+    Raises:
+        ValueError: the file cannot be read, or the weights do not fit the changed network.
+    """
+    if source.is_converted:
+        experiment = describe_weights(source, changes)
+        detector = config.build_detector(experiment)
+        load_into(detector, source.path, f"experiment {experiment.name!r}")
+        return detector, experiment
+    imported = import_checkpoint(source.path, **{**source.settings, **changes})
+    logging.info("%s", imported.report.to_text())
+    return imported.detector, experiment_of(source, imported)
+
+
+def experiment_of(source: WeightsSource, imported: Imported) -> config.Experiment:
+    """The resolved experiment that builds an imported detector."""
+    detector = imported.detector
+    return _experiment(source, imported.settings, detector.class_names, detector.category_ids)
+
+
+def start_from(detector: TwoStageDetector, source: WeightsSource, allow_partial: bool = False) -> str:
+    """Loads the weights into a detector that will be trained further.
+
+    Where the number of classes differs, the layers that depend on it keep their initial values.
+
+    Args:
+        detector: of the weights' architecture.
+        source: the weights.
+        allow_partial: whether to load what fits where the two differ otherwise.
+
+    Returns:
+        What was loaded and what was not, in lines.
+
+    Raises:
+        ValueError: the file cannot be read, or does not fit.
+    """
+    if not source.is_converted:
+        return import_weights(detector, source.path, allow_partial=allow_partial).to_text()
+    old, _ = load_weights(source)
+    return _copy(old, detector, source, allow_partial)
+
+
+def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, allow_partial: bool) -> str:
+    theirs, ours = places(old), places(new)
+    afresh = {n for n, place in ours.items() if place.class_dependent and old.num_classes != new.num_classes}
+    fitting = {n for n in theirs.keys() & ours.keys() if theirs[n].shape == ours[n].shape} - afresh
+    strange = sorted((theirs.keys() | ours.keys()) - fitting - afresh)
+    if strange and not allow_partial:
+        raise ValueError(f"weights {source.name}: do not fit the detector in {listed(strange)}")
+    for name in fitting:
+        ours[name].variable.assign(theirs[name].variable)
+    lines = [f"{source.name}: loaded {len(fitting)} variables"]
+    if afresh:
+        lines.append(
+            f"  {len(afresh)} variables left at their initial values (the weights have {old.num_classes} "
+            f"classes, the detector {new.num_classes}): {listed(sorted(afresh))}"
+        )
+    if strange:
+        lines.append(f"  {len(strange)} variables differ otherwise: {listed(strange)}")
+    return "\n".join(lines)
+
+
+def _converted(source: WeightsSource) -> config.Experiment:
+    experiment = read_description(source.path)
+    if experiment is None:
+        raise ValueError(
+            f"weights {source.path}: got a file without a description of its detector, expected one of "
+            "scripts/convert_weights.py; for a training run use --workdir"
+        )
+    return experiment
+
+
+def _experiment(
+    source: WeightsSource, settings: Mapping[str, Any], names: tuple[str, ...], ids: tuple[int, ...]
+) -> config.Experiment:
+    model = functools.partial(cascade_rcnn_fpn, **settings)
+    return config.Experiment(name=source.name, model=model, class_names=names, category_ids=ids)

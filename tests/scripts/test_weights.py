@@ -1,0 +1,177 @@
+"""From a checkpoint of detectron2 through every program, without a configuration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cascade_tf
+from cascade_tf.weights.importing import import_checkpoint
+from tests.golden import detectron2 as golden
+from tests.weights.torch_writer import write_pickle
+
+NAMES = [f"class {number}" for number in range(1, 6)]
+# The fixture's images are small.
+SMALL = ("--set=model.short_side=96", "--set=model.max_side=128")
+LOW = "--set=model.score_threshold=0.01"
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    """A file as detectron2's model zoo has them, with the recorded weights of a small Cascade R-CNN."""
+    file = tmp_path_factory.mktemp("zoo") / "model_final.pkl"
+    arrays = golden.load("cascade_rcnn_r50_fpn")
+    weights = {
+        key.removeprefix("weight/"): value for key, value in arrays.items() if key.startswith("weight/")
+    }
+    write_pickle(file, {"model": weights, "__author__": "the test"})
+    return file
+
+
+@pytest.fixture
+def coco(drawn, tmp_path) -> Path:
+    """The drawn images with the classes of the checkpoint."""
+    folder = Path(shutil.copytree(drawn, tmp_path / "coco"))
+    for file in folder.glob("instances_*.json"):
+        content = json.loads(file.read_text())
+        known = [category["id"] for category in content["categories"]]
+        content["categories"] = [{"id": i, "name": name} for i, name in enumerate(NAMES, start=1)]
+        for annotation in content["annotations"]:
+            annotation["category_id"] = 1 + known.index(annotation["category_id"])
+        file.write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def converted(call, checkpoint, tmp_path) -> Path:
+    output = tmp_path / "made" / "zoo.weights.h5"
+    said = call(
+        "convert_weights",
+        "--source=detectron2",
+        f"--checkpoint={checkpoint}",
+        f"--output={output}",
+        *SMALL,
+        LOW,
+    )
+    assert said.status == 0, said.err
+    assert "(detectron2): loaded 311 variables" in said.out
+    return output
+
+
+def test_a_converted_file_builds_its_own_detector(converted, checkpoint):
+    again = cascade_tf.load(converted)
+    imported = import_checkpoint(checkpoint, short_side=96, max_side=128, score_threshold=0.01)
+    assert again.class_names == imported.detector.class_names == tuple(NAMES)
+    assert (again.short_side, again.heads.ensemble, again.heads.clip_boxes) == (96, "own_boxes", True)
+    for one, other in zip(again.get_weights(), imported.detector.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_every_program_takes_it(call, converted, checkpoint, coco, tmp_path):
+    detections = {}
+    for weights in (converted, checkpoint):
+        changes = () if weights == converted else (*SMALL, LOW)
+        out = tmp_path / weights.name
+        said = call("evaluate", f"--weights={weights}", f"--dataset_dir={coco}", f"--output={out}", *changes)
+        assert said.status == 0, said.err
+        assert "AP50" in said.out
+        detections[weights] = json.loads((out / "val_detections.json").read_text())
+    assert detections[converted] == detections[checkpoint]
+    assert len(detections[converted]) > 4
+
+    images, found = coco / "images", tmp_path / "found"
+    said = call(
+        "predict", f"--weights={converted}", f"--output={found}", "--score_threshold=0.02", str(images)
+    )
+    assert said.status == 0, said.err
+    predicted = json.loads((found / "detections.json").read_text())
+    assert [category["name"] for category in predicted["categories"]] == NAMES
+    assert predicted["annotations"]
+
+    said = call("export", f"--weights={converted}", f"--output={tmp_path / 'models'}")
+    assert said.status == 0, said.err
+    image = np.asarray(Image.open(next(images.iterdir())).convert("RGB"))
+    (served,) = cascade_tf.load(tmp_path / "models").predict([image])
+    (direct,) = cascade_tf.load(converted).predict([image])
+    np.testing.assert_allclose(served.boxes, direct.boxes, atol=0.02)
+    np.testing.assert_allclose(served.scores, direct.scores, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["checkpoint", "converted"])
+def test_training_starts_from_it(call, request, drawn, checkpoint, tmp_path, kind):
+    weights, run = request.getfixturevalue(kind), tmp_path / "run"
+    settings = ("steps=1", "decay_steps=", "batch_size=1", "learning_rate=1e-9")
+    said = call(
+        "train",
+        "--config=custom/cascade",
+        f"--dataset_dir={drawn}",
+        f"--workdir={run}",
+        f"--weights={weights}",
+        "--set=data.short_sides=96",
+        *SMALL,
+        *(f"--set=train.{setting}" for setting in settings),
+    )
+    assert said.status == 0, said.err
+    assert "left at their initial values" in said.err
+    trained = cascade_tf.load(run)
+    assert trained.num_classes == 3
+    assert trained.heads.ensemble == "own_boxes"
+    imported = import_checkpoint(checkpoint)
+    kept = trained.heads.stages[1].head.dense[0].kernel
+    np.testing.assert_allclose(kept, imported.detector.heads.stages[1].head.dense[0].kernel, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights=nothing.pkl"], "weights 'nothing.pkl': got no such file or detector of the catalogue"),
+        (
+            ["--weights=detectron2/cascade_mask_rcnn_R_50_FPN_3"],
+            "did you mean detectron2/cascade_mask_rcnn_R_50",
+        ),
+        (["--weights=a", "--workdir=b"], "got both --weights and --workdir"),
+        ([], "flag --workdir is missing"),
+    ],
+)
+@pytest.mark.parametrize("name", ["evaluate", "predict", "export"])
+def test_wrong_weights(call, name, arguments, message, tmp_path):
+    more = ["a.jpg"] if name == "predict" else []
+    assert message in call(name, *arguments, f"--output={tmp_path / 'out'}", *more).complaint
+
+
+def test_results_need_a_place(call, checkpoint, coco):
+    complaint = call("evaluate", f"--weights={checkpoint}", f"--dataset_dir={coco}").complaint
+    assert "flag --output is missing" in complaint
+
+
+def test_a_weights_file_of_a_run_says_where_its_settings_are(call, workdir, tmp_path):
+    arguments = (f"--weights={workdir / 'best.weights.h5'}", f"--output={tmp_path / 'out'}", "a.jpg")
+    assert "for a training run use --workdir" in call("predict", *arguments).complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint=a.pkl"], "flag --output is missing"),
+        (["--checkpoint=a.pkl", "--output=b.h5"], "expected a name that ends in .weights.h5"),
+        (["--checkpoint=a.pkl", "--output=b.weights.h5"], "weights 'a.pkl': got no such file"),
+    ],
+)
+def test_wrong_conversions(call, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in call("convert_weights", *arguments).complaint
+
+
+def test_a_file_that_is_no_checkpoint(call, tmp_path):
+    file, output = tmp_path / "photo.pkl", tmp_path / "x.weights.h5"
+    file.write_bytes(b"\xff\xd8\xff\xe0 no checkpoint")
+    complaint = call("convert_weights", f"--checkpoint={file}", f"--output={output}").complaint
+    assert str(file) in complaint
+    assert not output.exists()
