@@ -208,14 +208,12 @@ def _rebuild_tensor(arguments: tuple, budget: CopyBudget) -> PickledTensor:
 
 def _rebuild_typed_tensor(arguments: tuple, budget: CopyBudget) -> PickledTensor:
     """Of dtypes that have no storage of their own."""
-    kind = (
-        arguments[6].name.rpartition(".")[2]
-        if len(arguments) > 6 and isinstance(arguments[6], Global)
-        else ""
-    )
-    if not isinstance(arguments[0], Storage) or kind not in _DTYPES:
-        raise ValueError(f"broken pickle: a tensor without storage, or of dtype {shown(kind)}")
-    storage, offset, shape, stride = arguments[:4]
+    if len(arguments) < 7:
+        raise ValueError(f"broken pickle: a tensor of {len(arguments)} values, expected 7")
+    storage, offset, shape, stride, _, _, dtype = arguments[:7]
+    kind = dtype.name.rpartition(".")[2] if isinstance(dtype, Global) else ""
+    if not isinstance(storage, Storage) or kind not in _DTYPES:
+        raise ValueError(f"broken pickle: a tensor without storage, or of dtype {shown(dtype)}")
     return PickledTensor(storage, offset, shape, stride, _DTYPES[kind], budget)
 
 

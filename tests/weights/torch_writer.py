@@ -1,4 +1,4 @@
-"""Writes checkpoint files as torch, detectron2 and Detectron write them, without torch and without Python 2."""
+"""Writes checkpoint files as torch, detectron2 and Detectron do, without torch and without Python 2."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def pickle_bytes(
 
 
 class CheckpointPickler(pickle._Pickler):
-    """Python's own pickler, which also writes globals that need not exist, tensors, and Python 2's strings."""
+    """Python's own pickler, which also writes names of nothing, tensors, and Python 2's strings."""
 
     def __init__(
         self, file, protocol, *, tensors=False, legacy=False, python2=False, numpy_core="numpy._core"
@@ -250,7 +250,8 @@ class CheckpointPickler(pickle._Pickler):
     def _persistent_id(self, storage):
         key = self.keys.setdefault(id(storage), str(len(self.keys)))
         self.storages[key] = storage
-        kind = Name("torch", storage.kind or STORAGES[storage.values.dtype.newbyteorder("=")])
+        kind = storage.kind or STORAGES[storage.values.dtype.newbyteorder("=")]
+        kind = Name("torch.storage" if kind == "UntypedStorage" else "torch", kind)
         self.kept.append(kind)
         numel = storage.values.size if storage.numel is None else storage.numel
         view = (storage.window,) if self.legacy else ()
