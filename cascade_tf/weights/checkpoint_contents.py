@@ -33,7 +33,8 @@ def split_contents(value: Any, file_size: int) -> tuple[dict[str, np.ndarray], d
             plain.
     """
     if not isinstance(value, dict):
-        raise ValueError(f"holds a {type(value).__name__}, expected a mapping of names to arrays")
+        kind = value.described() if isinstance(value, Placeholder) else f"a {type(value).__name__}"
+        raise ValueError(f"holds {kind}, expected a mapping of names to arrays")
     wrapper = next((name for name in _WRAPPERS if isinstance(value.get(name), dict)), None)
     weights = value if wrapper is None else value[wrapper]
     split = _Split(file_size)
@@ -77,10 +78,11 @@ class _Split:
     def plain(self, value: Any) -> Any:
         """Returns a copy without arrays and objects."""
         self._count()
-        if isinstance(value, _PLAIN):
-            return value
+        # Some of NumPy's scalars are Python's, too.
         if isinstance(value, np.generic):
             return value.item()
+        if isinstance(value, _PLAIN):
+            return value
         if isinstance(value, dict):
             items = ((key, self.plain(item)) for key, item in value.items())
             return {key: item for key, item in items if item is not _DROPPED}
@@ -91,7 +93,8 @@ class _Split:
     def _add_array(self, name: str, array: np.ndarray) -> object:
         if name in self.arrays:
             raise ValueError(f"the weights have two arrays of the name {shown(name)}")
-        dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
+        half = array.dtype.kind == "f" and array.dtype.itemsize == 2
+        dtype = np.dtype(np.float32) if half else array.dtype.newbyteorder("=")
         if array.dtype != dtype:
             self.budget.spend(array.size * dtype.itemsize)
             array = array.astype(dtype)

@@ -27,6 +27,15 @@ _EXPECTED = (
     "a pickle (.pkl), a torch file (.pth), a NumPy archive (.npz) or an HDF5 file (.h5) of arrays by name"
 )
 _START_BYTES = 512
+_UNFORESEEN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SystemError,
+    TypeError,
+)
 _KNOWN = (
     (b"version https://git-lfs", "a pointer of Git LFS in place of the file"),
     (b"<", "a web page or XML"),
@@ -92,6 +101,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
         raise ValueError(f"checkpoint {path}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: {error}") from None
+    # No file is known that ends here. If there is one, it must not look like a mistake of the caller.
+    except _UNFORESEEN as error:
+        raise ValueError(f"checkpoint {path}: is broken ({type(error).__name__}: {error})") from error
 
 
 def _read(path: Path) -> CheckpointFile:

@@ -52,7 +52,8 @@ class _Walk:
 
     def __init__(self, file_size: int):
         self.file_size = file_size
-        self.budget = CopyBudget(file_size, _MAX_EXPANSION)
+        self.plain = CopyBudget(file_size, 1)
+        self.compressed = CopyBudget(file_size, _MAX_EXPANSION)
         self.arrays: dict[str, np.ndarray] = {}
         self.groups: set[int] = set()
         self.num_objects = 0
@@ -99,12 +100,15 @@ class _Walk:
             raise ValueError(f"dataset {shown(path)} needs the HDF5 filters {filters}, expected gzip at most")
         if dataset.chunks:
             # A chunk is unpacked as a whole.
-            self.budget.spend(max(needed, math.prod(dataset.chunks) * dataset.dtype.itemsize))
-        elif needed > stored or (dataset.id.get_offset() or 0) + stored > self.file_size:
+            self.compressed.spend(max(needed, math.prod(dataset.chunks) * dataset.dtype.itemsize))
+            return
+        if needed > stored or (dataset.id.get_offset() or 0) + stored > self.file_size:
             raise ValueError(
                 f"dataset {shown(path)} of shape {dataset.shape} claims {needed} bytes "
                 f"but the file holds {min(stored, self.file_size)}"
             )
+        # Any number of datasets may lie in the same place.
+        self.plain.spend(needed)
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
