@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from cascade_tf.backbones import VGG16, ResNet
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.weights.places import backbone_places, places
+
+SMALL = {"depth": 14, "width": 0.0625, "fpn_channels": 8, "head_units": 8, "freeze_at": 0}
+VARIANTS = {
+    "faster": {"ious": (0.5,), "class_agnostic": False},
+    "cascade": {},
+    "masks": {"mask_stages": (1, 2, 3), "mask_channels": 8},
+    "group": {
+        "norm": "group",
+        "fpn_norm": "group",
+        "norm_groups": 2,
+        "head_convs": 2,
+        "head_channels": 6,
+        "head_norm": "group",
+        "mask_stages": (1,),
+        "mask_channels": 8,
+        "mask_norm": "group",
+    },
+    "deformable": {"cardinality": 4, "width_per_group": 16, "deformable_stages": (3, 5)},
+    "no fully connected layers": {"head_fcs": 0},
+}
+
+
+def build(num_classes=3, **settings):
+    return cascade_rcnn_fpn([f"class {n}" for n in range(num_classes)], **SMALL | settings)
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_every_variable_has_one_place(settings):
+    detector = build(**settings)
+    found = places(detector)
+    assert len(found) == len(detector.variables)
+    assert {id(place.variable) for place in found.values()} == {id(value) for value in detector.variables}
+    assert all(name == place.name for name, place in found.items())
+
+
+def test_names_say_what_a_variable_is():
+    detector = build(**VARIANTS["group"] | VARIANTS["deformable"] | {"mask_stages": (1, 3)})
+    found = places(detector)
+    layer = detector.backbone.get_layer
+    head, masks = detector.heads.stages[1].head, detector.heads.mask_heads
+    expected = {
+        "backbone.stem.conv1.kernel": layer("stem_conv1").kernel,
+        "backbone.stem.conv1.norm.beta": layer("stem_conv1_norm").beta,
+        "backbone.res2.0.shortcut.norm.gamma": layer("res2_0_shortcut_norm").gamma,
+        "backbone.res3.0.conv2.kernel": layer("res3_0_conv2").kernel,
+        "backbone.res3.0.conv2.offset.kernel": layer("res3_0_conv2").offset.kernel,
+        "backbone.res5.0.conv2.offset.bias": layer("res5_0_conv2").offset.bias,
+        "fpn.lateral3.kernel": detector.neck.laterals[1].kernel,
+        "fpn.output5.norm.gamma": detector.neck.norms[3][1].gamma,
+        "rpn.hidden.bias": detector.region_proposal.hidden.bias,
+        "rpn.objectness.kernel": detector.region_proposal.objectness.kernel,
+        "rpn.offsets.kernel": detector.region_proposal.offsets.kernel,
+        "head2.conv2.kernel": head.convs[1].kernel,
+        "head2.conv1.norm.gamma": head.norms[0].gamma,
+        "head2.fc1.kernel": head.dense[0].kernel,
+        "head2.classifier.bias": head.classifier.bias,
+        "head2.regressor.kernel": head.regressor.kernel,
+        "mask1.conv4.norm.beta": masks[0].norms[3].beta,
+        "mask3.deconv.kernel": masks[1].deconv.kernel,
+        "mask3.predictor.bias": masks[1].predictor.bias,
+    }
+    for name, variable in expected.items():
+        assert found[name].variable is variable, name
+
+
+def test_kinds():
+    found = places(build(mask_stages=(1,), mask_channels=8))
+    kinds = {
+        "backbone.res4.0.conv1.kernel": "conv",
+        "backbone.res4.0.conv1.norm.moving_mean": "vector",
+        "rpn.objectness.bias": "vector",
+        "head1.fc1.kernel": "first_dense",
+        "head1.fc2.kernel": "dense",
+        "head3.classifier.kernel": "dense",
+        "mask1.deconv.kernel": "deconv",
+        "mask1.predictor.kernel": "conv",
+    }
+    assert {name: found[name].kind for name in kinds} == kinds
+    # Without fully connected layers the classifier is the layer behind the pooling.
+    assert places(build(head_fcs=0))["head1.classifier.kernel"].kind == "first_dense"
+
+
+@pytest.mark.parametrize("agnostic", [True, False])
+def test_what_depends_on_the_classes_is_what_changes_its_shape_with_their_number(agnostic):
+    settings = {
+        "class_agnostic": agnostic,
+        "mask_stages": (1,),
+        "mask_channels": 8,
+        "mask_class_agnostic": agnostic,
+    }
+    few, many = (places(build(number, **settings)) for number in (3, 5))
+    changed = {name for name, place in few.items() if place.shape != many[name].shape}
+    assert {name for name, place in few.items() if place.class_dependent} == changed
+    assert len(changed) == (6 if agnostic else 14)
+
+
+def test_backbones():
+    resnet = ResNet(26, width=0.0625)
+    assert len(backbone_places(resnet)) == len(resnet.variables)
+    assert backbone_places(resnet)["backbone.res5.1.conv3.kernel"].variable is (
+        resnet.get_layer("res5_1_conv3").kernel
+    )
+    vgg = VGG16(width=0.0625)
+    found = backbone_places(vgg)
+    assert len(found) == len(vgg.variables) == 26
+    assert found["backbone.conv5_3.bias"].variable is vgg.get_layer("conv5_3").bias
+
+
+def test_another_backbone_is_refused():
+    images = keras.Input((None, None, 3))
+    other = keras.Model(images, {"C2": keras.layers.Conv2D(4, 3, name="somewhere")(images)})
+    with pytest.raises(TypeError, match="2 variables, of which 0 have known names, expected a ResNet"):
+        backbone_places(other)
+
+
+def test_shapes_are_those_of_the_values():
+    for place in places(build()).values():
+        assert place.shape == np.asarray(place.variable).shape
