@@ -150,9 +150,8 @@ def test_layouts_by_hand(tmp_path):
     equal("backbone.res3.0.conv2.norm.gamma", 5, "backbone.layer2.0.bn2.weight", 5)
     offset = "backbone.layer2.0.conv2.conv_offset"
     equal("backbone.res3.0.conv2.offset.kernel", (0, 2, 7, 17), f"{offset}.weight", (17, 7, 0, 2))
-    equal(
-        "backbone.res5.0.shortcut.kernel", (0, 0, 9, 3), "backbone.layer4.0.downsample.0.weight", (3, 9, 0, 0)
-    )
+    shortcut = "backbone.layer4.0.downsample"
+    equal("backbone.res5.0.shortcut.kernel", (0, 0, 9, 3), f"{shortcut}.0.weight", (3, 9, 0, 0))
     equal("backbone.res5.0.shortcut.norm.beta", 3, f"{shortcut}.1.bias", 3)
     equal("fpn.lateral5.kernel", (0, 0, 3, 4), "neck.lateral_convs.3.conv.weight", (4, 3, 0, 0))
     equal("fpn.output2.bias", 4, "neck.fpn_convs.0.conv.bias", 4)
