@@ -43,6 +43,8 @@ def export_saved_model(
         detection_classes         [B, D] float32 in 1..K
         detection_category_ids    [B, D] int64 the data set's ids
         num_detections            [B] float32
+        detection_masks           [B, D, M, M] float32 in 0..1, the cells of each box that the object covers;
+                                  only from detectors with mask heads
 
     One image that cannot be decoded fails the whole batch with INVALID_ARGUMENT.
 
@@ -152,7 +154,7 @@ def _signatures(detector: Any) -> dict[str, Callable]:
             valid[..., None], to_original_frame(detections.boxes, image_size, original_size), 0.0
         )
         pixels = tf.gather(pixels, [1, 0, 3, 2], axis=2)
-        return {
+        outputs = {
             "detection_boxes": pixels / tf.tile(original_size[:, None], [1, 1, 2]),
             "detection_boxes_pixels": pixels,
             "detection_scores": detections.scores,
@@ -160,6 +162,9 @@ def _signatures(detector: Any) -> dict[str, Callable]:
             "detection_category_ids": tf.gather(category_ids, detections.classes),
             "num_detections": tf.reduce_sum(tf.cast(valid, tf.float32), axis=1),
         }
+        if detector.has_masks:
+            outputs["detection_masks"] = detections.masks
+        return outputs
 
     def resize(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return _resize_into_canvas(image, detector.short_side, detector.max_side, detector.size_divisor)

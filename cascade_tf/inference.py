@@ -15,8 +15,9 @@ from cascade_tf.data.coco import CocoDataset
 from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.image_files import read_image
+from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
-from cascade_tf.structures import Detections, ImageBatch, Tensor
+from cascade_tf.structures import Detections, ImageBatch, InstanceDetections, Tensor
 
 __all__ = [
     "ImageDetections",
@@ -50,6 +51,9 @@ class ImageDetections(NamedTuple):
         category_ids: [n] int64, the data set's ids of the same classes.
         names: n class names.
         image_id: the data set's id, or the position in a sequence of images.
+        size: (height, width) of the original image in pixels.
+        masks: [n, M, M] float32 in 0..1, the probability that an object covers each of M x M cells of its
+            box; None where the detector has no mask head.
     """
 
     boxes: np.ndarray
@@ -58,6 +62,24 @@ class ImageDetections(NamedTuple):
     category_ids: np.ndarray
     names: tuple[str, ...]
     image_id: int
+    size: tuple[int, int] = (0, 0)
+    masks: np.ndarray | None = None
+
+    def paste(self, threshold: float = 0.5) -> np.ndarray:
+        """The objects' pixels in the original image.
+
+        Args:
+            threshold: least probability of a pixel of the object, above 0 and at most 1.
+
+        Returns:
+            [n, height, width] bool.
+
+        Raises:
+            ValueError: the detector has no mask head.
+        """
+        if self.masks is None:
+            raise ValueError("the detections have no masks: expected those of a detector with a mask head")
+        return paste_masks(self.masks, self.boxes, self.size, threshold=threshold).numpy()
 
 
 def predict_images(
@@ -159,7 +181,10 @@ def to_original_frame(boxes: Tensor, image_size: Tensor, original_size: Tensor) 
 
 
 def to_records(
-    detections: Detections, batch: ImageBatch, class_names: Sequence[str], category_ids: Sequence[int]
+    detections: Detections | InstanceDetections,
+    batch: ImageBatch,
+    class_names: Sequence[str],
+    category_ids: Sequence[int],
 ) -> list[ImageDetections]:
     """Splits a batch's detections into images and maps them to the original pixels.
 
@@ -179,6 +204,8 @@ def to_records(
     keep = np.asarray(detections.valid) & has_area
     scores, classes = np.asarray(detections.scores), np.asarray(detections.classes)
     ids = np.asarray(category_ids, np.int64)
+    masks = np.asarray(detections.masks) if isinstance(detections, InstanceDetections) else None
+    sizes = np.asarray(batch.original_size).astype(int).tolist()
     return [
         ImageDetections(
             boxes=boxes[b, keep[b]],
@@ -187,6 +214,8 @@ def to_records(
             category_ids=ids[classes[b, keep[b]] - 1],
             names=tuple(class_names[c - 1] for c in classes[b, keep[b]]),
             image_id=int(image_id),
+            size=(sizes[b][0], sizes[b][1]),
+            masks=None if masks is None else masks[b, keep[b]],
         )
         for b, image_id in enumerate(np.asarray(batch.image_id))
     ]
@@ -218,6 +247,7 @@ def keep_above(record: ImageDetections, score_threshold: float) -> ImageDetectio
         classes=record.classes[keep],
         category_ids=record.category_ids[keep],
         names=tuple(name for name, kept in zip(record.names, keep, strict=True) if kept),
+        masks=None if record.masks is None else record.masks[keep],
     )
 
 

@@ -155,6 +155,8 @@ class SavedDetector:
                     category_ids=outputs["detection_category_ids"][b, :count],
                     names=tuple(self.class_names[c - 1] for c in classes),
                     image_id=first_id + b,
+                    size=images.shape[1:3],
+                    masks=outputs["detection_masks"][b, :count] if "detection_masks" in outputs else None,
                 )
             )
         return records

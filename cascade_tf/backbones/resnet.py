@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 
 from cascade_tf.layers.base import Configured, require
+from cascade_tf.layers.deformable_convolution import DeformableConv2D
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.structures import Tensor
@@ -137,8 +138,6 @@ class _Builder:
         if not shape.deformable and shape.groups == 1:
             return self.convolution(x, name, shape.inner, 3, stride, shape.frozen)
         if shape.deformable:
-            from cascade_tf.layers.deformable_convolution import DeformableConv2D
-
             # It pads by itself: its samples may lie anywhere.
             kind, given = DeformableConv2D, x
         else:

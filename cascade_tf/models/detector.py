@@ -12,6 +12,7 @@ from cascade_tf.inference import ImageDetections, predict_images
 from cascade_tf.layers import FPN, CascadeHeads, DetectionOutput, PixelNormalization, RegionProposal
 from cascade_tf.layers.base import Configured, require
 from cascade_tf.losses import mask_loss, rpn_losses, stage_losses, stage_metrics
+from cascade_tf.ops.mask_targets import crop_masks
 from cascade_tf.structures import (
     Detections,
     ImageBatch,
@@ -133,7 +134,8 @@ class TwoStageDetector(Configured, keras.Model):
                 test.
 
         Returns:
-            Detections in the network's frame, with masks where ``has_masks``; ``inference.to_records`` maps them to the original images.
+            Detections in the network's frame, with masks where ``has_masks``; ``inference.to_records`` maps
+            them to the original images.
         """
         batch = ImageBatch(*batch)
         features, outputs = self._stages(batch, training)
@@ -331,8 +333,6 @@ class TwoStageDetector(Configured, keras.Model):
             raise ValueError(
                 "the detector has mask heads: got Targets without masks, expected InstanceTargets"
             )
-        from cascade_tf.ops.mask_targets import crop_masks
-
         losses: dict[str, Tensor] = {}
         heads, pooler = self.heads, self.heads.mask_features
         for number, head, output in zip(

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cascade_tf.inference import to_records
+from cascade_tf.ops.mask_targets import crop_masks
 from tests.golden import detectron2 as golden
-from tests.golden.detectron2 import background_first
+from tests.golden.detectron2 import background_first, bits, from_json
 
 # The largest differences between two convolution back ends of PyTorch are 5e-5 for features, 7e-5 for RPN
 # logits, 4e-4 for class logits and 1.8e-3 pixels for boxes. These are a few times that: the order of sums
@@ -17,7 +19,12 @@ LOGITS = 1.5e-3
 PIXELS = 1.2e-2
 SCORES = 2e-4
 LOSSES = 2e-5
-GRADIENTS = 1e-4
+MASKS = 4e-3
+# Noise of one unit in the last place of the pixels moves single norms by 4e-3 in the GroupNorm model and by
+# 6e-3 in ResNeXt, where it flips the sign of an L1 difference; the median moves by 3e-4 at most.
+GRADIENTS = {"cascade_mask_rcnn_r50_fpn_gn": 1e-2, "cascade_rcnn_x50_fpn": 1e-2}
+OTHER_GRADIENTS = 1e-3
+MEDIAN_GRADIENT = 5e-4
 
 
 MODELS = [
@@ -46,13 +53,14 @@ def inference(case):
 
 @pytest.fixture(scope="module")
 def training(case):
-    """RPN output, anchor labels, proposals and stages in training."""
+    """Anchor labels, proposals, stages and mask outputs in training."""
     detector, arrays = case
     batch, targets = golden.image_batch(arrays), golden.targets(arrays)
     features = detector.features(batch, training=True)
     rpn, proposals = detector.region_proposal(features, batch.image_size, training=True)
     labels = detector.region_proposal.label(rpn, targets)
-    return labels, proposals, detector.heads(features, proposals, batch.image_size, targets, training=True)
+    outputs = detector.heads(features, proposals, batch.image_size, targets, training=True)
+    return labels, proposals, outputs, detector.heads.mask_outputs(features, outputs)
 
 
 def test_every_weight_has_a_place(case):
@@ -121,9 +129,51 @@ def test_detections(case):
         np.testing.assert_array_equal(classes[valid], arrays[f"{prefix}/det_classes"] + 1)
 
 
+def test_masks(case):
+    detector, arrays = case
+    if not detector.has_masks:
+        pytest.skip("no mask head")
+    detections = detector(golden.image_batch(arrays))
+    for image in range(2):
+        valid = detections.valid[image].numpy()
+        expected = arrays[f"infer/img{image}/det_mask_probs"]
+        np.testing.assert_allclose(detections.masks[image].numpy()[valid], expected, atol=MASKS)
+        assert not detections.masks[image].numpy()[~valid].any()
+
+
+def test_in_the_frame_of_the_original_images(case):
+    """Boxes, scores, classes and masks as detectron2 hands them out."""
+    detector, arrays = case
+    batch = golden.image_batch(arrays)
+    records = to_records(detector(batch), batch, detector.class_names, detector.category_ids)
+    for image, record in enumerate(records):
+        prefix = f"infer/img{image}"
+        np.testing.assert_allclose(record.boxes, arrays[f"{prefix}/out_boxes"], atol=PIXELS)
+        np.testing.assert_allclose(record.scores, arrays[f"{prefix}/out_scores"], atol=SCORES)
+        np.testing.assert_array_equal(record.classes, arrays[f"{prefix}/out_classes"] + 1)
+        if detector.has_masks:
+            expected = bits(arrays, f"{prefix}/out_masks")
+            pasted = record.paste()
+            assert pasted.shape == expected.shape
+            # Pixels whose probability is 0.5 up to rounding.
+            assert np.mean(pasted != expected) < 1e-4
+
+
+def test_mask_targets(case, training):
+    detector, arrays = case
+    if not detector.has_masks:
+        pytest.skip("no mask head")
+    (output,) = training[3]
+    targets, size = golden.targets(arrays), golden.image_batch(arrays).image_size
+    cropped = crop_masks(targets.masks, size, output.boxes, output.gt_index, output.valid)
+    for image in range(2):
+        expected = bits(arrays, f"train/img{image}/mask_targets")
+        np.testing.assert_array_equal(cropped[image].numpy()[output.valid[image]], expected)
+
+
 def test_training_labels(case, training):
     _, arrays = case
-    labels, proposals, outputs = training
+    labels, proposals, outputs, _ = training
     num_classes = golden.from_json(arrays["meta/json"])["num_classes"]
     np.testing.assert_array_equal(labels.labels, arrays["train/rpn_labels"])
     for image in range(2):
@@ -158,13 +208,15 @@ def test_losses_and_gradients(case, kind):
     trainable = {name for name, parameter in parameters.items() if parameter.variable.trainable}
     assert set(names) == trainable
     gradients = tape.gradient(total, [parameters[name].variable for name in names])
-    norms = [tf.norm(gradient).numpy() for gradient in gradients]
-    np.testing.assert_allclose(norms, arrays[f"{kind}/grad_l2"], rtol=GRADIENTS)
+    norms, recorded = [tf.norm(gradient).numpy() for gradient in gradients], arrays[f"{kind}/grad_l2"]
+    tolerance = GRADIENTS.get(from_json(arrays["meta/json"])["name"], OTHER_GRADIENTS)
+    np.testing.assert_allclose(norms, recorded, rtol=tolerance)
+    assert np.median(np.abs(norms / recorded - 1)) < MEDIAN_GRADIENT
     if kind == "train":
         for name, gradient in zip(names, gradients, strict=True):
             if f"train/grad/{name}" in arrays:
                 full = parameters[name].convert(arrays[f"train/grad/{name}"])
-                np.testing.assert_allclose(gradient, full, atol=GRADIENTS * np.abs(full).max())
+                np.testing.assert_allclose(gradient, full, atol=tolerance * np.abs(full).max())
 
 
 def _loss_name(name, num_stages):

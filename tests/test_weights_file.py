@@ -1,0 +1,142 @@
+"""Weights files that describe their detector, and training that starts from weights of any kind."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from cascade_tf import config, load
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.weights.places import places
+from cascade_tf.weights_file import load_into, read_description, write_weights_file
+from cascade_tf.weights_source import describe_weights, find_weights, load_weights, start_from
+from tests.models.examples import CLASS_NAMES, build
+
+SETTINGS = {
+    "depth": 14,
+    "width": 0.125,
+    "norm": "group",
+    "fpn_channels": 32,
+    "head_units": 32,
+    "mask_stages": (3,),
+    "mask_channels": 16,
+}
+
+
+def experiment(**settings):
+    model = functools.partial(cascade_rcnn_fpn, **{**SETTINGS, **settings})
+    return config.Experiment("made", model, class_names=CLASS_NAMES, category_ids=(3, 5, 9))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A file and the detector in it."""
+    detector = config.build_detector(experiment())
+    generator = np.random.default_rng(0)
+    detector.set_weights([generator.normal(size=weight.shape) for weight in detector.get_weights()])
+    path = tmp_path_factory.mktemp("written") / "some.weights.h5"
+    return write_weights_file(path, detector, experiment()), detector
+
+
+def test_the_file_is_all_that_is_needed(written):
+    path, detector = written
+    again = load(path)
+    assert (again.class_names, again.category_ids) == (CLASS_NAMES, (3, 5, 9))
+    assert again.heads.mask_stages == (3,)
+    for one, other in zip(again.get_weights(), detector.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_keras_reads_it_too(written):
+    path, detector = written
+    other = config.build_detector(experiment())
+    other.load_weights(str(path))
+    np.testing.assert_array_equal(other.get_weights()[3], detector.get_weights()[3])
+
+
+def test_description(written):
+    path, _ = written
+    found = read_description(path)
+    assert found.class_names == CLASS_NAMES
+    assert config.settings(found)["model.mask_stages"] == (3,)
+    changed = describe_weights(find_weights(path), {"score_threshold": 0.3})
+    assert config.settings(changed)["model.score_threshold"] == 0.3
+    detector, _ = load_weights(find_weights(path), {"max_detections": 7})
+    assert detector.detection_output.max_detections == 7
+
+
+def test_nothing_else_is_left_behind(written):
+    path, _ = written
+    assert [file.name for file in path.parent.iterdir()] == ["some.weights.h5"]
+
+
+def test_other_names_are_refused(written, tmp_path):
+    with pytest.raises(ValueError, match=r"expected one that ends in \.weights\.h5"):
+        write_weights_file(tmp_path / "some.h5", written[1], experiment())
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5 at all"])
+def test_damaged_files(tmp_path, content):
+    path = tmp_path / "x.weights.h5"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read as HDF5"):
+        load(path)
+
+
+def test_a_file_without_description(written, tmp_path):
+    path = tmp_path / "bare.weights.h5"
+    written[1].save_weights(str(path))
+    assert read_description(path) is None
+    with pytest.raises(ValueError, match="without a description of its detector"):
+        load(path)
+
+
+def test_a_broken_description_names_the_file(written, tmp_path):
+    path = tmp_path / "broken.weights.h5"
+    shutil.copyfile(written[0], path)
+    with h5py.File(path, "a") as file:
+        file.attrs["cascade_tf_experiment"] = '{"model": {"recipe": "os:system"}}'
+    with pytest.raises(ValueError, match=r"broken\.weights\.h5: its description is broken: .*recipe"):
+        load(path)
+
+
+def test_weights_of_another_detector(written):
+    with pytest.raises(ValueError, match="do not fit the detector of a smaller one"):
+        load_into(build(), written[0], "a smaller one")
+
+
+def test_training_starts_with_everything_but_the_classes(written):
+    path, old = written
+    new = cascade_rcnn_fpn(("a", "b"), **SETTINGS)
+    before = {name: place.variable.numpy() for name, place in places(new).items()}
+    report = start_from(new, find_weights(path))
+    theirs = places(old)
+    assert "the weights have 3 classes, the detector 2" in report
+    for name, place in places(new).items():
+        expected = before[name] if place.class_dependent else theirs[name].variable.numpy()
+        np.testing.assert_array_equal(place.variable.numpy(), expected, err_msg=name)
+    fresh = [name for name, place in places(new).items() if place.class_dependent]
+    assert {"head1.classifier.kernel", "mask3.predictor.bias"} <= set(fresh)
+    assert "head1.regressor.kernel" not in fresh  # one box for all classes
+
+
+def test_training_starts_with_all_where_the_classes_agree(written):
+    path, old = written
+    new = cascade_rcnn_fpn(CLASS_NAMES, **SETTINGS)
+    assert "initial" not in start_from(new, find_weights(path))
+    for one, other in zip(new.get_weights(), old.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_architecture_is_refused_unless_a_part_is_enough(written):
+    path, old = written
+    new = cascade_rcnn_fpn(CLASS_NAMES, **{**SETTINGS, "head_units": 16})
+    with pytest.raises(ValueError, match=r"do not fit the detector in head1\.classifier\.kernel"):
+        start_from(new, find_weights(path))
+    report = start_from(new, find_weights(path), allow_partial=True)
+    assert "differ otherwise" in report
+    np.testing.assert_array_equal(new.neck.laterals[0].kernel, old.neck.laterals[0].kernel)
