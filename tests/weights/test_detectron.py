@@ -14,8 +14,9 @@ from cascade_tf.weights.importing import import_checkpoint
 from tests.weights.synthetic_caffe2 import SMALL, Caffe2Network, Model, detector_shapes, distinct, weightless
 from tests.weights.torch_writer import write_pickle
 
-# Float32 sums in another order, through up to 25 layers, relative to the largest value.
-ROUNDING = 2e-5
+# Float32 sums in another order, relative to the largest value: 2e-5 was measured behind GroupNorm of few
+# cells, which divides by small deviations, and 2e-6 elsewhere.
+ROUNDING = 6e-5
 
 MODELS = {
     "faster": Model(**SMALL, stages=1, agnostic=False),
@@ -226,6 +227,13 @@ class TestSettings:
         found = DETECTRON.settings(checkpoint(blobs, text))
         assert found["mask_stages"] == (2,)
         assert found["stride_in_1x1"] is False
+
+    def test_the_value_of_another_section_is_not_taken(self):
+        config = CONFIG.replace("AT_STAGE: 2", "WEIGHT_LOSS_MASK: 1.0").replace(
+            "STRIDE_1X1", "AT_STAGE: 1\n      X"
+        )
+        blobs = weightless(detector_shapes(Model(masks=True)))
+        assert DETECTRON.settings(checkpoint(blobs, config))["mask_stages"] == (3,)
 
     def test_a_stage_that_a_single_head_does_not_have(self):
         blobs = weightless(detector_shapes(Model(masks=True, stages=1, agnostic=False)))

@@ -16,8 +16,8 @@ from cascade_tf.weights.tensorpack import TENSORPACK
 from tests.weights.synthetic_caffe2 import SMALL, Model, weightless
 from tests.weights.synthetic_tensorpack import TensorpackNetwork, detector_shapes, distinct
 
-# Float32 sums in another order, through up to 25 layers, relative to the largest value.
-ROUNDING = 2e-5
+# Float32 sums in another order, relative to the largest value; 2e-6 was measured.
+ROUNDING = 1e-5
 
 MODELS = {
     "faster": Model(**SMALL, stages=1, agnostic=False),
