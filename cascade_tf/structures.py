@@ -64,8 +64,8 @@ class InstanceTargets(NamedTuple):
         valid: see there.
         crowd: see there.
         seed: see there.
-        masks: [B, G, H, ceil(W / 8)] uint8, the objects' pixels in the frame of ``ImageBatch.images``, eight in
-            a byte with the leftmost in the highest bit (``np.packbits``).
+        masks: [B, G, H, ceil(W / 8)] uint8, the objects' pixels in the frame of ``ImageBatch.images``, eight
+            in a byte with the leftmost in the highest bit (``np.packbits``).
     """
 
     boxes: Tensor

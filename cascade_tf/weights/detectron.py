@@ -185,7 +185,7 @@ def _conventions(stages: int) -> dict[str, Any]:
         "post_nms_train": 1000,
         "post_nms_test": 1000,
         "anchors_per_image": 256,
-        "claim_untouched": False,
+        "claim_untouched": True,
         "crowd_cover": None,
         "rpn_beta": 1.0 / 9.0,
         "ious": cascade_ious(stages),

@@ -87,45 +87,31 @@ def test_anchors(case):
 
 
 def _match(monkeypatch, matrix, settings):
-    """The package's matching on a given matrix of overlaps [objects, boxes]."""
+    """The package's matching on a given matrix of overlaps [objects, boxes], by detectron2's rules."""
     overlaps = tf.constant(matrix.T[None])
     monkeypatch.setattr(matching, "_object_overlaps", lambda boxes, targets: overlaps)
     num_objects, num_boxes = matrix.shape
-    flags = tf.zeros([1, num_objects], tf.bool)
+    valid, crowd = tf.ones([1, num_objects], tf.bool), tf.zeros([1, num_objects], tf.bool)
     classes, seed = tf.zeros([1, num_objects], tf.int32), tf.zeros([1, 2], tf.int32)
-    targets = Targets(tf.zeros([1, num_objects, 4]), classes, flags, flags, seed)
-    if len(settings["thresholds"]) == 1:
-        match = match_boxes(tf.zeros([1, num_boxes, 4]), targets, iou=settings["thresholds"][0])
+    targets = Targets(tf.zeros([1, num_objects, 4]), classes, valid, crowd, seed)
+    thresholds = settings["thresholds"]
+    if len(thresholds) == 1 and not settings["allow_low_quality"]:
+        match = match_boxes(tf.zeros([1, num_boxes, 4]), targets, iou=thresholds[0])
     else:
-        background, foreground = settings["thresholds"]
         match = match_anchors(
             tf.zeros([num_boxes, 4]),
             targets,
-            foreground_iou=foreground,
-            background_iou=background,
+            foreground_iou=thresholds[-1],
+            background_iou=thresholds[0],
             allow_low_quality=settings["allow_low_quality"],
+            claim_untouched=True,
         )
     return match.labels[0].numpy(), match.index[0].numpy(), match.iou[0].numpy()
 
 
-def _two_thresholds(matrix, background, foreground):
-    """Labels of boxes, one at a time."""
-    labels = []
-    for column in matrix.T:
-        best = column.max()
-        label = 1 if best >= np.float32(foreground) else 0 if best < np.float32(background) else -1
-        claimed = any(iou == row.max() for iou, row in zip(column, matrix, strict=True))
-        labels.append(1 if claimed else label)
-    return np.array(labels)
-
-
 def _matcher_cases():
-    return [
-        pytest.param(case, id=f"{case['matrix']}-{case['case']}")
-        for case in from_json(load("matcher")["cases_json"])
-        # One threshold with the low-quality rule is no setting of this package.
-        if len(case["thresholds"]) == 2 or not case["allow_low_quality"]
-    ]
+    cases = from_json(load("matcher")["cases_json"])
+    return [pytest.param(case, id=f"{case['matrix']}-{case['case']}") for case in cases]
 
 
 @pytest.mark.parametrize("case", _matcher_cases())
@@ -133,17 +119,6 @@ def test_matcher(monkeypatch, case):
     arrays = load("matcher")
     matrix = arrays[f"{case['matrix']}/matrix"]
     labels, index, iou = _match(monkeypatch, matrix, case)
-    expected = arrays[f"{case['matrix']}/case{case['case']}/labels"].astype(int)
-    matches = arrays[f"{case['matrix']}/case{case['case']}/matches"]
-    if case["allow_low_quality"] and len(matrix) and not matrix.max(axis=1).all():
-        # An object that nothing overlaps ties with every box at 0: detectron2 makes them all foreground, this
-        # package none, as if the object were not there.
-        assert (expected == 1).all()
-        remaining = matrix[matrix.max(axis=1) > 0]
-        expected = (
-            _two_thresholds(remaining, *case["thresholds"]) if len(remaining) else np.zeros(len(expected))
-        )
-    np.testing.assert_array_equal(labels, expected)
-    overlapping = iou > 0
-    np.testing.assert_array_equal(index[overlapping], matches[overlapping])
+    np.testing.assert_array_equal(labels, arrays[f"{case['matrix']}/case{case['case']}/labels"])
+    np.testing.assert_array_equal(index, arrays[f"{case['matrix']}/case{case['case']}/matches"])
     np.testing.assert_array_equal(iou, matrix.max(axis=0) if len(matrix) else np.zeros(matrix.shape[1]))

@@ -1,0 +1,70 @@
+"""The table of conventions in the documents says what the recipes and the importers do."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cascade_tf.models import cascade_mask_rcnn_fpn
+from cascade_tf.weights.detectron import DETECTRON
+from cascade_tf.weights.detectron2 import DETECTRON2
+from cascade_tf.weights.mmdetection import MMDETECTION
+from tests.weights import conventions_cases
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"
+COLUMNS = ("default", "Caffe", "Detectron", "detectron2", "MMDetection")
+
+
+def table():
+    """{argument: {column: value}}; an empty cell has no value."""
+    rows = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 6 and re.fullmatch(r"`\w+`", cells[0]):
+            values = zip(COLUMNS, cells[1:], strict=True)
+            rows[cells[0].strip("`")] = {name: parse(cell) for name, cell in values if cell}
+    return rows
+
+
+def parse(cell):
+    text = cell.strip("`")
+    if re.fullmatch(r"\d+/\d+", text):
+        above, below = text.split("/")
+        return int(above) / int(below)
+    return ast.literal_eval(text)
+
+
+def assert_same(actual, expected, name):
+    if isinstance(expected, float):
+        np.testing.assert_allclose(actual, expected, err_msg=name)
+    else:
+        assert actual == expected, name
+
+
+def test_the_table_has_all_that_the_families_differ_in():
+    rows = set(table())
+    assert len(rows) == 19
+    parameters = inspect.signature(cascade_mask_rcnn_fpn).parameters
+    assert rows <= set(parameters)
+
+
+def test_defaults():
+    parameters = inspect.signature(cascade_mask_rcnn_fpn).parameters
+    for name, row in table().items():
+        default = parameters[name].default
+        # The last of three stages.
+        assert_same((3,) if default == (-1,) else default, row["default"], name)
+
+
+@pytest.mark.parametrize("family", [DETECTRON, DETECTRON2, MMDETECTION], ids=lambda family: family.name)
+def test_imports(family):
+    column = {"detectron": "Detectron", "detectron2": "detectron2", "mmdetection": "MMDetection"}[family.name]
+    settings = family.settings(conventions_cases.cascade_mask_rcnn(family.name))
+    for name, row in table().items():
+        if column in row:
+            assert_same(settings[name], row[column], name)
