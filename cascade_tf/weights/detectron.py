@@ -16,7 +16,7 @@ from cascade_tf.weights.caffe2_backbone import (
     ignored_in_backbone,
     norm_source,
 )
-from cascade_tf.weights.conventions import cascade_ious
+from cascade_tf.weights.conventions import SHARED_CONVENTIONS, cascade_ious
 from cascade_tf.weights.detectron_config import check_box_weights, configured
 from cascade_tf.weights.family import Family, Source
 from cascade_tf.weights.layouts import CHANNELS_FIRST, shape_from_channels_first
@@ -170,43 +170,28 @@ def _conventions(stages: int) -> dict[str, Any]:
     """What no blob tells.
 
     An inclusive box is one pixel wider in continuous coordinates, so that Detectron's anchors around
-    ``(stride - 1) / 2`` are around ``stride / 2`` here. Its end-to-end training leaves no proposals over
-    crowds out.
+    ``(stride - 1) / 2`` are around ``stride / 2`` here. Proposals in training are 2000 of two images there.
     """
-    return {
-        "freeze_at": 2,
+    return SHARED_CONVENTIONS | {
         "pixel_order": "BGR",
         "pixel_mean": (102.9801, 115.9465, 122.7717),
         "pixel_std": (1.0, 1.0, 1.0),
         "anchor_offset": 0.5,
         "round_anchors": True,
-        "pre_nms_train": 2000,
-        "pre_nms_test": 1000,
         "post_nms_train": 1000,
-        "post_nms_test": 1000,
-        "anchors_per_image": 256,
         "claim_untouched": True,
-        "crowd_cover": None,
         "rpn_beta": 1.0 / 9.0,
+        "box_beta": 1.0,
         "ious": cascade_ious(stages),
-        "update_statistics": True,
         "round_statistics": False,
         "stage_weighting": "decay",
         "rescale_heads": True,
-        "rois_per_image": 512,
         "later_rois": None,
-        "foreground_fraction": 0.25,
         "append_ground_truth": "all",
         "redundant_iou": 1.0,
         "clip_boxes": False,
         "inclusive_boxes": True,
-        "box_beta": 1.0,
         "sampling_ratio": 2,
         "roi_aligned": False,
         "ensemble": "last_boxes",
-        "score_threshold": 0.05,
-        "nms_iou": 0.5,
-        "max_detections": 100,
-        "short_side": 800,
-        "max_side": 1333,
     }
