@@ -2,6 +2,7 @@
 
 from cascade_tf.ops.gradients import scale_gradient
 from cascade_tf.ops.library import IMPLEMENTATIONS
+from cascade_tf.ops.mask_targets import crop_masks
 from cascade_tf.ops.nms import NMSOutput, batched_nms
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
@@ -12,6 +13,7 @@ __all__ = [
     "NMSOutput",
     "assign_levels",
     "batched_nms",
+    "crop_masks",
     "pad_images",
     "paste_masks",
     "resize_image",
