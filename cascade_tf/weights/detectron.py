@@ -18,18 +18,13 @@ from cascade_tf.weights.caffe2_backbone import (
 )
 from cascade_tf.weights.conventions import SHARED_CONVENTIONS, cascade_ious
 from cascade_tf.weights.detectron_config import check_box_weights, configured
+from cascade_tf.weights.detectron_names import blob_of, pyramid_blob
 from cascade_tf.weights.family import Family, Source
 from cascade_tf.weights.layouts import CHANNELS_FIRST, shape_from_channels_first
 from cascade_tf.weights.places import Place
 
 if TYPE_CHECKING:
     from cascade_tf.weights.checkpoint_file import CheckpointFile
-
-_RPN = {"hidden": "conv_rpn_fpn2", "objectness": "rpn_cls_logits_fpn2", "offsets": "rpn_bbox_pred_fpn2"}
-_OUTPUTS = {"classifier": "cls_score", "regressor": "bbox_pred"}
-_MASK = {"deconv": "conv5_mask", "predictor": "mask_fcn_logits"}
-_ENDINGS = {"kernel": "w", "bias": "b", "gamma": "gn_s", "beta": "gn_b"}
-_DEEPEST_STAGE = 64
 
 
 class Detectron(Family):
@@ -65,7 +60,7 @@ class Detectron(Family):
         masks = _mask_stages(checkpoint, stages)
 
         def shape_of(name: str) -> tuple[int, ...] | None:
-            blob = blobs.get(_blob(name, blobs))
+            blob = blobs.get(blob_of(name, blobs))
             return None if blob is None else _without_background(name, shape_from_channels_first(blob.shape))
 
         found = backbone_settings(blobs) | architecture.fpn_settings(shape_of)
@@ -80,7 +75,7 @@ class Detectron(Family):
         """See ``Family.source``."""
         if place.name.startswith("backbone."):
             return backbone_source(place, model.backbone.norm, {})
-        name = _blob(place.name, checkpoint.arrays)
+        name = blob_of(place.name, checkpoint.arrays)
         if ".norm." in place.name:
             return norm_source(re.sub(r"_gn_\w$", "", name), place, "group", {})
         return Source((name,), _conversion(place))
@@ -101,7 +96,7 @@ DETECTRON = Detectron()
 
 def _require_pyramid(checkpoint: CheckpointFile) -> None:
     blobs = checkpoint.arrays
-    if _pyramid_blob("lateral5", blobs) + "_w" not in blobs or "conv_rpn_fpn2_w" not in blobs:
+    if pyramid_blob("lateral5", blobs) + "_w" not in blobs or "conv_rpn_fpn2_w" not in blobs:
         raise ValueError(
             "got a detector without a feature pyramid or without region "
             "proposals on it, expected blobs such as fpn_inner_res5_2_sum_w and conv_rpn_fpn2_w"
@@ -120,32 +115,6 @@ def _mask_stages(checkpoint: CheckpointFile, stages: int) -> tuple[int, ...]:
         return ()
     stage = configured(checkpoint, "MRCNN", "AT_STAGE") or str(stages)
     return (min(int(stage), stages) if stage.isdecimal() and int(stage) else stages,)
-
-
-def _blob(name: str, blobs: Mapping[str, np.ndarray]) -> str:
-    """The blob of a variable of the pyramid or the heads."""
-    parts = name.split(".")
-    part, layer, ending = parts[0], parts[1], _ENDINGS.get(parts[-1], parts[-1])
-    if part == "rpn":
-        return f"{_RPN[layer]}_{ending}"
-    if part == "fpn":
-        return f"{_pyramid_blob(layer, blobs)}_{ending}"
-    if part.startswith("mask"):
-        # GroupNorm heads were written later, without brackets.
-        prefix = "_[mask]_fcn" if "_[mask]_fcn1_w" in blobs else "_mask_fcn"
-        return f"{_MASK.get(layer) or prefix + layer.removeprefix('conv')}_{ending}"
-    stage = part.removeprefix("head")
-    suffix = "" if stage == "1" else f"_{stage}"
-    layer = f"fc{int(layer[2:]) + 5}" if layer.startswith("fc") else _OUTPUTS.get(layer, f"head_{layer}")
-    return f"{layer}{suffix}_{ending}"
-
-
-def _pyramid_blob(layer: str, blobs: Mapping[str, np.ndarray]) -> str:
-    """The level's blob is named after the last block of its stage, 5 in res4 of 50 layers and 22 of 101."""
-    kind, level = layer[:-1], layer[-1]
-    start, end = ("fpn_inner_", "_lateral" if level != "5" else "") if kind == "lateral" else ("fpn_", "")
-    names = (f"{start}res{level}_{block}_sum{end}" for block in range(_DEEPEST_STAGE))
-    return next((name for name in names if f"{name}_w" in blobs), f"{start}res{level}_*_sum{end}")
 
 
 def _without_background(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

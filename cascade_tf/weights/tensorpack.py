@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -14,22 +13,11 @@ from cascade_tf.weights.conventions import SHARED_CONVENTIONS, cascade_ious
 from cascade_tf.weights.family import Family, Source
 from cascade_tf.weights.layouts import first_dense_from_ochw
 from cascade_tf.weights.places import Place
+from cascade_tf.weights.tensorpack_names import num_stages, tensor_name
 
 if TYPE_CHECKING:
     from cascade_tf.weights.checkpoint_file import CheckpointFile
 
-_LEAVES = {
-    "kernel": "W",
-    "bias": "b",
-    "gamma": "bn/gamma",
-    "beta": "bn/beta",
-    "moving_mean": "bn/mean/EMA",
-    "moving_variance": "bn/variance/EMA",
-}
-_PYRAMID = {"lateral": "lateral_1x1_c", "output": "posthoc_3x3_p"}
-_RPN = {"hidden": "conv0", "objectness": "class", "offsets": "box"}
-_OUTPUTS = {"classifier": "class", "regressor": "box"}
-_MASK = {"deconv": "deconv", "predictor": "conv"}
 _OPTIMIZER = re.compile(r".*/(Momentum|Adam|Adam_1|AccumGrad)|(EMA|AccumGrad|apply_gradients).*")
 
 
@@ -56,7 +44,7 @@ class Tensorpack(Family):
 
     def num_classes(self, checkpoint: CheckpointFile) -> int:
         """K, without the background."""
-        name = _tensor_name("head1.classifier.bias", checkpoint.arrays)
+        name = tensor_name("head1.classifier.bias", checkpoint.arrays)
         shape = checkpoint.arrays[name].shape
         if len(shape) != 1 or shape[0] < 2:
             raise ValueError(f"got {name} of shape {shape}, expected K + 1 numbers")
@@ -66,10 +54,10 @@ class Tensorpack(Family):
         """See ``Family.settings``."""
         arrays = checkpoint.arrays
         _refuse_group_normalization(checkpoint)
-        stages = _num_stages(arrays)
+        stages = num_stages(arrays)
 
         def shape_of(name: str) -> tuple[int, ...] | None:
-            array = arrays.get(_tensor_name(name, arrays))
+            array = arrays.get(tensor_name(name, arrays))
             if array is None:
                 return None
             return (_without_background(array) if ".regressor." in name else array).shape
@@ -82,7 +70,7 @@ class Tensorpack(Family):
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""
-        name = _tensor_name(place.name, checkpoint.arrays)
+        name = tensor_name(place.name, checkpoint.arrays)
         if place.kind == "first_dense":
             return Source((name,), lambda values: first_dense_from_ochw(values.T))
         return Source((name,), _without_background if ".regressor." in place.name else np.asarray)
@@ -96,58 +84,6 @@ class Tensorpack(Family):
 
 
 TENSORPACK = Tensorpack()
-
-
-def _num_stages(arrays: Mapping[str, np.ndarray]) -> int:
-    stages = 0
-    while _present(f"cascade_rcnn_stage{stages + 1}/outputs/class/b", arrays) in arrays:
-        stages += 1
-    return stages or 1
-
-
-def _present(name: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """The name as the file spells it: what was dumped from a session ends in ``:0``."""
-    return f"{name}:0" if f"{name}:0" in arrays else name
-
-
-def _tensor_name(name: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """The tensor of a variable."""
-    layer, _, vector = name.rpartition(".")
-    part, _, rest = layer.removesuffix(".norm").partition(".")
-    return _present(f"{_layer(part, rest, arrays)}/{_LEAVES[vector]}", arrays)
-
-
-def _layer(part: str, rest: str, arrays: Mapping[str, np.ndarray]) -> str:
-    if part == "backbone":
-        return _backbone_layer(rest)
-    if part == "fpn":
-        return f"fpn/{_PYRAMID[rest[:-1]]}{rest[-1]}"
-    if part == "rpn":
-        return f"rpn/{_RPN[rest]}"
-    if part.startswith("mask"):
-        return f"maskrcnn/{_MASK.get(rest) or f'fcn{int(rest[4:]) - 1}'}"
-    cascaded = _num_stages(arrays) > 1
-    prefix = f"cascade_rcnn_stage{part.removeprefix('head')}" if cascaded else "fastrcnn"
-    if rest in _OUTPUTS:
-        return f"{prefix}/outputs/{_OUTPUTS[rest]}"
-    return _hidden_layer(f"{prefix}/head" if cascaded else prefix, rest, arrays)
-
-
-def _backbone_layer(rest: str) -> str:
-    """The stem is ``conv0``, and the stages are groups that count from 0."""
-    block, _, part = rest.rpartition(".")
-    if block == "stem":
-        return "conv0"
-    stage, _, number = block.partition(".")
-    return f"group{int(stage[3:]) - 2}/block{number}/{'convshortcut' if part == 'shortcut' else part}"
-
-
-def _hidden_layer(prefix: str, rest: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """``fc6`` and ``fc7``, or ``conv0`` to ``conv3`` and ``fc``."""
-    if rest.startswith("conv"):
-        return f"{prefix}/conv{int(rest[4:]) - 1}"
-    convolutions = _present(f"{prefix}/conv0/W", arrays) in arrays
-    return f"{prefix}/fc" if convolutions and rest == "fc1" else f"{prefix}/fc{int(rest[2:]) + 5}"
 
 
 def _without_background(values: np.ndarray) -> np.ndarray:

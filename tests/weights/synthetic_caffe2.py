@@ -148,7 +148,7 @@ class Caffe2Network:
 
     def features(self, images) -> tuple[list, list]:
         """C2 to C5, and P2 to P6."""
-        maps = resnet(images, self.model.blocks, self._backbone_layer, self.stride_in_1x1)
+        maps = resnet(images, self.model.blocks, self.backbone_layer, self.stride_in_1x1)
         return maps, pyramid(maps, self._pyramid_layer)
 
     def region_proposals(self, level) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +182,8 @@ class Caffe2Network:
         logits = self._convolution("mask_fcn_logits", np.maximum(x, 0)).numpy()
         return logits if self.model.agnostic_masks else logits[..., 1:]
 
-    def _backbone_layer(self, stage, block, part, x, stride):
+    def backbone_layer(self, stage, block, part, x, stride):
+        """A convolution of the ResNet with its normalisation."""
         name = "conv1" if stage == 1 else f"res{stage}_{block}_{BRANCHES[part]}"
         x = convolve(x, np.transpose(self.blobs[f"{name}_w"], (2, 3, 1, 0)), stride)
         if self.model.gn:

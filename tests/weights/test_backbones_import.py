@@ -21,6 +21,7 @@ from cascade_tf.weights.keras_applications import KERAS_APPLICATIONS
 from cascade_tf.weights.resnet import load_resnet_npz
 from cascade_tf.weights.torchvision import TORCHVISION
 from tests.weights import synthetic_caffe2
+from tests.weights.reference_network import resnet
 from tests.weights.synthetic_backbones import (
     distinct,
     keras_features,
@@ -155,7 +156,7 @@ class TestDetectron:
         assert set(report.unused) == set(extra)
         images = random(2, 64, 96, 3)
         expected = Caffe2Network(blobs, model, stride_in_1x1=microsoft)
-        maps = synthetic_caffe2.resnet(images, model.blocks, expected._backbone_layer, microsoft)
+        maps = resnet(images, model.blocks, expected.backbone_layer, microsoft)
         assert_equal_maps(backbone(images), maps)
 
     def test_statistics_where_the_file_has_them(self, tmp_path):
