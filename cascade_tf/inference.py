@@ -15,6 +15,7 @@ from cascade_tf.data.coco import CocoDataset
 from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.image_files import read_image
+from cascade_tf.instance_masks import decode_masks, encode_masks
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
 from cascade_tf.structures import Detections, ImageBatch, InstanceDetections, Tensor
@@ -29,6 +30,8 @@ __all__ = [
     "to_original_frame",
     "to_records",
 ]
+
+_NO_MASKS = "the detections have no masks: expected those of a detector with a mask head"
 
 # Traced functions by detector and kind. They hold the detector weakly, so that the cache keeps none alive.
 _compiled: weakref.WeakKeyDictionary[Any, dict[str, Callable]] = weakref.WeakKeyDictionary()
@@ -53,7 +56,9 @@ class ImageDetections(NamedTuple):
         image_id: the data set's id, or the position in a sequence of images.
         size: (height, width) of the original image in pixels.
         masks: [n, M, M] float32 in 0..1, the probability that an object covers each of M x M cells of its
-            box; None where the detector has no mask head.
+            box; None where the detector has no mask head, and where there are ``segmentations``.
+        segmentations: n masks in the original image as COCO's compressed run lengths. ``detect_dataset``
+            gives these in place of ``masks``, as those of a data set would fill the memory.
     """
 
     boxes: np.ndarray
@@ -64,12 +69,19 @@ class ImageDetections(NamedTuple):
     image_id: int
     size: tuple[int, int] = (0, 0)
     masks: np.ndarray | None = None
+    segmentations: tuple[dict[str, Any], ...] | None = None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are masks, in either form."""
+        return self.masks is not None or self.segmentations is not None
 
     def paste(self, threshold: float = 0.5) -> np.ndarray:
         """The objects' pixels in the original image.
 
         Args:
-            threshold: least probability of a pixel of the object, above 0 and at most 1.
+            threshold: least probability of a pixel of the object, above 0 and at most 1; ``segmentations``
+                have their own.
 
         Returns:
             [n, height, width] bool.
@@ -77,9 +89,23 @@ class ImageDetections(NamedTuple):
         Raises:
             ValueError: the detector has no mask head.
         """
+        if self.segmentations is not None:
+            return decode_masks(self.segmentations, self.size)
         if self.masks is None:
-            raise ValueError("the detections have no masks: expected those of a detector with a mask head")
+            raise ValueError(_NO_MASKS)
         return paste_masks(self.masks, self.boxes, self.size, threshold=threshold).numpy()
+
+    def encode(self) -> ImageDetections:
+        """The same with ``segmentations`` in place of ``masks``, for a hundredth of the memory.
+
+        Raises:
+            ValueError: the detector has no mask head.
+        """
+        if self.segmentations is not None:
+            return self
+        if self.masks is None:
+            raise ValueError(_NO_MASKS)
+        return self._replace(masks=None, segmentations=encode_masks(self.masks, self.boxes, self.size))
 
 
 def predict_images(
@@ -133,8 +159,8 @@ def detect_dataset(
         skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
 
     Returns:
-        One ``ImageDetections`` per image that was read; with ``per_stage`` a list of such lists, one per
-        stage.
+        One ``ImageDetections`` per image that was read, with ``segmentations`` if there are masks; with
+        ``per_stage`` a list of such lists, one per stage.
 
     Raises:
         ValueError: ``batch_size`` is below 1, or an image cannot be read (the message names it).
@@ -153,7 +179,8 @@ def detect_dataset(
         for batch in batches:
             outputs = run(batch) if per_stage else [run(batch)]
             for records, detections in zip(stages, outputs, strict=True):
-                records += to_records(detections, batch, detector.class_names, detector.category_ids)
+                found = to_records(detections, batch, detector.class_names, detector.category_ids)
+                records += [record.encode() if record.has_masks else record for record in found]
             if progress is not None:
                 progress(int(batch.image_id.shape[0]))
     except tf.errors.OpError as error:
@@ -222,19 +249,27 @@ def to_records(
 
 
 def to_coco_results(records: Iterable[ImageDetections]) -> list[dict[str, Any]]:
-    """Returns one entry per detection in COCO's result format, with ``bbox`` as (x, y, width, height)."""
+    """Returns one entry per detection in COCO's result format.
+
+    Args:
+        records: detections; their masks are encoded one image at a time.
+
+    Returns:
+        ``image_id``, ``category_id``, ``score``, ``bbox`` as (x, y, width, height) and, where there are
+        masks, ``segmentation`` as compressed run lengths, ready for JSON. pycocotools loads such a list for
+        boxes and for masks.
+    """
     results = []
     for record in records:
-        for box, score, category_id in zip(record.boxes, record.scores, record.category_ids, strict=True):
-            x1, y1, x2, y2 = (float(value) for value in box)
-            results.append(
-                {
-                    "image_id": record.image_id,
-                    "category_id": int(category_id),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": float(score),
-                }
-            )
+        segmentations = record.encode().segmentations if record.has_masks else None
+        for i, (x1, y1, x2, y2) in enumerate(record.boxes.tolist()):
+            result = {
+                "image_id": record.image_id,
+                "category_id": int(record.category_ids[i]),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": float(record.scores[i]),
+            }
+            results.append(result if segmentations is None else {**result, "segmentation": segmentations[i]})
     return results
 
 
@@ -248,6 +283,9 @@ def keep_above(record: ImageDetections, score_threshold: float) -> ImageDetectio
         category_ids=record.category_ids[keep],
         names=tuple(name for name, kept in zip(record.names, keep, strict=True) if kept),
         masks=None if record.masks is None else record.masks[keep],
+        segmentations=None
+        if record.segmentations is None
+        else tuple(mask for mask, kept in zip(record.segmentations, keep, strict=True) if kept),
     )
 
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from cascade_tf import inference
 from cascade_tf.data.coco import read_coco
-from cascade_tf.structures import Detections, ImageBatch
-from tests.tiny_detector import CATEGORY_IDS, MAX_DETECTIONS, noise, tiny_detector
+from cascade_tf.models import cascade_mask_rcnn_fpn
+from cascade_tf.structures import Detections, ImageBatch, InstanceDetections
+from tests.tiny_detector import CATEGORY_IDS, CLASS_NAMES, MAX_DETECTIONS, SETTINGS, noise, tiny_detector
 
 
 class BrightBoxDetector:
@@ -42,6 +44,21 @@ class BrightBoxDetector:
     def per_stage_detections(self, batch):
         last = self(batch, training=False)
         return [last._replace(scores=last.scores / 2), last]
+
+
+class LeftHalfDetector(BrightBoxDetector):
+    """Says that the objects cover the left half of their boxes, surer in the later stage."""
+
+    def __call__(self, batch, training):
+        found = super().__call__(batch, training)
+        left = tf.repeat([0.9, 0.1], 8)
+        return InstanceDetections(
+            *found, tf.where(found.valid[..., None, None], tf.tile(left[None], [16, 1]), 0.0)
+        )
+
+    def per_stage_detections(self, batch):
+        last = self(batch, training=False)
+        return [last._replace(masks=last.masks / 2), last]
 
 
 def _extent(rows):
@@ -235,3 +252,89 @@ def test_the_real_network():
         assert np.all((record.boxes >= 0) & (record.boxes <= [*image.shape[1::-1]] * 2))
         assert set(record.category_ids) <= set(CATEGORY_IDS)
     np.testing.assert_array_equal(detector.predict(images[1])[0].boxes, records[1].boxes)
+
+
+def left_half(size, box):
+    """[height, width] bool."""
+    mask = np.zeros(size, bool)
+    x1, y1, x2, y2 = np.rint(box).astype(int)
+    mask[y1:y2, x1 : (x1 + x2 + 1) // 2] = True
+    return mask
+
+
+def test_masks_are_pasted_into_each_original():
+    records = inference.predict_images(LeftHalfDetector(), PICTURES, batch_size=3)
+    for record, size in zip(records, BOXES, strict=True):
+        assert record.masks.shape == (2, 16, 16)
+        pasted = record.paste()
+        assert pasted.shape == (2, *size)
+        for mask, box in zip(pasted, record.boxes, strict=True):
+            expected = left_half(size, box)
+            # The rim of a mask, a pixel or two wide, may fall on either side.
+            assert (mask & expected).sum() / (mask | expected).sum() > 0.9
+        assert record.paste(threshold=0.95).sum() == 0
+
+
+def test_the_results_of_coco_have_boxes_and_masks():
+    [record] = inference.predict_images(LeftHalfDetector(), PICTURES[0])
+    results = json.loads(json.dumps(inference.to_coco_results([record])))
+    x1, y1, x2, y2 = record.boxes[0].tolist()
+    assert results[0]["bbox"] == [x1, y1, x2 - x1, y2 - y1]
+    decoded = np.stack([coco_mask.decode(result["segmentation"]) for result in results])
+    np.testing.assert_array_equal(decoded, record.paste())
+    assert inference.to_coco_results([record.encode()]) == results
+
+
+def test_encoded_records_keep_their_masks():
+    [record] = inference.predict_images(LeftHalfDetector(), PICTURES[0])
+    encoded = record.encode()
+    assert encoded.masks is None
+    assert encoded.has_masks
+    assert encoded.encode() is encoded
+    np.testing.assert_array_equal(encoded.paste(), record.paste())
+    [one] = inference.to_coco_results([inference.keep_above(encoded, 0.5)])
+    assert one == inference.to_coco_results([record])[0]
+
+
+def test_records_without_masks_have_none_to_give(detector):
+    [record] = inference.predict_images(detector, PICTURES[0])
+    assert not record.has_masks
+    assert "segmentation" not in inference.to_coco_results([record])[0]
+    for method in (record.paste, record.encode):
+        with pytest.raises(ValueError, match="the detections have no masks"):
+            method()
+
+
+def test_no_detections_have_no_masks_of_the_right_shape():
+    [record] = inference.predict_images(LeftHalfDetector(), np.zeros((50, 70, 3), np.uint8))
+    assert record.masks.shape == (0, 16, 16)
+    assert record.paste().shape == (0, 50, 70)
+    assert record.encode().segmentations == ()
+    assert record.encode().paste().shape == (0, 50, 70)
+    assert inference.to_coco_results([record]) == []
+
+
+@pytest.mark.parametrize("per_stage", [False, True])
+def test_a_data_set_gives_encoded_masks(dataset, per_stage):
+    found = inference.detect_dataset(LeftHalfDetector(), dataset, batch_size=2, per_stage=per_stage)
+    expected = inference.predict_images(LeftHalfDetector(), PICTURES)
+    for record, one in zip(found[-1] if per_stage else found, expected, strict=True):
+        assert record.masks is None
+        np.testing.assert_array_equal(record.paste(), one.paste())
+    if per_stage:
+        # Less than half sure everywhere.
+        assert all(record.paste().sum() == 0 for record in found[0])
+
+
+def test_a_real_network_with_masks():
+    settings = {**SETTINGS, "mask_stages": (3,), "mask_convs": 1, "mask_channels": 8}
+    detector = cascade_mask_rcnn_fpn(CLASS_NAMES, CATEGORY_IDS, **settings)
+    images = [noise(90, 130), noise(130, 90, seed=1)]
+    for record, image in zip(detector.predict(images, batch_size=2), images, strict=True):
+        assert len(record.boxes) > 0
+        assert record.masks.shape == (len(record.boxes), 28, 28)
+        assert record.paste().shape == (len(record.boxes), *image.shape[:2])
+    settings["score_threshold"] = 0.999
+    [record] = cascade_mask_rcnn_fpn(CLASS_NAMES, CATEGORY_IDS, **settings).predict(images[0])
+    assert record.masks.shape == (0, 28, 28)
+    assert record.paste().shape == (0, 90, 130)
