@@ -318,8 +318,13 @@ def warn(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def read_split(experiment: Experiment, split: str) -> CocoDataset:
+def read_split(experiment: Experiment, split: str, *, segmentations: bool = False) -> CocoDataset:
     """Returns one split of the experiment's data set; what was dropped from it is logged.
+
+    Args:
+        experiment: names the folder.
+        split: "train" or "val".
+        segmentations: read the objects' masks too, each of which must be usable.
 
     Raises:
         ValueError: there is no data set, it is broken, or has other classes than the experiment.
@@ -330,7 +335,8 @@ def read_split(experiment: Experiment, split: str) -> CocoDataset:
     folder = experiment.data.dataset_dir
     if not folder:
         raise ValueError("flag --dataset_dir is missing, expected a folder with images/ and instances_*.json")
-    dataset = read_dataset_dir(folder, split, skip_broken=experiment.data.skip_broken)
+    skip_broken = experiment.data.skip_broken
+    dataset = read_dataset_dir(folder, split, skip_broken=skip_broken, segmentations=segmentations)
     for line in dataset.dropped[:_SHOWN_LINES]:
         logging.warning("%s", line)
     if len(dataset.dropped) > _SHOWN_LINES:

@@ -104,11 +104,12 @@ def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoData
         The experiment resolved to the data set's classes, the images to train on and those to evaluate on.
 
     Raises:
-        ValueError: a split is broken, or the two have different classes.
+        ValueError: a split is broken, the two have different classes, or masks are to be learnt and there are
+            none.
     """
     from cascade_tf.config import with_classes
 
-    train_set = program.read_split(experiment, "train")
+    train_set = program.read_split(experiment, "train", segmentations=_learns_masks(experiment))
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
     return experiment, train_set, program.read_split(experiment, "val")
 
@@ -233,7 +234,15 @@ def _batches(experiment: Experiment, train_set: CocoDataset, start_step: int) ->
         start_step=start_step,
         workers=data.workers,
         skip_broken=data.skip_broken,
+        masks=_learns_masks(experiment),
     )
+
+
+def _learns_masks(experiment: Experiment) -> bool:
+    """Whether the experiment's detector has mask heads, which no other setting can give it."""
+    from cascade_tf.config import settings
+
+    return bool(settings(experiment).get("model.mask_stages"))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from cascade_tf.data.examples import Category, Example
+from cascade_tf.data.mask_records import compact_mask, is_missing
 
 # Narrower boxes are slips of the annotator; their encoded offsets (logarithms of sides) would be huge.
 MIN_SIDE = 0.01
@@ -29,7 +30,8 @@ class CocoDataset:
     Attributes:
         categories: sorted by id; class ``i`` in 1..K is ``categories[i - 1]``.
         examples: the images in the file's order, those without objects included.
-        dropped: one line for each record that was left out, with the reason.
+        dropped: one line for each record that was left out, or whose object is ignored for want of a mask,
+            with the reason.
         annotation_file: the file that was read.
         kept: positions of the file's annotations that became objects or crowds.
     """
@@ -119,27 +121,35 @@ def read_coco(
         image_dir: the folder to which each ``file_name`` is relative.
         skip_broken: leave out broken images and annotations and list them in ``dropped``, instead of stopping
             at the first. A broken file or a broken category always stops.
-        segmentations: keep the masks, which need several times the memory of the boxes.
+        segmentations: read the masks too, for a detector that learns them; without it nothing looks at them.
+            Each object needs one then, crowds do not. With ``skip_broken`` an object without a usable mask
+            becomes a crowd, which is neither learnt nor punished: left out, it would be learnt as background.
 
     Raises:
         FileNotFoundError: the annotation file, the image folder or an image file does not exist.
-        ValueError: a record or the whole file is not as expected.
+        ValueError: a record or the whole file is not as expected; with ``segmentations`` also if objects have
+            no masks.
     """
     if not Path(image_dir).is_dir():
         raise FileNotFoundError(f"{image_dir}: no such image folder")
     content = _load(annotation_file)
     report = _Report(annotation_file, skip_broken)
+    masks = _Masks(report) if segmentations else None
     categories = _read_categories(content["categories"], str(annotation_file))
     objects, unusable = _read_images(content["images"], Path(image_dir), report)
     classes = {category.id: index for index, category in enumerate(categories, start=1)}
     kept = tuple(
         index
         for index, record in enumerate(content["annotations"])
-        if _read_annotation(_name("annotations", index, record), record, classes, objects, unusable, report)
+        if _read_annotation(
+            _name("annotations", index, record), record, classes, objects, unusable, report, masks
+        )
     )
     examples = tuple(image.finish(segmentations) for image in objects.values())
     if not examples:
         raise ValueError(f"{annotation_file}: no usable image, expected at least one in 'images'")
+    if masks is not None:
+        masks.finish()
     return CocoDataset(categories, examples, tuple(report.dropped), str(annotation_file), kept)
 
 
@@ -158,6 +168,42 @@ class _Report:
 
     def drop(self, message: str) -> None:
         self.dropped.append(message)
+
+
+class _Masks:
+    """Checks the masks of objects one by one; those that are missing are told together at the end."""
+
+    def __init__(self, report: _Report):
+        self._report = report
+        self._missing: list[str] = []
+        self._found = 0
+
+    def read(self, where: str, segmentation: Any, height: int, width: int) -> Any:
+        """Gives the mask in its compact form, or None."""
+        if is_missing(segmentation):
+            self._missing.append(where)
+            return None
+        try:
+            compact = compact_mask(segmentation, height, width)
+        except ValueError as error:
+            ending = "; its object is ignored" if self._report.skip_broken else ""
+            self._report.broken(f"{where}: {error}{ending}")
+            return None
+        self._found += 1
+        return compact
+
+    def finish(self) -> None:
+        """Complains about the objects without a mask."""
+        if not self._missing:
+            return
+        if not (self._report.skip_broken and self._found):
+            count = f"{len(self._missing)} of {len(self._missing) + self._found} objects have"
+            raise ValueError(
+                f"{self._report.annotation_file}: {count} no segmentation, the first is {self._missing[0]}; "
+                "expected one for each object, since masks are to be learnt"
+            )
+        for where in self._missing:
+            self._report.drop(f"{where}: has no segmentation; its object is ignored")
 
 
 class _Objects:
@@ -288,6 +334,7 @@ def _read_annotation(
     images: dict[int, _Objects],
     unusable: set[int],
     report: _Report,
+    masks: _Masks | None,
 ) -> bool:
     """Adds an object to its image; returns whether it did."""
     fault = _annotation_fault(record, classes, images, unusable)
@@ -309,8 +356,12 @@ def _read_annotation(
         return False
     image.boxes.append(np.array([x1, y1, x2, y2], np.float32))
     image.classes.append(classes[record["category_id"]])
-    image.crowd.append(bool(record.get("iscrowd", 0)))
-    image.segmentations.append(record.get("segmentation"))
+    crowd, mask = bool(record.get("iscrowd", 0)), None
+    if masks is not None and not crowd:
+        mask = masks.read(where, record.get("segmentation"), image.height, image.width)
+        crowd = mask is None
+    image.crowd.append(crowd)
+    image.segmentations.append(mask)
     return True
 
 

@@ -13,6 +13,8 @@ from cascade_tf.ops.decode import decode_image
 from cascade_tf.structures import Tensor
 
 _PREFIX = "broken image: "
+# How a line about an object's mask begins; it takes the same way to the user.
+BROKEN_MASK = "broken mask: "
 
 
 def try_read_image(path: Tensor) -> Tensor:
@@ -68,12 +70,13 @@ def require_as_annotated(image: Tensor, path: Tensor, height: Tensor, width: Ten
 
 
 def broken_image_line(error: tf.errors.OpError) -> str | None:
-    """The line about a broken image in an error of tf.data, without TensorFlow's own words around it.
+    """The line about a broken image or mask in an error of tf.data, without TensorFlow's own words around it.
 
     Returns:
-        "broken image: <path> ...", or None where the error is about something else.
+        "broken image: <path> ..." or "broken mask: <path> ...", or None where the error is about something
+        else.
     """
-    found = re.search(rf"\[({re.escape(_PREFIX)}.*?)\](?:\n|$)", error.message)
+    found = re.search(rf"\[((?:{_PREFIX}|{BROKEN_MASK}).*?)\](?:\n|$)", error.message)
     return found.group(1) if found else None
 
 

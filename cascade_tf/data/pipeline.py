@@ -1,7 +1,8 @@
 """Batches for training and evaluation: Examples in, (ImageBatch, Targets) out.
 
 The plan (`cascade_tf.data.plan`) is NumPy and runs ahead, many steps at a time; reading, decoding, resizing
-and padding are TensorFlow ops that run in parallel without Python.
+and padding are TensorFlow ops that run in parallel without Python. Only masks, where they are wanted, are
+drawn in Python.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import tensorflow as tf
 
 from cascade_tf.data import augment, images
 from cascade_tf.data.coco import CocoDataset
+from cascade_tf.data.masks import MaskDrawer
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
 from cascade_tf.data.table import ExampleTable
 from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
-from cascade_tf.structures import ImageBatch, Targets, Tensor
+from cascade_tf.structures import ImageBatch, InstanceTargets, Targets, Tensor
 
 # Steps planned at once: long enough that Python is idle, short enough that the first batch comes soon.
 _PLANNED_STEPS = 64
@@ -40,6 +42,7 @@ def train_batches(
     size_divisor: int = 32,
     workers: int | None = None,
     skip_broken: bool = False,
+    masks: bool = False,
 ) -> tf.data.Dataset:
     """Batches for training, step after step; batch s is a pure function of the data set, the settings and s.
 
@@ -61,15 +64,20 @@ def train_batches(
         size_divisor: both sides of the batch are padded to a multiple of this, the network's coarsest stride.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: take another example for an image that cannot be read and log its name, instead of
-            stopping.
+            stopping. With ``masks``, an object whose mask cannot be drawn becomes a crowd and is logged.
+        masks: give the objects' masks too, for a detector with mask heads. A crowd's is all zeros, since
+            nothing learns from it.
 
     Returns:
-        Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB.
+        Dataset of (ImageBatch, Targets), or with ``masks`` of (ImageBatch, InstanceTargets), with static B
+        and G; images are uint8 RGB.
 
     Raises:
-        ValueError: a setting is out of its range or the data set is empty.
+        ValueError: a setting is out of its range, the data set is empty, or it was read without the masks
+            that are wanted.
         tf.errors.InvalidArgumentError: while iterating, an image that cannot be read or is not of the
-            annotated size (`cascade_tf.data.images.broken_image_line` gives the line for the user).
+            annotated size, or a mask that cannot be drawn (`cascade_tf.data.images.broken_image_line` gives
+            the line for the user).
     """
     _check_at_least(
         1,
@@ -88,18 +96,21 @@ def train_batches(
     buckets = aspect_buckets(table.sizes, batch_size if aspect_grouping else len(table.sizes) + 1)
     plan = BatchPlan(buckets, batch_size, tuple(short_sides), flip, seed)
     stand_ins = _successors(buckets) if skip_broken else None
+    draw = MaskDrawer(table, skip_broken=skip_broken) if masks else None
 
-    def load(step: PlannedSteps) -> tuple[ImageBatch, Targets]:
+    def load(step: PlannedSteps) -> tuple[ImageBatch, Targets | InstanceTargets]:
         index, image = _read(table, step.example, stand_ins)
         image, size = _resize(image, step.short_side, max_side)
         boxes, classes, crowd = table.objects_of(index)
         boxes = augment.scale_boxes(boxes, table.size_of(index), size)
         image = tf.cond(step.flip, lambda: augment.flip_image(image), lambda: image)
         boxes = tf.cond(step.flip, lambda: augment.flip_boxes(boxes, size[1]), lambda: boxes)
-        return (
-            _image_batch(table, index, pad_images(image, size_divisor), size),
-            Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed),
-        )
+        image = pad_images(image, size_divisor)
+        batch = _image_batch(table, index, image, size)
+        targets = Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed)
+        if draw is None:
+            return batch, targets
+        return batch, _with_masks(targets, *draw(index, size, step.flip, tf.shape(image)[:2]))
 
     steps = tf.data.Dataset.from_generator(
         lambda: _planned(plan, start_step, num_steps),
@@ -109,8 +120,10 @@ def train_batches(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
     )
     capacity = table.capacity
-    shapes = (_IMAGE_SHAPES, Targets([capacity, 4], [capacity], [capacity], [capacity], [2]))
-    return _finish(batches.padded_batch(batch_size, shapes, drop_remainder=True))
+    shapes = Targets([capacity, 4], [capacity], [capacity], [capacity], [2])
+    with_masks = InstanceTargets(*shapes, [capacity, None, None])
+    all_shapes = (_IMAGE_SHAPES, with_masks if masks else shapes)
+    return _finish(batches.padded_batch(batch_size, all_shapes, drop_remainder=True))
 
 
 def eval_batches(
@@ -222,6 +235,13 @@ def _resize(image: Tensor, short_side: Any, max_side: int) -> tuple[Tensor, tupl
     shape = tf.shape(image)
     size = shortest_edge_size(shape[0], shape[1], short_side, max_side)
     return tf.cast(resize_image(image, size), tf.uint8), size
+
+
+def _with_masks(targets: Targets, masks: Tensor, intact: Tensor) -> InstanceTargets:
+    # An object without a mask is still one: as a crowd it is neither learnt nor punished, while an empty mask
+    # would teach the mask heads nonsense, and its absence would teach the boxes' heads that it is background.
+    crowd = targets.crowd | ~intact
+    return InstanceTargets(*targets._replace(crowd=crowd, valid=~crowd), masks)
 
 
 def _image_batch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +23,7 @@ class ExampleTable(NamedTuple):
         boxes: [*, 4] float32.
         classes: [*] int32.
         crowd: [*] bool.
+        segmentations: for each example those of its objects, as in ``Example.segmentations``.
         capacity: G, no example has more objects.
     """
 
@@ -33,6 +34,7 @@ class ExampleTable(NamedTuple):
     boxes: Tensor
     classes: Tensor
     crowd: Tensor
+    segmentations: tuple[tuple[Any, ...], ...]
     capacity: int
 
     @classmethod
@@ -62,6 +64,9 @@ class ExampleTable(NamedTuple):
                 joined("boxes"),
                 joined("classes"),
                 joined("crowd"),
+                tuple(
+                    _chosen(example.segmentations, rows) for example, rows in zip(examples, kept, strict=True)
+                ),
                 capacity,
             )
 
@@ -78,6 +83,10 @@ class ExampleTable(NamedTuple):
         """The boxes [n, 4], classes [n] and crowd marks [n] of an example."""
         rows = slice(self.offsets[index], self.offsets[index + 1])
         return self.boxes[rows], self.classes[rows], self.crowd[rows]
+
+
+def _chosen(segmentations: Sequence[Any], rows: np.ndarray) -> tuple[Any, ...]:
+    return tuple(segmentations[row] for row in rows) if segmentations else ()
 
 
 def _largest(boxes: np.ndarray, count: int) -> np.ndarray:

@@ -54,16 +54,6 @@ def test_crowds_and_images_without_objects_are_kept(dataset_dir):
     )
 
 
-def test_segmentations_are_kept_on_request(dataset_dir):
-    annotations = content()
-    polygon = [[10, 5, 30, 5, 30, 35]]
-    annotations["annotations"][0]["segmentation"] = polygon
-    assert read(dataset_dir, annotations).examples[0].segmentations == ()
-    kept = read(dataset_dir, segmentations=True)
-    assert kept.examples[0].segmentations == (polygon,)
-    assert kept.examples[1].segmentations == (None, None)
-
-
 def test_a_box_that_sticks_out_is_clipped(dataset_dir):
     annotations = content()
     annotations["annotations"][0]["bbox"] = [-5, 30, 100.5, 20.25]

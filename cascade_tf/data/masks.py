@@ -1,0 +1,96 @@
+"""Draws objects' masks inside a tf.data graph, each at the size and the side at which its image is seen."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from cascade_tf.data.images import BROKEN_MASK
+from cascade_tf.data.table import ExampleTable
+from cascade_tf.structures import Tensor
+
+
+class MaskDrawer:
+    """Draws the masks of one example at a time, for a function that a Dataset maps.
+
+    The file's polygons and RLE stay as they are and are drawn anew each time: bitmaps of a whole data set fit
+    into no memory. Polygons are drawn from coordinates at the network's scale, so that an enlarged object has
+    a sharp outline.
+
+    Args:
+        table: with segmentations.
+        skip_broken: an object whose mask cannot be drawn is logged and left to be ignored, instead of
+            stopping.
+
+    Raises:
+        ValueError: the data set was read without segmentations.
+    """
+
+    def __init__(self, table: ExampleTable, *, skip_broken: bool = False) -> None:
+        self._segmentations = table.segmentations
+        self._sizes = table.sizes
+        self._path_of = table.path_of
+        self._skip_broken = skip_broken
+        self._skipped: set[str] = set()
+        self._lock = threading.Lock()
+        if sum(map(len, table.segmentations)) < len(table.boxes):
+            raise ValueError("the data set has no masks, expected one that was read with segmentations=True")
+
+    def __call__(
+        self, index: Tensor, size: tuple[Tensor, Tensor], flip: Tensor, frame: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draws the masks of an example.
+
+        Args:
+            index: of the example, int32 scalar.
+            size: (height, width) of the resized image, int32 scalars.
+            flip: whether it is mirrored left and right, bool scalar.
+            frame: [2] int32 (height, width) of the image with its padding.
+
+        Returns:
+            [n, H, ceil(W / 8)] uint8 packed masks for the frame, zeros for crowds; and [n] bool, whether the
+            object has a mask or needs none: False only where ``skip_broken`` lets a broken mask pass.
+
+        Raises:
+            tf.errors.InvalidArgumentError: a mask cannot be drawn; `broken_image_line` gives the line.
+        """
+        masks, intact = tf.numpy_function(
+            self._draw,
+            [index, self._path_of(index), tf.stack(size), flip, frame],
+            (tf.uint8, tf.bool),
+            stateful=False,
+        )
+        return tf.ensure_shape(masks, [None, None, None]), tf.ensure_shape(intact, [None])
+
+    def _draw(
+        self, index: np.ndarray, path: bytes, size: np.ndarray, flip: np.ndarray, frame: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        from cascade_tf.data.segmentation import packed_mask
+
+        segmentations = self._segmentations[index]
+        (height, width), original = size.tolist(), tuple(self._sizes[index].tolist())
+        masks = np.zeros((len(segmentations), frame[0], -(-frame[1] // 8)), np.uint8)
+        intact = np.ones(len(segmentations), bool)
+        for number, segmentation in enumerate(segmentations):
+            if segmentation is None:
+                continue
+            try:
+                packed = packed_mask(segmentation, original, (height, width), bool(flip))
+            except ValueError as error:
+                where = f"{path.decode(errors='replace')}, object {number + 1} of {len(segmentations)}"
+                self._broken(f"{where}: {error}")
+                intact[number] = False
+            else:
+                masks[number, :height, : packed.shape[1]] = packed
+        return masks, intact
+
+    def _broken(self, line: str) -> None:
+        if not self._skip_broken:
+            raise ValueError(f"[{BROKEN_MASK}{line}]") from None
+        with self._lock:
+            if line not in self._skipped:
+                self._skipped.add(line)
+                logging.warning("ignored an object, %d so far: %s%s", len(self._skipped), BROKEN_MASK, line)
