@@ -1,0 +1,229 @@
+"""COCO's descriptions of an object's pixels, drawn as packed masks and written back.
+
+Annotation files give polygons, uncompressed RLE (``counts`` is a list) or compressed RLE (a text). Packed
+masks hold eight pixels in a byte, as ``np.packbits(mask, axis=-1)`` makes them, and are what training reads.
+
+The corners of a polygon are scaled to the network's size and drawn there, so an enlarged object has a sharp
+outline. Run lengths have no corners: their pixels are taken from the nearest pixel of the original. Both are
+what detectron2 does, and pycocotools decides which pixels a polygon covers, self-crossing ones included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+# Drawing a polygon takes time and memory for every pixel of its outline, outside the image too.
+MAX_COORDINATE = 1e5
+
+
+def to_packed_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """Draws an object's pixels at the size of its image.
+
+    Args:
+        segmentation: a list of polygons ``[x1, y1, x2, y2, ...]`` in pixels, or an RLE mapping with ``size``
+            and ``counts``, compressed or not.
+        height: of the image, pixels.
+        width: of the image, pixels.
+
+    Returns:
+        [height, ceil(width / 8)] uint8.
+
+    Raises:
+        ValueError: what is wrong with the segmentation.
+    """
+    return packed_mask(segmentation, (height, width), (height, width))
+
+
+def packed_mask(
+    segmentation: Any, original_size: tuple[int, int], output_size: tuple[int, int], flip: bool = False
+) -> np.ndarray:
+    """Draws an object's pixels as the network sees them: scaled, then mirrored.
+
+    Args:
+        segmentation: as in `to_packed_mask`.
+        original_size: (height, width) of the image that the segmentation describes.
+        output_size: (height, width) of the result.
+        flip: mirror left and right.
+
+    Returns:
+        [height, ceil(width / 8)] uint8.
+
+    Raises:
+        ValueError: what is wrong with the segmentation.
+    """
+    if isinstance(segmentation, Mapping):
+        lengths = _checked_lengths(segmentation, original_size)
+        return _pack_scaled(lengths, original_size, output_size, flip)
+    polygons = _checked_polygons(segmentation, original_size)
+    return _draw([_transform(polygon, original_size, output_size, flip) for polygon in polygons], output_size)
+
+
+def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's compressed run lengths of a mask, as result files hold them.
+
+    Args:
+        mask: [height, width] bool.
+
+    Returns:
+        ``{"size": [height, width], "counts": text}``, ready for JSON and for pycocotools.
+
+    Raises:
+        ValueError: not a matrix of booleans.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise ValueError(f"encode_rle: mask must be [height, width] bool, got {mask.dtype} {mask.shape}")
+    encoded = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))
+    return {"size": [int(side) for side in mask.shape], "counts": encoded["counts"].decode("ascii")}
+
+
+def _checked_polygons(segmentation: Any, size: tuple[int, int]) -> list[np.ndarray]:
+    """[n, 2] float64 corners of each polygon."""
+    if not isinstance(segmentation, Sequence) or isinstance(segmentation, (str, bytes)) or not segmentation:
+        raise ValueError(
+            f"segmentation is {_short(segmentation)}, expected a list of polygons or an RLE mapping"
+        )
+    polygons = [_checked_polygon(f"polygon {i}", polygon) for i, polygon in enumerate(segmentation)]
+    height, width = size
+    if not any(_touches(polygon, height, width) for polygon in polygons):
+        raise ValueError(f"segmentation lies outside the image of {width} x {height} pixels")
+    return polygons
+
+
+def _checked_polygon(name: str, polygon: Any) -> np.ndarray:
+    try:
+        numbers = np.asarray(polygon)
+    except ValueError:  # lists of different lengths
+        numbers = np.asarray(None)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iuf"):
+        raise ValueError(f"{name} is {_short(polygon)}, expected a list of numbers [x1, y1, x2, y2, ...]")
+    if numbers.size % 2:
+        raise ValueError(f"{name} has {numbers.size} coordinates, expected pairs of x and y")
+    if numbers.size < 6:
+        raise ValueError(f"{name} has {numbers.size // 2} points, expected at least 3")
+    corners = numbers.astype(np.float64).reshape(-1, 2)
+    if not np.isfinite(corners).all():
+        raise ValueError(f"{name} has a coordinate that is not finite: {_short(polygon)}")
+    if np.abs(corners).max() > MAX_COORDINATE:
+        raise ValueError(
+            f"{name} has the coordinate {np.abs(corners).max():g}, expected at most {MAX_COORDINATE:g} pixels"
+        )
+    return corners
+
+
+def _touches(corners: np.ndarray, height: int, width: int) -> bool:
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return bool((high > 0).all() and low[0] < width and low[1] < height)
+
+
+def _transform(
+    corners: np.ndarray, original_size: tuple[int, int], output_size: tuple[int, int], flip: bool
+) -> np.ndarray:
+    """[n, 2] corners at the output's scale, in detectron2's order of operations."""
+    (height, width), (new_height, new_width) = original_size, output_size
+    x, y = corners[:, 0] * (new_width / width), corners[:, 1] * (new_height / height)
+    return np.stack([new_width - x if flip else x, y], axis=1)
+
+
+def _draw(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """Packed union of polygons of at least three corners."""
+    outlines = [polygon.ravel().tolist() for polygon in polygons]
+    rle = coco_mask.merge(coco_mask.frPyObjects(outlines, *size))
+    return _pack(_uncompress(rle["counts"]), size)
+
+
+def _pack(lengths: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[height, ceil(width / 8)] packed mask from the lengths of its runs, which go down the columns.
+
+    Only the whole bytes around the object are unpacked meanwhile: all pixels would take most of the time.
+    """
+    height, width = size
+    packed = np.zeros((height, -(-width // 8)), np.uint8)
+    lengths = lengths[: len(lengths) // 2 * 2]  # without a last run outside the object
+    if not len(lengths):
+        return packed
+    block, end = 8 * height, lengths.sum()
+    first, last = lengths[0] // block, -(-end // block)
+    window = np.append(lengths, last * block - end)
+    window[0] -= first * block
+    columns = _unroll(window, height)
+    packed[:, first:last] = np.packbits(np.ascontiguousarray(columns.T), axis=-1)
+    return packed
+
+
+def _pack_scaled(
+    lengths: np.ndarray, original_size: tuple[int, int], size: tuple[int, int], flip: bool
+) -> np.ndarray:
+    """The packed mask at another size; each pixel is the one of the original that holds its centre."""
+    if tuple(original_size) == tuple(size) and not flip:
+        return _pack(lengths, size)
+    rows, columns = (_nearest(*sides) for sides in zip(original_size, size, strict=True))
+    chosen = _unroll(lengths, original_size[0])[columns[::-1] if flip else columns]
+    return np.packbits(np.ascontiguousarray(chosen.T)[rows], axis=-1)
+
+
+def _unroll(lengths: np.ndarray, height: int) -> np.ndarray:
+    """[columns, height] bool pixels from runs that alternate, the first one outside the object."""
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(-1, height)
+
+
+def _nearest(old: int, new: int) -> np.ndarray:
+    """[new] pixels of the original along one axis, with positions added up one by one as Pillow does."""
+    step = old / new
+    return np.cumsum([0.5 * step, *[step] * (new - 1)]).astype(np.int64)
+
+
+def _checked_lengths(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
+    """Lengths of runs that cover the image; pycocotools would decode others to pixels that nobody wrote."""
+    given = rle.get("size")
+    if not isinstance(given, Sequence) or list(given) != list(size):
+        raise ValueError(f"RLE size is {_short(given)}, expected the image's [height, width] {list(size)}")
+    counts = rle.get("counts")
+    lengths = _uncompress(counts) if isinstance(counts, (str, bytes)) else _checked_counts(counts)
+    if (lengths < 0).any():
+        raise ValueError(f"RLE counts hold the negative length {lengths.min()}")
+    height, width = size
+    # In floating point, a sum of hostile lengths cannot wrap around.
+    total = lengths.sum(dtype=np.float64)
+    if total != height * width:
+        raise ValueError(f"RLE counts cover {total:.0f} pixels, expected {height} x {width}")
+    return lengths
+
+
+def _checked_counts(counts: Any) -> np.ndarray:
+    if not isinstance(counts, Sequence) or not all(type(count) is int for count in counts):
+        raise ValueError(f"RLE counts are {_short(counts)}, expected a list of integers or COCO's text")
+    try:
+        return np.asarray(counts, np.int64)
+    except OverflowError:
+        raise ValueError(f"RLE counts hold a length that is too large: {max(counts, key=abs)}") from None
+
+
+def _uncompress(counts: str | bytes) -> np.ndarray:
+    """Lengths of runs from COCO's text: 5 bits per character, from the third run on as differences.
+
+    The bit above the five says that more follow, and the highest of the last five is the sign.
+    """
+    data = counts.encode("utf-8") if isinstance(counts, str) else counts
+    digits = np.frombuffer(data, np.uint8).astype(np.int64) - 48
+    if ((digits < 0) | (digits > 63)).any() or (digits.size and digits[-1] & 32):
+        raise ValueError(f"RLE counts are {_short(counts)}, which is not COCO's text of run lengths")
+    last = np.flatnonzero(digits & 32 == 0)
+    first = np.concatenate([[0], last[:-1] + 1]) if last.size else last
+    if (last - first > 6).any():
+        raise ValueError("RLE counts hold a length that is too large")
+    place = np.arange(digits.size) - np.repeat(first, last - first + 1)
+    values = np.add.reduceat((digits & 31) << (5 * place), first) if last.size else last
+    values -= np.where(digits[last] & 16, np.int64(1) << (5 * (last - first + 1)), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."
