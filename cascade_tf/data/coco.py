@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from cascade_tf.data.examples import Category, Example
-from cascade_tf.data.mask_records import compact_mask, is_missing
+from cascade_tf.data.segmentation import compact_segmentation
 
 # Narrower boxes are slips of the annotator; their encoded offsets (logarithms of sides) would be huge.
 MIN_SIDE = 0.01
@@ -34,6 +34,7 @@ class CocoDataset:
             with the reason.
         annotation_file: the file that was read.
         kept: positions of the file's annotations that became objects or crowds.
+        ignored: those of them without a usable mask, where masks were asked for: all are crowds.
     """
 
     categories: tuple[Category, ...]
@@ -41,6 +42,7 @@ class CocoDataset:
     dropped: tuple[str, ...]
     annotation_file: str
     kept: tuple[int, ...] = ()
+    ignored: frozenset[int] = frozenset()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -53,7 +55,11 @@ class CocoDataset:
         return tuple(category.id for category in self.categories)
 
     def ground_truth(self) -> dict[str, list]:
-        """The annotation file's content without the records that were left out, for evaluation."""
+        """The annotation file's content without the records that were left out, for evaluation.
+
+        Annotations that are ignored for want of a mask are crowds here too, and their box is their mask:
+        nobody can say whether a mask that was found there is right.
+        """
         content = _load(self.annotation_file)
         records: dict[int, dict] = {}
         for record in content["images"]:
@@ -61,7 +67,12 @@ class CocoDataset:
                 records.setdefault(record["id"], record)
         return {
             "images": [records[example.image_id] for example in self.examples],
-            "annotations": [content["annotations"][position] for position in self.kept],
+            "annotations": [
+                _as_crowd(content["annotations"][position])
+                if position in self.ignored
+                else content["annotations"][position]
+                for position in self.kept
+            ],
             "categories": content["categories"],
         }
 
@@ -74,6 +85,12 @@ class CocoDataset:
             f"{len(self.examples)} images ({empty} without objects), {objects} objects and {crowds} crowds "
             f"of {len(self.categories)} classes, {len(self.dropped)} records dropped"
         )
+
+
+def _as_crowd(record: dict) -> dict:
+    x, y, width, height = record["bbox"]
+    corners = [x, y, x + width, y, x + width, y + height, x, y + height]
+    return {**record, "iscrowd": 1, "segmentation": [corners], "area": width * height}
 
 
 def read_dataset_dir(
@@ -139,18 +156,17 @@ def read_coco(
     objects, unusable = _read_images(content["images"], Path(image_dir), report)
     classes = {category.id: index for index, category in enumerate(categories, start=1)}
     kept = tuple(
-        index
-        for index, record in enumerate(content["annotations"])
-        if _read_annotation(
-            _name("annotations", index, record), record, classes, objects, unusable, report, masks
-        )
+        position
+        for position, record in enumerate(content["annotations"])
+        if _read_annotation(position, record, classes, objects, unusable, report, masks)
     )
     examples = tuple(image.finish(segmentations) for image in objects.values())
     if not examples:
         raise ValueError(f"{annotation_file}: no usable image, expected at least one in 'images'")
     if masks is not None:
         masks.finish()
-    return CocoDataset(categories, examples, tuple(report.dropped), str(annotation_file), kept)
+    ignored = frozenset() if masks is None else frozenset(masks.ignored)
+    return CocoDataset(categories, examples, tuple(report.dropped), str(annotation_file), kept, ignored)
 
 
 class _Report:
@@ -171,26 +187,36 @@ class _Report:
 
 
 class _Masks:
-    """Checks the masks of objects one by one; those that are missing are told together at the end."""
+    """Checks the masks of annotations; those that are missing are told together at the end."""
 
     def __init__(self, report: _Report):
+        self.ignored: list[int] = []
         self._report = report
         self._missing: list[str] = []
         self._found = 0
 
-    def read(self, where: str, segmentation: Any, height: int, width: int) -> Any:
-        """Gives the mask in its compact form, or None."""
-        if is_missing(segmentation):
+    def read(self, position: int, record: dict, height: int, width: int) -> Any:
+        """Gives an object's mask in compact form; None for a crowd, and for an object that becomes one."""
+        where, crowd = _name("annotations", position, record), bool(record.get("iscrowd", 0))
+        segmentation, mask = record.get("segmentation"), None
+        # Tools that draw boxes alone write nothing, null or an empty list.
+        if segmentation not in (None, []):
+            mask = self._check(where, segmentation, height, width)
+        elif not crowd:
             self._missing.append(where)
-            return None
+        if mask is None:
+            self.ignored.append(position)
+        elif not crowd:
+            self._found += 1
+        return None if crowd else mask
+
+    def _check(self, where: str, segmentation: Any, height: int, width: int) -> Any:
         try:
-            compact = compact_mask(segmentation, height, width)
+            return compact_segmentation(segmentation, (height, width))
         except ValueError as error:
             ending = "; its object is ignored" if self._report.skip_broken else ""
-            self._report.broken(f"{where}: {error}{ending}")
+            self._report.broken(f"{where}: segmentation: {error}{ending}")
             return None
-        self._found += 1
-        return compact
 
     def finish(self) -> None:
         """Complains about the objects without a mask."""
@@ -328,7 +354,7 @@ def _read_image_record(where: str, record: dict, image_dir: Path, report: _Repor
 
 
 def _read_annotation(
-    where: str,
+    position: int,
     record: Any,
     classes: dict[int, int],
     images: dict[int, _Objects],
@@ -337,6 +363,7 @@ def _read_annotation(
     masks: _Masks | None,
 ) -> bool:
     """Adds an object to its image; returns whether it did."""
+    where = _name("annotations", position, record)
     fault = _annotation_fault(record, classes, images, unusable)
     if fault:
         report.broken(f"{where}: {fault}")
@@ -357,8 +384,8 @@ def _read_annotation(
     image.boxes.append(np.array([x1, y1, x2, y2], np.float32))
     image.classes.append(classes[record["category_id"]])
     crowd, mask = bool(record.get("iscrowd", 0)), None
-    if masks is not None and not crowd:
-        mask = masks.read(where, record.get("segmentation"), image.height, image.width)
+    if masks is not None:
+        mask = masks.read(position, record, image.height, image.width)
         crowd = mask is None
     image.crowd.append(crowd)
     image.segmentations.append(mask)

@@ -33,8 +33,8 @@ class Example:
         boxes: [n, 4] float32 (x1, y1, x2, y2), pixels of the file, inside the image and not empty.
         classes: [n] int32 in 1..K: 1 is the first category.
         crowd: [n] bool, a region of many objects rather than one object.
-        segmentations: n masks, each a list of polygons or compressed RLE as `mask_records.compact_mask` gives
-            them, None for a crowd; or empty where masks were not asked for.
+        segmentations: n objects' pixels as `compact_segmentation` gives them, None for a crowd; or empty
+            where they were not asked for.
     """
 
     image_id: int

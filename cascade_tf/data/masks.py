@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from cascade_tf.data.images import BROKEN_MASK
+from cascade_tf.data.segmentation import packed_mask
 from cascade_tf.data.table import ExampleTable
 from cascade_tf.structures import Tensor
 
@@ -68,8 +69,6 @@ class MaskDrawer:
     def _draw(
         self, index: np.ndarray, path: bytes, size: np.ndarray, flip: np.ndarray, frame: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        from cascade_tf.data.segmentation import packed_mask
-
         segmentations = self._segmentations[index]
         (height, width), original = size.tolist(), tuple(self._sizes[index].tolist())
         masks = np.zeros((len(segmentations), frame[0], -(-frame[1] // 8)), np.uint8)

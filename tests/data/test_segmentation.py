@@ -194,10 +194,10 @@ TRIANGLE = [1, 1, 8, 1, 1, 5]
 @pytest.mark.parametrize(
     ("segmentation", "line"),
     [
-        (None, "segmentation is None, expected a list of polygons or an RLE mapping"),
-        ([], "segmentation is [], expected a list of polygons"),
-        ("abc", "segmentation is 'abc', expected a list of polygons"),
-        (7, "segmentation is 7, expected a list of polygons"),
+        (None, "got None, expected a list of polygons or an RLE mapping"),
+        ([], "got [], expected a list of polygons"),
+        ("abc", "got 'abc', expected a list of polygons"),
+        (7, "got 7, expected a list of polygons"),
         (TRIANGLE, "polygon 0 is 1, expected a list of numbers"),
         ([TRIANGLE, ["a", "b"]], "polygon 1 is ['a', 'b'], expected a list of numbers"),
         ([[TRIANGLE]], "polygon 0 is [[1, 1, 8, 1, 1, 5]], expected a list of numbers"),
@@ -210,9 +210,9 @@ TRIANGLE = [1, 1, 8, 1, 1, 5]
         ([[1, 1, 8, 1, float("inf"), 5]], "polygon 0 has a coordinate that is not finite"),
         ([[1, 1, 8, 1, 1e9, 5]], "polygon 0 has the coordinate 1e+09, expected at most 100000 pixels"),
         ([[1, 1, 8, 1, 10**40, 5]], "polygon 0 is [1, 1, 8, 1, 1000"),
-        ([[20, 1, 28, 1, 20, 5]], "segmentation lies outside the image of 10 x 6 pixels"),
-        ([[1, -9, 8, -9, 1, -1]], "segmentation lies outside the image of 10 x 6 pixels"),
-        ([[1, 6, 8, 6, 1, 9], [-5, 0, 0, 0, 0, 5]], "segmentation lies outside the image of 10 x 6 pixels"),
+        ([[20, 1, 28, 1, 20, 5]], "all polygons lie outside the image of 10 x 6 pixels"),
+        ([[1, -9, 8, -9, 1, -1]], "all polygons lie outside the image of 10 x 6 pixels"),
+        ([[1, 6, 8, 6, 1, 9], [-5, 0, 0, 0, 0, 5]], "all polygons lie outside the image of 10 x 6 pixels"),
         ({}, "RLE size is None, expected the image's [height, width] [6, 10]"),
         (
             {"size": [10, 6], "counts": [60]},
