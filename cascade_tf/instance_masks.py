@@ -10,6 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from cascade_tf.ops.paste_masks import paste_masks
+from cascade_tf.run_lengths import compress
 
 # Pixels that are pasted at once, one byte each: what bounds the memory for large images.
 _PIXELS_AT_ONCE = 1 << 26
@@ -36,7 +37,7 @@ def encode_masks(
     """
     height, width = (int(side) for side in size)
     return tuple(
-        _compress(_run_lengths(pixels, _window(box, height, width), height, width), height, width)
+        compress(_run_lengths(pixels, _window(box, height, width), height, width), (height, width))
         for box, pixels in _paste(masks, boxes, (height, width), threshold)
     )
 
@@ -93,9 +94,3 @@ def _run_lengths(
     places = np.delete(places, [*joined, *(joined + 1)])
     lengths = np.diff(places, prepend=0, append=height * width)
     return lengths if lengths[-1] else lengths[:-1]
-
-
-def _compress(lengths: np.ndarray, height: int, width: int) -> dict[str, Any]:
-    plain = {"size": [height, width], "counts": lengths.tolist()}
-    packed = coco_mask.frPyObjects(plain, height, width)
-    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}

@@ -8,21 +8,21 @@ never changed, nothing is printed, an empty list of detections is a result like 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from cascade_tf.metrics import coco_input
 from cascade_tf.metrics.results import IOU_THRESHOLDS, CocoResult
 
-_GEOMETRY = {"bbox": "bbox", "segm": "segmentation"}
+_CLASS_PERCENTS = (50, 75, 90)
 
 
 def evaluate_coco(
@@ -37,156 +37,85 @@ def evaluate_coco(
     Args:
         annotations: COCO annotation file, or its content.
         detections: one mapping per detection: ``image_id``, ``category_id``, ``score`` and ``bbox`` (x, y,
-            width, height in pixels of the original image) or, for masks, ``segmentation`` (RLE). Any
-            order, may be empty.
+            width, height in pixels of the original image) or, for masks, ``segmentation`` (compressed RLE).
+            Any order, may be empty.
         image_ids: evaluate on these images alone; None means all of the file. Detections in other images
             of the file do not count.
         iou_type: ``"bbox"`` or ``"segm"``. For masks the size of a detection is its mask's area, with or
-            without a ``bbox`` beside it.
+            without a ``bbox`` beside it; pycocotools' own ``loadRes`` takes the area of such a ``bbox``.
 
     Returns:
         The numbers; NaN where the ground truth has no such object.
 
     Raises:
         FileNotFoundError: there is no such annotation file.
-        ValueError: the file is not JSON in COCO's format, or a detection names an unknown image or
-            category or has a missing, malformed or non-finite field.
+        ValueError: the file is not JSON in COCO's format, an annotation or a detection has a missing,
+            malformed or non-finite field, or a detection names an unknown image or category.
     """
-    if iou_type not in _GEOMETRY:
+    if iou_type not in coco_input.GEOMETRY:
         raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
-    content, source = _read(annotations)
-    selected = _select_images(content, image_ids, source)
-    truth = _copy_annotations(content, iou_type, source)
-    results = _copy_detections(detections, content, iou_type)
+    content, source = coco_input.read(annotations)
+    selected = coco_input.select_images(content, image_ids, source)
+    return _evaluate(
+        content, coco_input.copy_annotations(content, iou_type, source), detections, selected, iou_type
+    )
+
+
+def evaluate_instances(
+    annotations: str | os.PathLike[str] | Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    *,
+    image_ids: Iterable[int] | None = None,
+) -> CocoResult:
+    """Evaluates the boxes of detections and, where the ground truth allows it, their masks.
+
+    Args:
+        annotations: as in ``evaluate_coco``.
+        detections: likewise, with both ``bbox`` and ``segmentation``.
+        image_ids: likewise.
+
+    Returns:
+        The numbers of the boxes, with those of the masks in ``mask``. Where the ground truth has no masks, or
+        one that cannot be used, ``mask`` is None and ``no_mask`` says why.
+
+    Raises:
+        FileNotFoundError: there is no such annotation file.
+        ValueError: as in ``evaluate_coco``, but not for masks of the ground truth.
+    """
+    content, source = coco_input.read(annotations)
+    selected = coco_input.select_images(content, image_ids, source)
+    truth = coco_input.copy_annotations(content, "bbox", source)
+    boxes = _evaluate(content, truth, detections, selected, "bbox")
+    try:
+        truth = coco_input.copy_annotations(content, "segm", source)
+    except ValueError as error:
+        reason = coco_input.missing_masks(content) or str(error)
+        return dataclasses.replace(boxes, no_mask=reason)
+    return dataclasses.replace(boxes, mask=_evaluate(content, truth, detections, selected, "segm"))
+
+
+def _evaluate(
+    content: Mapping[str, Any],
+    truth: list[dict[str, Any]],
+    detections: Sequence[Mapping[str, Any]],
+    image_ids: list[int],
+    iou_type: str,
+) -> CocoResult:
+    results = coco_input.copy_detections(detections, content, iou_type)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_index(content, truth), _index(content, results), iou_type)
-        evaluation.params.imgIds = selected
+        evaluation.params.imgIds = image_ids
         evaluation.evaluate()
         evaluation.accumulate()
     return _collect(evaluation, content["categories"], truth)
 
 
-def _read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    if isinstance(annotations, Mapping):
-        content, source = annotations, "annotations"
-    else:
-        source = os.fspath(annotations)
-        try:
-            with open(source, encoding="utf-8") as file:
-                content = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{source}: not a JSON file ({error})") from None
-    for field in ("images", "annotations", "categories"):
-        if not isinstance(content, Mapping) or not isinstance(content.get(field), Sequence):
-            raise ValueError(f"{source}: expected a COCO annotation file with a list named {field!r}")
-    return content, source
-
-
-def _select_images(content: Mapping[str, Any], image_ids: Iterable[int] | None, source: str) -> list[int]:
-    known = {image["id"] for image in content["images"]}
-    if image_ids is None:
-        return sorted(known)
-    selected = sorted({int(image_id) for image_id in image_ids})
-    unknown = [image_id for image_id in selected if image_id not in known]
-    if unknown:
-        raise ValueError(f"image_ids: {source} has no image {_some(unknown)}")
-    return selected
-
-
-def _copy_annotations(content: Mapping[str, Any], iou_type: str, source: str) -> list[dict[str, Any]]:
-    """Shallow copies with new ids, and with the optional fields filled in.
-
-    Ids are renumbered from 1: pycocotools marks an unmatched detection by id 0, so an object whose own id
-    is 0 could never be found, and of objects that share an id it keeps only the last.
-    """
-    categories = {category["id"] for category in content["categories"]}
-    copies = []
-    for number, annotation in enumerate(content["annotations"]):
-        try:
-            copies.append({**_copy_annotation(annotation, categories, iou_type), "id": number + 1})
-        except ValueError as error:
-            raise ValueError(f"{source}: annotation {number}: {error}") from None
-    return copies
-
-
-def _copy_annotation(annotation: Mapping[str, Any], categories: set, iou_type: str) -> dict[str, Any]:
-    _require(annotation, ("image_id", "category_id", _GEOMETRY[iou_type]))
-    _require_known_category(annotation["category_id"], categories)
-    copy = {"iscrowd": 0, **annotation}
-    if iou_type == "bbox" or "area" not in copy:
-        _require(copy, ("bbox",))
-        if np.shape(copy["bbox"]) != (4,):
-            raise ValueError(f"bbox must be 4 numbers, got {copy['bbox']!r}")
-        copy.setdefault("area", copy["bbox"][2] * copy["bbox"][3])
-    return copy
-
-
-def _copy_detections(
-    detections: Sequence[Mapping[str, Any]], content: Mapping[str, Any], iou_type: str
-) -> list[dict[str, Any]]:
-    images = {image["id"] for image in content["images"]}
-    categories = {category["id"] for category in content["categories"]}
-    copies = []
-    for number, detection in enumerate(detections):
-        try:
-            copies.append({**_copy_detection(detection, images, categories, iou_type), "id": number + 1})
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"detection {number}: {error}") from None
-    return copies
-
-
-def _copy_detection(
-    detection: Mapping[str, Any], images: set, categories: set, iou_type: str
-) -> dict[str, Any]:
-    _require(detection, ("image_id", "category_id", "score", _GEOMETRY[iou_type]))
-    if detection["image_id"] not in images:
-        raise ValueError(f"image_id {detection['image_id']!r} is not an image of the annotation file")
-    _require_known_category(detection["category_id"], categories)
-    copy = {
-        "image_id": detection["image_id"],
-        "category_id": detection["category_id"],
-        "score": float(detection["score"]),
-        "iscrowd": 0,
-    }
-    if not np.isfinite(copy["score"]):
-        raise ValueError(f"score must be finite, got {copy['score']}")
-    if iou_type == "segm":
-        segmentation = detection["segmentation"]
-        if not isinstance(segmentation, Mapping) or isinstance(segmentation.get("counts"), list):
-            raise ValueError("segmentation must be a compressed RLE mapping with 'size' and 'counts'")
-        return {**copy, "segmentation": dict(segmentation), "area": float(coco_mask.area(segmentation))}
-    box = _box(detection["bbox"])
-    return {**copy, "bbox": box, "area": box[2] * box[3]}
-
-
-def _box(value: Any) -> list[float]:
-    box = np.asarray(value, dtype=np.float64)
-    if box.shape != (4,) or not np.isfinite(box).all() or box[2] < 0 or box[3] < 0:
-        raise ValueError(f"bbox must be 4 finite numbers (x, y, width >= 0, height >= 0), got {value!r}")
-    return box.tolist()
-
-
-def _require(entry: Mapping[str, Any], fields: Iterable[str]) -> None:
-    for field in fields:
-        if field not in entry:
-            raise ValueError(f"no field {field!r}")
-
-
-def _require_known_category(category_id: Any, categories: set) -> None:
-    if category_id not in categories:
-        known = _some(sorted(categories))
-        raise ValueError(f"category_id {category_id!r} is not one of the annotation file's {known}")
-
-
-def _some(values: Sequence[Any], limit: int = 5) -> str:
-    rest = f", ... ({len(values)} in all)" if len(values) > limit else ""
-    return ", ".join(map(repr, values[:limit])) + rest
-
-
 def _index(content: Mapping[str, Any], annotations: list[dict[str, Any]]) -> COCO:
     """Fills the container directly: its ``loadRes`` fails on an empty list and writes into its input."""
     coco = COCO()
-    coco.dataset = {**content, "annotations": annotations}
+    # It asks for the size of an image even where no mask depends on it.
+    images = [{"height": None, "width": None, **image} for image in content["images"]]
+    coco.dataset = {**content, "images": images, "annotations": annotations}
     coco.createIndex()
     return coco
 
@@ -216,7 +145,7 @@ def _collect(
 
 def _collect_class(precision: np.ndarray, recall: np.ndarray, objects: int) -> dict[str, float]:
     at_iou = {
-        f"AP{percent}": _mean(precision[IOU_THRESHOLDS.index(percent / 100)]) for percent in (50, 75, 90)
+        f"AP{percent}": _mean(precision[IOU_THRESHOLDS.index(percent / 100)]) for percent in _CLASS_PERCENTS
     }
     return {"AP": _mean(precision), **at_iou, "AR100": _mean(recall), "objects": objects}
 

@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cascade_tf.files import write_atomically
 
@@ -45,32 +46,40 @@ class CocoResult:
         per_class: class name -> numbers keyed by ``CLASS_KEYS``; ``objects`` counts the ground truth, crowds
             aside.
         iou_curve: IoU threshold -> AP at that threshold, over all classes.
+        mask: the same of the masks, where they were measured too; the numbers beside it are the boxes'.
+        no_mask: why there are no numbers of the masks that were found; empty where there are, or no masks.
     """
 
     summary: dict[str, float]
     per_class: dict[str, dict[str, float]]
     iou_curve: dict[float, float]
+    mask: CocoResult | None = None
+    no_mask: str = ""
+
+    def numbers(self) -> dict[str, float]:
+        """Returns the numbers over all classes: the boxes' by their names, the masks' as ``mask_AP`` etc."""
+        masks = self.mask.summary if self.mask else {}
+        return {**self.summary, **{f"mask_{key}": value for key, value in masks.items()}}
 
     def to_table(self) -> str:
         """Returns aligned text, in percent: the summary, then one row per class."""
-        summary = compare_table({"all classes": self})
-        header = ["class", *CLASS_KEYS]
-        rows = [
-            [name, *(_cell(key, numbers[key]) for key in CLASS_KEYS)]
-            for name, numbers in self.per_class.items()
-        ]
-        return f"{summary}\n\n{_align([header, *rows])}"
+        return f"{compare_table({'all classes': self})}\n\n{_class_table(self)}"
 
-    def to_dict(self) -> dict[str, dict]:
-        """Returns plain values for ``json``: NaN becomes None, thresholds become text such as ``"0.75"``."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for ``json``: NaN becomes None, thresholds become text such as ``"0.75"``.
+
+        ``mask`` is a block like the whole; it and ``no_mask`` are there only where they say something.
+        """
         return {
             "summary": _without_nan(self.summary),
             "per_class": {name: _without_nan(numbers) for name, numbers in self.per_class.items()},
             "iou_curve": _without_nan({f"{iou:.2f}": value for iou, value in self.iou_curve.items()}),
+            **({"mask": self.mask.to_dict()} if self.mask else {}),
+            **({"no_mask": self.no_mask} if self.no_mask else {}),
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Mapping]) -> CocoResult:
+    def from_dict(cls, values: Mapping[str, Any]) -> CocoResult:
         """Inverse of ``to_dict``.
 
         Raises:
@@ -81,6 +90,8 @@ class CocoResult:
                 summary=_with_nan(values["summary"]),
                 per_class={name: _with_nan(numbers) for name, numbers in values["per_class"].items()},
                 iou_curve={float(iou): value for iou, value in _with_nan(values["iou_curve"]).items()},
+                mask=cls.from_dict(values["mask"]) if values.get("mask") else None,
+                no_mask=values.get("no_mask", ""),
             )
         except KeyError as error:
             raise ValueError(
@@ -94,26 +105,45 @@ class CocoResult:
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Writes one row for all classes and one per class (the whole file or none) and returns the path.
 
-        Columns: ``class``, ``objects``, then ``SUMMARY_KEYS``; what is not measured per class is left empty.
+        Columns: ``class``, ``shape`` (``box``, and further down ``mask``), ``objects``, then
+        ``SUMMARY_KEYS``; what is not measured per class is left empty.
         """
-        total = sum(numbers["objects"] for numbers in self.per_class.values())
-        rows = [("all", {**self.summary, "objects": total}), *self.per_class.items()]
+        rows: list[tuple[str, str, Mapping[str, float]]] = []
+        for shape, result in self._shapes():
+            total = sum(numbers["objects"] for numbers in result.per_class.values())
+            rows.append(("all", shape, {**result.summary, "objects": total}))
+            rows += [(name, shape, numbers) for name, numbers in result.per_class.items()]
         return _write_csv(path, "class", ("objects", *SUMMARY_KEYS), rows)
+
+    def _shapes(self) -> list[tuple[str, CocoResult]]:
+        return [("box", self), *([("mask", self.mask)] if self.mask else [])]
 
 
 def compare_table(results: Mapping[str, CocoResult], keys: Sequence[str] = TABLE_KEYS) -> str:
     """Returns aligned text, in percent: one row per result (stages, models), one column per number.
 
+    Where masks were measured, a second row for each such result follows below, and a line tells why a result
+    has none.
+
     Args:
         results: row name -> result.
         keys: columns, of ``SUMMARY_KEYS``.
     """
-    rows = [[name, *(_cell(key, result.summary[key]) for key in keys)] for name, result in results.items()]
-    return _align([["", *keys], *rows])
+    with_masks = any(result.mask for result in results.values())
+    boxes = {f"{name}, boxes" if with_masks else name: result for name, result in results.items()}
+    masks = {f"{name}, masks": result.mask for name, result in results.items() if result.mask}
+    rows = [
+        [name, *(_cell(key, result.summary[key]) for key in keys)] for name, result in (boxes | masks).items()
+    ]
+    # One reason holds for all rows, which share the ground truth.
+    reasons = dict.fromkeys(result.no_mask for result in results.values() if result.no_mask)
+    return "\n".join([_align([["", *keys], *rows]), *(f"No AP of masks: {reason}." for reason in reasons)])
 
 
 def compare_csv(path: str | os.PathLike[str], results: Mapping[str, CocoResult]) -> Path:
     """Writes one CSV row per result, with all of ``SUMMARY_KEYS`` (the whole file or none).
+
+    Columns: ``name``, ``shape`` (``box``, and further down ``mask``), then the numbers.
 
     Args:
         path: file to write.
@@ -122,8 +152,22 @@ def compare_csv(path: str | os.PathLike[str], results: Mapping[str, CocoResult])
     Returns:
         The path.
     """
-    rows = [(name, result.summary) for name, result in results.items()]
-    return _write_csv(path, "name", SUMMARY_KEYS, rows)
+    rows = [("box", name, result) for name, result in results.items()]
+    rows += [("mask", name, result.mask) for name, result in results.items() if result.mask]
+    return _write_csv(
+        path, "name", SUMMARY_KEYS, [(name, shape, result.summary) for shape, name, result in rows]
+    )
+
+
+def _class_table(result: CocoResult) -> str:
+    """One row per class, of boxes and of masks: who finds one well may draw it badly."""
+    of_masks = [key for key in CLASS_KEYS if key != "objects"] if result.mask else []
+    rows = [["class", *CLASS_KEYS, *(f"mask {key}" for key in of_masks)]]
+    for name, numbers in result.per_class.items():
+        cells = [_cell(key, numbers[key]) for key in CLASS_KEYS]
+        masks = result.mask.per_class[name] if result.mask else {}
+        rows.append([name, *cells, *(_cell(key, masks[key]) for key in of_masks)])
+    return _align(rows)
 
 
 def _cell(key: str, value: float) -> str:
@@ -146,14 +190,14 @@ def _write_csv(
     path: str | os.PathLike[str],
     first: str,
     keys: Sequence[str],
-    rows: Iterable[tuple[str, Mapping[str, float]]],
+    rows: Iterable[tuple[str, str, Mapping[str, float]]],
 ) -> Path:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([first, *keys])
-    for name, numbers in rows:
+    writer.writerow([first, "shape", *keys])
+    for name, shape, numbers in rows:
         values = [numbers.get(key, math.nan) for key in keys]
-        writer.writerow([name, *("" if math.isnan(value) else value for value in values)])
+        writer.writerow([name, shape, *("" if math.isnan(value) else value for value in values)])
     return write_atomically(path, text.getvalue())
 
 

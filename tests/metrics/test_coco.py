@@ -223,7 +223,7 @@ def test_detection_without_a_field(field):
 
 def test_a_polygon_is_not_a_detected_mask():
     content, detections = random_case(0, masks=True)
-    with pytest.raises(ValueError, match="compressed RLE"):
+    with pytest.raises(ValueError, match="segmentation must be an RLE mapping"):
         evaluate_coco(content, [detections[0] | {"segmentation": [[0, 0, 1, 0, 1, 1]]}], iou_type="segm")
 
 
@@ -234,12 +234,12 @@ def test_a_polygon_is_not_a_detected_mask():
         ({"images": {}, "annotations": [], "categories": []}, "a list named 'images'"),
         (
             dataset([truth(10, 5, BOX)]),
-            "annotation 0: category_id 5 is not one of",
+            r"annotation 0 \(id 1\): category_id 5 is not one of",
         ),
         (dataset([{"image_id": 10, "category_id": 3}]), "annotation 0: no field 'bbox'"),
         (
             dataset([truth(10, 3, BOX) | {"bbox": [1, 2]}]),
-            r"annotation 0: bbox must be 4 numbers, got \[1, 2\]",
+            r"annotation 0 \(id 1\): bbox must be 4 numbers, got \[1, 2\]",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -71,7 +72,9 @@ def test_csv(tmp_path):
     path = result(0.25).to_csv(tmp_path / "result.csv")
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["class"] for row in rows] == ["all", "disc", "a, long name"]
+    assert [(row["class"], row["shape"]) for row in rows] == [
+        ("all", "box"), ("disc", "box"), ("a, long name", "box")
+    ]  # fmt: skip
     assert (rows[0]["objects"], rows[0]["AP"], rows[0]["APs"], rows[0]["AR10"]) == ("12", "0.25", "", "0.25")
     assert (rows[1]["objects"], rows[1]["AP75"], rows[1]["AR10"]) == ("12", "0.25", "")
     assert rows[2]["AP"] == ""
@@ -82,7 +85,75 @@ def test_compare_csv(tmp_path):
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["name"], float(row["AP95"])) for row in rows] == [("1", 0.25), ("1~2", 0.75)]
-    assert list(rows[0]) == ["name", *SUMMARY_KEYS]
+    assert list(rows[0]) == ["name", "shape", *SUMMARY_KEYS]
+
+
+def with_masks(ap: float = 0.5, masks: float = 0.25) -> CocoResult:
+    return dataclasses.replace(result(ap), mask=result(masks))
+
+
+def test_table_with_masks():
+    lines = with_masks(0.4567, 0.3).to_table().splitlines()
+    assert lines[2].split()[:5] == ["all", "classes,", "boxes", "45.7", "100.0"]
+    assert lines[3].split()[:5] == ["all", "classes,", "masks", "30.0", "100.0"]
+    assert lines[5].split("  ")[-5:] == ["mask AP", "mask AP50", "mask AP75", "mask AP90", "mask AR100"]
+    assert lines[7].split() == ["disc", *["45.7"] * 5, "12", *["30.0"] * 5]
+    assert lines[8].split() == ["a,", "long", "name", *"-----0-----"]
+    assert len({len(line) for line in lines[5:]}) == 1
+
+
+def test_rows_of_masks_come_after_those_of_boxes():
+    lines = compare_table({"stage 1": with_masks(0.3, 0.1), "last": with_masks(0.5, 0.2)}, keys=("AP",))
+    assert lines.splitlines()[2:] == [
+        "stage 1, boxes  30.0",
+        "last, boxes     50.0",
+        "stage 1, masks  10.0",
+        "last, masks     20.0",
+    ]
+
+
+def test_the_table_says_once_why_there_is_no_ap_of_masks():
+    without = dataclasses.replace(result(), no_mask="the ground truth has no masks")
+    lines = compare_table({"stage 1": without, "last": without}, keys=("AP",)).splitlines()
+    assert lines[2:] == [
+        "stage 1  50.0",
+        "last     50.0",
+        "No AP of masks: the ground truth has no masks.",
+    ]
+
+
+def test_masks_are_a_block_of_their_own_in_json(tmp_path):
+    before = with_masks(1 / 3, 2 / 3)
+    content = json.loads(before.to_json(tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
+    assert {key: content[key] for key in result().to_dict()} == result(1 / 3).to_dict()
+    assert content["mask"] == result(2 / 3).to_dict()
+    assert repr(CocoResult.from_dict(content)) == repr(before)
+    assert set(result().to_dict()) == {"summary", "per_class", "iou_curve"}
+    without = dataclasses.replace(result(), no_mask="none")
+    assert without.to_dict()["no_mask"] == "none"
+    assert repr(CocoResult.from_dict(without.to_dict())) == repr(without)
+
+
+def test_csv_with_masks(tmp_path):
+    path = with_masks(0.25, 0.75).to_csv(tmp_path / "result.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["class"], row["shape"]) for row in rows] == [
+        (name, shape) for shape in ("box", "mask") for name in ("all", "disc", "a, long name")
+    ]
+    assert [row["AP"] for row in rows] == ["0.25", "0.25", "", "0.75", "0.75", ""]
+    path = compare_csv(tmp_path / "stages.csv", {"1": with_masks(0.25, 0.5), "2": result(0.75)})
+    with path.open(newline="") as file:
+        rows = [(row["name"], row["shape"], row["AP"]) for row in csv.DictReader(file)]
+    assert rows == [("1", "box", "0.25"), ("2", "box", "0.75"), ("1", "mask", "0.5")]
+
+
+def test_numbers_of_boxes_keep_their_names():
+    assert result(0.25).numbers() is not result(0.25).summary
+    assert set(result().numbers()) == set(SUMMARY_KEYS)
+    numbers = with_masks(0.25, 0.75).numbers()
+    assert (numbers["AP"], numbers["mask_AP"], numbers["mask_AP50"]) == (0.25, 0.75, 1.0)
+    assert len(numbers) == 2 * len(SUMMARY_KEYS)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -1,0 +1,232 @@
+"""Annotations and detections as the COCO protocol takes them: checked, completed, and copied.
+
+Every complaint names the record and the field.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from cascade_tf import run_lengths
+
+GEOMETRY = {"bbox": "bbox", "segm": "segmentation"}
+"""The field of a record that holds its shape, for each of pycocotools' ``iouType``."""
+
+# Drawing takes memory for each pixel of a polygon's outline, outside the image too.
+_MAX_COORDINATE = 1e5
+
+
+def read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Returns the content of an annotation file, and what messages call it.
+
+    Args:
+        annotations: the file, or its content.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON in COCO's format.
+    """
+    if isinstance(annotations, Mapping):
+        content, source = annotations, "annotations"
+    else:
+        source = os.fspath(annotations)
+        try:
+            with open(source, encoding="utf-8") as file:
+                content = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{source}: not a JSON file ({error})") from None
+    for field in ("images", "annotations", "categories"):
+        if not isinstance(content, Mapping) or not isinstance(content.get(field), Sequence):
+            raise ValueError(f"{source}: expected a COCO annotation file with a list named {field!r}")
+    return content, source
+
+
+def select_images(content: Mapping[str, Any], image_ids: Iterable[int] | None, source: str) -> list[int]:
+    """Returns the ids of the images to evaluate on, sorted; None means all.
+
+    Raises:
+        ValueError: the file has no such image.
+    """
+    known = {image["id"] for image in content["images"]}
+    if image_ids is None:
+        return sorted(known)
+    selected = sorted({int(image_id) for image_id in image_ids})
+    unknown = [image_id for image_id in selected if image_id not in known]
+    if unknown:
+        raise ValueError(f"image_ids: {source} has no image {_some(unknown)}")
+    return selected
+
+
+def copy_annotations(content: Mapping[str, Any], iou_type: str, source: str) -> list[dict[str, Any]]:
+    """Shallow copies with new ids, the optional fields filled in, and masks as compressed run lengths.
+
+    Ids are renumbered from 1: pycocotools marks an unmatched detection by id 0, so an object whose own id
+    is 0 could never be found, and of objects that share an id it keeps only the last.
+
+    Args:
+        content: of an annotation file.
+        iou_type: ``"bbox"`` or ``"segm"``, which says what the annotations must have.
+        source: what messages call the file.
+
+    Raises:
+        ValueError: an annotation has a missing or malformed field.
+    """
+    categories = {category["id"] for category in content["categories"]}
+    sizes = _image_sizes(content)
+    copies = []
+    for number, annotation in enumerate(content["annotations"]):
+        try:
+            copy = _copy_annotation(annotation, categories, iou_type)
+            if iou_type == "segm":
+                _draw_mask(copy, sizes.get(annotation["image_id"]))
+        except ValueError as error:
+            raise ValueError(f"{source}: annotation {_call(number, annotation)}: {error}") from None
+        copies.append({**copy, "id": number + 1})
+    return copies
+
+
+def missing_masks(content: Mapping[str, Any]) -> str:
+    """Says how many annotations have no mask, if there are any; empty text if all have one."""
+    annotations = content["annotations"]
+    missing = [i for i, annotation in enumerate(annotations) if not annotation.get("segmentation")]
+    if not missing:
+        return ""
+    if len(missing) == len(annotations):
+        return "the ground truth has no masks"
+    first = _call(missing[0], annotations[missing[0]])
+    return f"{len(missing)} of {len(annotations)} annotations have no mask, the first is annotation {first}"
+
+
+def _call(number: int, annotation: Mapping[str, Any]) -> str:
+    return f"{number} (id {annotation['id']!r})" if "id" in annotation else str(number)
+
+
+def _image_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """(height, width) of the images that say so."""
+    return {
+        image["id"]: (image["height"], image["width"])
+        for image in content["images"]
+        if image.get("height") and image.get("width")
+    }
+
+
+def _copy_annotation(annotation: Mapping[str, Any], categories: set, iou_type: str) -> dict[str, Any]:
+    _require(annotation, ("image_id", "category_id", GEOMETRY[iou_type]))
+    _require_known_category(annotation["category_id"], categories)
+    copy = {"iscrowd": 0, **annotation}
+    if iou_type == "bbox":
+        if np.shape(copy["bbox"]) != (4,):
+            raise ValueError(f"bbox must be 4 numbers, got {copy['bbox']!r}")
+        copy.setdefault("area", copy["bbox"][2] * copy["bbox"][3])
+    return copy
+
+
+def _draw_mask(annotation: dict[str, Any], size: tuple[int, int] | None) -> None:
+    """Turns the mask of an annotation into compressed run lengths, with its area where none is given."""
+    mask = annotation["segmentation"]
+    mask = run_lengths.checked(mask, size) if isinstance(mask, Mapping) else _draw_polygons(mask, size)
+    annotation["segmentation"] = mask
+    annotation.setdefault("area", float(coco_mask.area(mask)))
+
+
+def _draw_polygons(polygons: Any, size: tuple[int, int] | None) -> dict[str, Any]:
+    if not isinstance(polygons, list) or not polygons:
+        raise ValueError(f"segmentation must be a list of polygons or RLE, got {_shortened(polygons)}")
+    for number, polygon in enumerate(polygons):
+        # Two points are a box to pycocotools, and an odd number is read beyond the end.
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not _are_finite(polygon):
+            raise ValueError(
+                f"segmentation[{number}] must be finite numbers [x1, y1, x2, y2, ...] with 3 points or more, "
+                f"got {_shortened(polygon)}"
+            )
+    if size is None:
+        raise ValueError("segmentation has polygons, but its image has no height and width")
+    return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+
+
+def _are_finite(values: list) -> bool:
+    return all(type(value) in (int, float) and abs(value) < _MAX_COORDINATE for value in values)
+
+
+def copy_detections(
+    detections: Sequence[Mapping[str, Any]], content: Mapping[str, Any], iou_type: str
+) -> list[dict[str, Any]]:
+    """Copies of what the evaluation looks at, with ids and areas.
+
+    Args:
+        detections: in COCO's result format.
+        content: of the annotation file.
+        iou_type: ``"bbox"`` or ``"segm"``, which says what the detections must have.
+
+    Raises:
+        ValueError: a detection names an unknown image or category, or has a missing or malformed field.
+    """
+    sizes = dict.fromkeys((image["id"] for image in content["images"]), None) | _image_sizes(content)
+    categories = {category["id"] for category in content["categories"]}
+    copies = []
+    for number, detection in enumerate(detections):
+        try:
+            copies.append({**_copy_detection(detection, sizes, categories, iou_type), "id": number + 1})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"detection {number}: {error}") from None
+    return copies
+
+
+def _copy_detection(
+    detection: Mapping[str, Any], sizes: Mapping[int, Any], categories: set, iou_type: str
+) -> dict[str, Any]:
+    _require(detection, ("image_id", "category_id", "score", GEOMETRY[iou_type]))
+    if detection["image_id"] not in sizes:
+        raise ValueError(f"image_id {detection['image_id']!r} is not an image of the annotation file")
+    _require_known_category(detection["category_id"], categories)
+    copy = {
+        "image_id": detection["image_id"],
+        "category_id": detection["category_id"],
+        "score": float(detection["score"]),
+        "iscrowd": 0,
+    }
+    if not np.isfinite(copy["score"]):
+        raise ValueError(f"score must be finite, got {copy['score']}")
+    if iou_type == "segm":
+        segmentation = detection["segmentation"]
+        if not isinstance(segmentation, Mapping):
+            raise ValueError("segmentation must be an RLE mapping with 'size' and 'counts'")
+        mask = run_lengths.checked(segmentation, sizes[detection["image_id"]])
+        return {**copy, "segmentation": mask, "area": float(coco_mask.area(mask))}
+    box = _box(detection["bbox"])
+    return {**copy, "bbox": box, "area": box[2] * box[3]}
+
+
+def _box(value: Any) -> list[float]:
+    box = np.asarray(value, dtype=np.float64)
+    if box.shape != (4,) or not np.isfinite(box).all() or box[2] < 0 or box[3] < 0:
+        raise ValueError(f"bbox must be 4 finite numbers (x, y, width >= 0, height >= 0), got {value!r}")
+    return box.tolist()
+
+
+def _require(entry: Mapping[str, Any], fields: Iterable[str]) -> None:
+    for field in fields:
+        if field not in entry:
+            raise ValueError(f"no field {field!r}")
+
+
+def _require_known_category(category_id: Any, categories: set) -> None:
+    if category_id not in categories:
+        known = _some(sorted(categories))
+        raise ValueError(f"category_id {category_id!r} is not one of the annotation file's {known}")
+
+
+def _some(values: Sequence[Any], limit: int = 5) -> str:
+    rest = f", ... ({len(values)} in all)" if len(values) > limit else ""
+    return ", ".join(map(repr, values[:limit])) + rest
+
+
+def _shortened(value: Any, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
