@@ -66,7 +66,7 @@ def find_weights(source: str | os.PathLike[str]) -> WeightsSource:
 
 
 def find_backbone_weights(source: str | os.PathLike[str]) -> Path:
-    """Finds the weights of a backbone by file or name; those of the catalogue are downloaded at the first use.
+    """Finds a backbone's weights by file or name; those of the catalogue are downloaded at the first use.
 
     Raises:
         FileNotFoundError: there is neither a file nor a backbone of that name.
@@ -159,6 +159,10 @@ def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, a
     theirs, ours = places(old), places(new)
     afresh = {n for n, place in ours.items() if place.class_dependent and old.num_classes != new.num_classes}
     fitting = {n for n in theirs.keys() & ours.keys() if theirs[n].shape == ours[n].shape} - afresh
+    if not (old.has_masks and new.has_masks):
+        # A box detector that becomes one of instances, or the reverse.
+        afresh |= {name for name in ours if name.startswith("mask")}
+        theirs = {name: place for name, place in theirs.items() if not name.startswith("mask")}
     strange = sorted((theirs.keys() | ours.keys()) - fitting - afresh)
     if strange and not allow_partial:
         raise ValueError(f"weights {source.name}: do not fit the detector in {listed(strange)}")
@@ -167,12 +171,16 @@ def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, a
     lines = [f"{source.name}: loaded {len(fitting)} variables"]
     if afresh:
         lines.append(
-            f"  {len(afresh)} variables left at their initial values (the weights have {old.num_classes} "
-            f"classes, the detector {new.num_classes}): {listed(sorted(afresh))}"
+            f"  {len(afresh)} variables left at their initial values (the weights have {_described(old)}, "
+            f"the detector {_described(new)}): {listed(sorted(afresh))}"
         )
     if strange:
         lines.append(f"  {len(strange)} variables differ otherwise: {listed(strange)}")
     return "\n".join(lines)
+
+
+def _described(detector: TwoStageDetector) -> str:
+    return f"{detector.num_classes} classes{'' if detector.has_masks else ' without masks'}"
 
 
 def _converted(source: WeightsSource) -> config.Experiment:

@@ -256,7 +256,13 @@ class TestFiles:
         tiny = ["model.depth=14", "model.width=0.125", "model.fpn_channels=32", "model.head_units=32"]
         small = config.with_classes(apply_overrides(experiment, tiny), ["a", "b"], [4, 9])
         detector = config.build_detector(small)
-        assert detector.num_stages == (1 if "faster" in name else 3)
+        assert detector.num_stages == (3 if "cascade" in name else 1)
+        if "mask" in name:
+            strategies = {"_b": (1,), "_d": (1, 2, 3)}
+            expected = strategies.get(name[-2:], (3,) if "cascade" in name else (1,))
+            assert detector.heads.mask_stages == expected
+        else:
+            assert not detector.has_masks
         assert detector.class_names == ("a", "b")
         assert detector.category_ids == (4, 9)
         assert detector.short_side == config.settings(experiment)["model.short_side"]

@@ -140,3 +140,29 @@ def test_another_architecture_is_refused_unless_a_part_is_enough(written):
     report = start_from(new, find_weights(path), allow_partial=True)
     assert "differ otherwise" in report
     np.testing.assert_array_equal(new.neck.laterals[0].kernel, old.neck.laterals[0].kernel)
+
+
+def test_masks_may_go(written):
+    path, old = written
+    new = cascade_rcnn_fpn(CLASS_NAMES, **{**SETTINGS, "mask_stages": ()})
+    start_from(new, find_weights(path))
+    kernels = [detector.heads.stages[2].head.dense[0].kernel for detector in (old, new)]
+    np.testing.assert_array_equal(*kernels)
+
+
+def test_masks_may_come(tmp_path):
+    settings = {**SETTINGS, "mask_stages": ()}
+    boxes = cascade_rcnn_fpn(CLASS_NAMES, **settings)
+    path = write_weights_file(tmp_path / "boxes.weights.h5", boxes, experiment(**settings))
+    new = cascade_rcnn_fpn(CLASS_NAMES, **SETTINGS)
+    report = start_from(new, find_weights(path))
+    assert "without masks" in report
+    assert "12 variables left at their initial values" in report
+    assert "mask3.conv1.kernel" in report
+    np.testing.assert_array_equal(new.neck.laterals[0].kernel, boxes.neck.laterals[0].kernel)
+
+
+def test_a_mask_head_of_another_stage_does_not_fit(written):
+    new = cascade_rcnn_fpn(CLASS_NAMES, **{**SETTINGS, "mask_stages": (1,)})
+    with pytest.raises(ValueError, match="mask1"):
+        start_from(new, find_weights(written[0]))

@@ -82,6 +82,7 @@ def cascade_rcnn_fpn(
     pre_nms_test: int = 1000,
     post_nms_train: int = 1000,
     post_nms_test: int = 1000,
+    rpn_nms_iou: float = 0.7,
     anchors_per_image: int = 256,
     claim_untouched: bool = False,
     crowd_cover: float | None = 0.7,
@@ -105,10 +106,13 @@ def cascade_rcnn_fpn(
     head_channels: int = 256,
     head_fcs: int | None = None,
     head_norm: str = "none",
+    roi_size: int = 7,
     sampling_ratio: int = 2,
     roi_aligned: bool = True,
     canonical_size: float = 224.0,
     mask_stages: Sequence[int] = (),
+    mask_roi_size: int = 14,
+    mask_sampling_ratio: int | None = None,
     mask_convs: int = 4,
     mask_channels: int = 256,
     mask_norm: str = "none",
@@ -153,6 +157,7 @@ def cascade_rcnn_fpn(
         pre_nms_test: the same at test.
         post_nms_train: proposals per image in training.
         post_nms_test: proposals per image at test.
+        rpn_nms_iou: overlap above which the weaker of two proposals of one level is dropped.
         anchors_per_image: anchors in the loss.
         claim_untouched: see ``match_anchors``.
         crowd_cover: see ``match_boxes``; None takes boxes over crowds for background.
@@ -178,11 +183,14 @@ def cascade_rcnn_fpn(
         head_channels: of these convolutions.
         head_fcs: fully connected layers; None is 1 behind convolutions, else 2.
         head_norm: normalisation of these convolutions.
+        roi_size: P, cells per side of the features that the box heads see.
         sampling_ratio: see ``ROIAlign``, with ``canonical_size``.
         roi_aligned: see ``ROIAlign``'s ``aligned``.
         canonical_size: side of the box that is pooled from P4; lower it with the images' size.
         mask_stages: numbers of the stages with a mask head, from 1, or from the end as -1; see
             ``CascadeHeads``.
+        mask_roi_size: cells per side of the features that the mask heads see; the masks have twice as many.
+        mask_sampling_ratio: ``sampling_ratio`` for masks; None is the same.
         mask_convs: see ``MaskHead``, with the other settings of masks.
         mask_channels: of the mask heads' convolutions.
         mask_norm: normalisation of these convolutions.
@@ -224,6 +232,7 @@ def cascade_rcnn_fpn(
         pre_nms_test=pre_nms_test,
         post_nms_train=post_nms_train,
         post_nms_test=post_nms_test,
+        nms_iou=rpn_nms_iou,
         samples_per_image=anchors_per_image,
         claim_untouched=claim_untouched,
         crowd_cover=crowd_cover,
@@ -258,10 +267,10 @@ def cascade_rcnn_fpn(
             )
         )
 
-    def pooler(output_size: int, name: str) -> ROIAlign:
+    def pooler(output_size: int, samples: int, name: str) -> ROIAlign:
         return ROIAlign(
             output_size=output_size,
-            sampling_ratio=sampling_ratio,
+            sampling_ratio=samples,
             aligned=roi_aligned,
             inclusive=inclusive_boxes,
             canonical_size=canonical_size,
@@ -284,7 +293,7 @@ def cascade_rcnn_fpn(
     ]
     heads = CascadeHeads(
         stages,
-        pooler(7, "roi_align"),
+        pooler(roi_size, sampling_ratio, "roi_align"),
         rescale_heads=rescale_heads,
         append_ground_truth=append_ground_truth,
         redundant_iou=redundant_iou,
@@ -294,7 +303,13 @@ def cascade_rcnn_fpn(
         inclusive=inclusive_boxes,
         mask_heads=mask_heads,
         mask_stages=masks,
-        mask_features=pooler(14, "mask_roi_align") if masks else None,
+        mask_features=pooler(
+            mask_roi_size,
+            sampling_ratio if mask_sampling_ratio is None else mask_sampling_ratio,
+            "mask_roi_align",
+        )
+        if masks
+        else None,
         name="heads",
     )
     return TwoStageDetector(
@@ -402,8 +417,8 @@ def _variant_signature(variant: Callable, parent: Callable) -> inspect.Signature
 
     It is what settings are checked against; ``**settings`` alone would name none of them.
     """
-    signature = inspect.signature(parent)
-    own = inspect.signature(variant).parameters
+    signature = inspect.signature(parent, eval_str=True)
+    own = inspect.signature(variant, eval_str=True).parameters
     return signature.replace(
         parameters=[own.get(name, value) for name, value in signature.parameters.items()]
     )

@@ -85,7 +85,9 @@ def _make_rois(
     extent = tf.reverse(cells[:, 2:], axis=[1]) - start
     if not aligned:
         extent = tf.maximum(extent, 1.0)
-    bin_size = extent / tf.constant(output_size, tf.float32)
+    # A plain division by a constant becomes a multiplication by its reciprocal in an optimised graph. A bin
+    # of a whole number of cells is then a hair larger and gets one adaptive sample too many.
+    bin_size = tf.math.divide_no_nan(extent, tf.constant(output_size, tf.float32))
     adaptive = tf.clip_by_value(tf.math.ceil(bin_size), 0.0, MAX_RATIO)
     ratio = tf.fill(tf.shape(bin_size), sampling_ratio) if sampling_ratio else tf.cast(adaptive, tf.int32)
     return _Rois(start, bin_size, ratio, tf.repeat(tf.range(batch), num_rois), level)

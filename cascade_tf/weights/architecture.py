@@ -24,7 +24,8 @@ def backbone_settings(shape_of: ShapeOf) -> dict[str, Any]:
         shape_of: of the checkpoint.
 
     Raises:
-        ValueError: it is no ResNet of bottleneck blocks, or has deformable convolutions of another kind.
+        ValueError: it is no ResNet of bottleneck blocks, has no channels, or has deformable convolutions of
+            another kind.
     """
     stem = _required(shape_of, "backbone.stem.conv1.kernel")
     blocks = tuple(
@@ -35,6 +36,8 @@ def backbone_settings(shape_of: ShapeOf) -> dict[str, Any]:
         raise ValueError(f"got a backbone with {blocks} blocks per stage, expected one of {sorted(_DEPTHS)}")
     _, _, width_in, inner = _required(shape_of, "backbone.res2.0.conv2.kernel")
     outer = _required(shape_of, "backbone.res2.0.conv3.kernel")[-1]
+    if not (width_in and inner and outer):
+        raise ValueError("got convolutions without channels in the backbone's second stage")
     width = outer / _OUTPUT_CHANNELS
     return {
         "depth": _DEPTHS[blocks],

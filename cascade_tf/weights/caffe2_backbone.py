@@ -76,8 +76,8 @@ def norm_source(blob: str, place: Place, norm: str, statistics: Mapping[str, np.
 def backbone_settings(blobs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Form of the ResNet, its normalisation, and where its strides sit.
 
-    Microsoft's networks have the stride in the first 1x1 convolution; those trained with Caffe2, ResNeXt and
-    the ones with GroupNorm, have it in the 3x3 one.
+    Microsoft's networks, plain ResNets, have the stride in the first 1x1 convolution; those trained with
+    Caffe2, ResNeXt and the ones with GroupNorm, have it in the 3x3 one.
 
     Args:
         blobs: of the file.
@@ -93,7 +93,7 @@ def backbone_settings(blobs: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
     settings = architecture.backbone_settings(shape_of)
     group = "conv1_gn_s" in blobs
-    microsoft = settings["cardinality"] == 1 and not group and not has_statistics(blobs)
+    microsoft = settings["cardinality"] == 1 and not group
     return {**settings, "norm": "group" if group else "frozen", "stride_in_1x1": microsoft}
 
 

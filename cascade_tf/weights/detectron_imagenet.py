@@ -39,8 +39,10 @@ class DetectronImageNet(Family):
 
     def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
         """See ``Family.settings``."""
-        pixels = CAFFE2_PIXELS if has_statistics(checkpoint.arrays) else DETECTRON_PIXELS
-        return {**backbone_settings(checkpoint.arrays), "pixel_order": "BGR", **pixels}
+        found = backbone_settings(checkpoint.arrays)
+        # Microsoft's ResNets subtract the mean only, whether their statistics are folded or not.
+        divides = has_statistics(checkpoint.arrays) and not found["stride_in_1x1"]
+        return {**found, "pixel_order": "BGR", **(CAFFE2_PIXELS if divides else DETECTRON_PIXELS)}
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""

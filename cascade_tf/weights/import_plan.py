@@ -30,6 +30,7 @@ class ImportPlan:
         model: the detector or backbone.
         places: of the model.
         kept: canonical name of a place that keeps its initial value -> why.
+        unwanted: tensor that is left out -> why.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class ImportPlan:
         model: keras.Model,
         places: Iterable[Place],
         kept: Mapping[str, str] | None = None,
+        unwanted: Mapping[str, str] | None = None,
     ):
         self.checkpoint = checkpoint
         self.family = family
         self.missing = dict(kept or {})
-        self.unused: dict[str, str] = {}
+        self.unused = dict(unwanted or {})
         self._sources: dict[str, tuple[Place, Source]] = {}
         self._absent: list[str] = []
         self._misfits: list[str] = []
@@ -116,7 +118,7 @@ class ImportPlan:
         return source.convert(*(self.checkpoint.arrays[name] for name in source.names))
 
     def _account_for_others(self, claimed: set[str]) -> None:
-        for name in sorted(set(self.checkpoint.arrays) - claimed):
+        for name in sorted(set(self.checkpoint.arrays) - claimed - self.unused.keys()):
             reason = self.family.ignored(name)
             if reason is None:
                 self._unexplained.append(name)

@@ -121,7 +121,8 @@ def import_weights(
 ) -> ImportReport:
     """Loads a checkpoint of another framework into a detector that exists.
 
-    With another number of classes than the checkpoint's, the layers that depend on it keep their values.
+    With another number of classes than the checkpoint's, the layers that depend on it keep their values, and
+    so do mask heads where the checkpoint has none. A detector without mask heads leaves the checkpoint's out.
 
     Args:
         detector: of the checkpoint's architecture.
@@ -160,8 +161,19 @@ def _transfer(
     if detector.num_classes != given:
         reason = f"the checkpoint has {given} classes, the detector {detector.num_classes}"
         kept = {name: reason for name, place in found.items() if place.class_dependent}
-    plan = ImportPlan(checkpoint, family, detector, found.values(), kept)
+    # A box detector that becomes one of instances, or the reverse, is fine-tuning and no mistake.
+    if not _mask_tensors(checkpoint):
+        kept |= {name: "the checkpoint has no masks" for name in found if name.startswith("mask")}
+    unwanted = (
+        {} if detector.has_masks else dict.fromkeys(_mask_tensors(checkpoint), "the detector has no masks")
+    )
+    plan = ImportPlan(checkpoint, family, detector, found.values(), kept, unwanted)
     return plan.carry_out(described.settings, allow_partial)
+
+
+def _mask_tensors(checkpoint: CheckpointFile) -> list[str]:
+    """All families have the word in their names."""
+    return [name for name in checkpoint.arrays if "mask" in name]
 
 
 def load_backbone(

@@ -50,6 +50,10 @@ def build_detector(arrays, **overrides):
         "claim_untouched": True,
         "rpn_beta": rpn["smooth_l1_beta"],
         "box_beta": roi["smooth_l1_beta"],
+        "anchor_sizes": [sizes[0] for sizes in meta["anchors"]["sizes"]],
+        "aspect_ratios": meta["anchors"]["ratios_h_over_w"][0],
+        "anchor_offset": meta["anchors"]["offset"],
+        "rpn_nms_iou": rpn["nms_thresh"],
         "pre_nms_train": rpn["pre_nms_topk_per_level"]["train"],
         "pre_nms_test": rpn["pre_nms_topk_per_level"]["test"],
         "post_nms_train": rpn["post_nms_topk"]["train"],
@@ -66,6 +70,7 @@ def build_detector(arrays, **overrides):
         "head_channels": roi["conv_dim"],
         "head_fcs": roi["num_fc"],
         "head_norm": _NORM_NAMES[roi["norm"]],
+        "roi_size": roi["pooler_resolution"],
         "sampling_ratio": roi["sampling_ratio"],
         "ensemble": "own_boxes",
         "score_threshold": roi["score_thresh"],
@@ -75,6 +80,8 @@ def build_detector(arrays, **overrides):
     if mask:
         settings |= {
             "mask_stages": (1,),
+            "mask_roi_size": mask["pooler_resolution"],
+            "mask_sampling_ratio": mask["sampling_ratio"],
             "mask_convs": mask["num_conv"],
             "mask_channels": mask["conv_dim"],
             "mask_norm": _NORM_NAMES[mask["norm"]],

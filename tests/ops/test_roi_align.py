@@ -320,6 +320,22 @@ def test_dynamic_shapes_in_a_graph(rng, sampling_ratio, implementation):
             np.testing.assert_allclose(gradient, eager_gradient, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [7, 14])
+def test_bins_of_whole_cells_get_no_sample_too_many_in_an_optimised_graph(rng, size):
+    """An optimised graph multiplies by rounded reciprocals where it can."""
+    features = rng.standard_normal((1, 40, 64, 4)).astype(np.float32)
+    sides = 4.0 * size * np.arange(1, 8)
+    boxes = np.float32([[[32.0, 32.0, 32.0 + a, 32.0 + b] for a in sides for b in sides]])
+    settings = {"strides": [4], "output_size": size, "sampling_ratio": 0}
+
+    @tf.function(autograph=False)
+    def traced(features, boxes):
+        return roi_align([features], boxes, implementation="tensorflow", **settings)
+
+    expected = roi_align([features], boxes, implementation="custom", **settings)
+    np.testing.assert_allclose(traced(tf.constant(features), tf.constant(boxes)), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 def test_twin_graph_is_small_and_of_core_ops(sampling_ratio):
     @tf.function(input_signature=[[tf.TensorSpec([None, None, None, 8])] * 4, tf.TensorSpec([None, None, 4])])

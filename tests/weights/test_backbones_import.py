@@ -159,17 +159,19 @@ class TestDetectron:
         maps = resnet(images, model.blocks, expected.backbone_layer, microsoft)
         assert_equal_maps(backbone(images), maps)
 
-    def test_statistics_where_the_file_has_them(self, tmp_path):
-        blobs = synthetic_caffe2.distinct(backbone_shapes(PLAIN))
+    @pytest.mark.parametrize("model", [PLAIN, GROUPED], ids=["msra", "fair"])
+    def test_statistics_where_the_file_has_them(self, tmp_path, model):
+        blobs = synthetic_caffe2.distinct(backbone_shapes(model))
         rng = np.random.default_rng(5)
         for name in [name for name in blobs if name.endswith("_bn_s")]:
             blobs[f"{name[:-2]}_rm"] = rng.normal(size=blobs[name].shape)
             blobs[f"{name[:-2]}_riv"] = rng.uniform(0.5, 2, blobs[name].shape)
         path = write_pickle(tmp_path / "X-101.pkl", {"blobs": blobs}, protocol=2, python2=True)
-        backbone = small_resnet(stride_in_1x1=False)
+        backbone = small_resnet(model, stride_in_1x1=model == PLAIN)
         report = load_backbone(backbone, path)
         assert report.unused == report.missing == {}
-        assert report.settings["pixel_std"] == (57.375, 57.12, 58.395)
+        expected = (1.0, 1.0, 1.0) if model == PLAIN else (57.375, 57.12, 58.395)
+        assert report.settings["pixel_std"] == expected
         norm = backbone.get_layer("stem_conv1_norm")
         np.testing.assert_allclose(norm.moving_mean, blobs["res_conv1_bn_rm"], rtol=1e-6)
         # The blob's name promises an inverse; it is the variance.

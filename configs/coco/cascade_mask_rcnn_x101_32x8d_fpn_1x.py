@@ -1,0 +1,32 @@
+r"""Cascade Mask R-CNN, FPN, ResNeXt-101 32x8d: Table 10, row "ResNeXt-101" with cascade.
+
+Published numbers (val2017): box AP 45.8, AP50 64.1, AP75 50.3; mask AP 38.6, AP50 60.6, AP75 41.5; beside
+it `mask_rcnn_x101_32x8d_fpn_1x.py`. Published settings: 8 GPUs with 1 image each, 180,000 steps, half the
+learning rate. The row has not been reproduced with this code yet.
+
+    python scripts/train.py --config coco/cascade_mask_rcnn_x101_32x8d_fpn_1x --dataset_dir COCO \
+        --workdir runs/cascade_mask_x101_32x8d --backbone_weights detectron/X-101-32x8d
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from cascade_tf.config import Experiment, load_config
+from cascade_tf.training.settings import TrainConfig
+
+
+def experiment() -> Experiment:
+    """32 groups of 8 channels in the 3x3 convolutions, the stride beside them."""
+    parent = load_config(Path(__file__).with_name("cascade_mask_rcnn_r50_fpn_1x.py"))
+    model = functools.partial(
+        parent.model,
+        depth=101,
+        cardinality=32,
+        width_per_group=8,
+        stride_in_1x1=False,
+    )
+    train = TrainConfig(batch_size=8, steps=180_000, decay_steps=(120_000, 160_000))
+    return dataclasses.replace(
+        parent, name="coco/cascade_mask_rcnn_x101_32x8d_fpn_1x", model=model, train=train
+    )

@@ -1,0 +1,29 @@
+r"""Mask R-CNN, FPN, ResNet-50 and GroupNorm: Table 10, row "ResNet-50-GN" without cascade.
+
+Published numbers (val2017): box AP 39.2, AP50 60.5, AP75 42.9; mask AP 34.9, AP50 57.1, AP75 36.9; beside
+it `cascade_mask_rcnn_r50_fpn_gn_1x.py`. Published settings: 8 GPUs with 2 images each, 90,000 steps. The
+row has not been reproduced with this code yet.
+
+    python scripts/train.py --config coco/mask_rcnn_r50_fpn_gn_1x --dataset_dir COCO \
+        --workdir runs/mask_r50 --backbone_weights detectron/R-50-GN
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from cascade_tf.config import Experiment, load_config
+
+
+def experiment() -> Experiment:
+    """GroupNorm in backbone, pyramid and heads; box heads of four convolutions."""
+    parent = load_config(Path(__file__).with_name("mask_rcnn_r50_fpn_1x.py"))
+    model = functools.partial(
+        parent.model,
+        stride_in_1x1=False,
+        norm="group",
+        head_convs=4,
+        head_norm="group",
+        mask_norm="group",
+    )
+    return dataclasses.replace(parent, name="coco/mask_rcnn_r50_fpn_gn_1x", model=model)
