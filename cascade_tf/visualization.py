@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Color = tuple[int, int, int]
+from cascade_tf.mask_drawing import Color, paint_mask, spread_colors
+
 Area = tuple[int, int, int, int]
 """Left, top, right and bottom in whole pixels."""
 
@@ -37,6 +38,12 @@ _INK: Color = (0, 0, 0)
 _PAPER: Color = (255, 255, 255)
 # A label is left out rather than hide more than this part of the labels of better detections.
 _MAX_LABEL_OVERLAP = 0.3
+# Nor, where objects are filled, more than this part of one of them.
+_MAX_COVER = 0.4
+# Objects that fit into a picture with labels of the usual size; with more of them, filled, letters and lines
+# become smaller, down to this part.
+_ROOMY = 20
+_MAX_DENSITY = 2.0
 
 
 class _Style(NamedTuple):
@@ -74,11 +81,12 @@ def draw_detections(
     names: Sequence[str] | None = None,
     classes: np.ndarray | None = None,
     *,
+    masks: Sequence[Any] | np.ndarray | None = None,
     ground_truth: np.ndarray | None = None,
     score_threshold: float = 0.0,
     min_side: int = 480,
 ) -> np.ndarray:
-    """Draws boxes with their names and scores on a copy of an image.
+    """Draws boxes, and masks, with their names and scores on a copy of an image.
 
     Better detections lie on top and choose the place of their label first: above the box, else below,
     inside or beside it, always within the picture. A label that would hide the label of a better detection
@@ -91,16 +99,20 @@ def draw_detections(
         scores: [n], shown with two digits.
         names: n class names, one per box.
         classes: [n] classes in 1..K, which give the colour; None gives each name its own.
+        masks: [n, H, W] bool, or n items that are each [H, W] or COCO's run lengths. Objects are filled and
+            outlined, each in its own colour rather than that of its class, and boxes become thin. No label
+            hides a whole object, and with many of them letters become smaller.
         ground_truth: [g, 4] boxes of the objects, drawn as dashed white lines under the others.
         score_threshold: detections that score lower are not drawn.
         min_side: an image whose shorter side is below this many pixels is enlarged to it, so that labels
-            can be read; 0 keeps every image as it is.
+            can be read, with masks of many objects to twice as many; 0 keeps every image as it is.
 
     Returns:
         [H', W', 3] uint8.
 
     Raises:
-        ValueError: the image is not uint8 of that shape, or the lengths do not agree.
+        ValueError: the image is not uint8 of that shape, the lengths do not agree, or a mask is of another
+            size than the image.
     """
     picture = _to_picture(image)
     boxes = _to_boxes(boxes, "boxes")
@@ -108,23 +120,33 @@ def draw_detections(
     _check_length("scores", scores, number)
     _check_length("names", names, number)
     _check_length("classes", classes, number)
+    _check_length("masks", masks, number)
     order = _drawing_order(scores, number, score_threshold)
-    picture, scale = _enlarge(picture, min_side)
-    style = _style(picture.size)
+    image_size = picture.size[::-1]
+    density = 1.0 if masks is None else min(max(math.sqrt(len(order) / _ROOMY), 1.0), _MAX_DENSITY)
+    picture, scale = _enlarge(picture, min_side * density)
+    style = _style(picture.size, density)
+    areas = {i: area for i in order if (area := _pixels(boxes[i] * scale, picture.size)) is not None}
+    if masks is None:
+        colors = dict(enumerate(_colors(classes, names, number)))
+    else:
+        colors = dict(zip(areas, spread_colors(boxes[list(areas)], _PALETTE), strict=True))
+        for i in reversed(areas):
+            paint_mask(picture, masks[i], colors[i], style.line, image_size)
     draw = ImageDraw.Draw(picture, "RGBA")
     if ground_truth is not None:
         for box in _to_boxes(ground_truth, "ground_truth") * scale:
             if (area := _pixels(box, picture.size)) is not None:
                 _draw_dashed(draw, area, style)
     labels: list[_Label] = []
-    visible = []
-    colors = _colors(classes, names, number)
-    for i in order:
-        if (area := _pixels(boxes[i] * scale, picture.size)) is not None:
-            visible.append((area, colors[i]))
-            _place_label(labels, _text(names, scores, i), colors[i], area, style, picture.size)
-    for area, color in reversed(visible):
-        _draw_box(draw, area, color, style)
+    in_sight = np.array([] if masks is None else list(areas.values())).reshape(-1, 4)
+    for i, area in areas.items():
+        _place_label(labels, _text(names, scores, i), colors[i], area, style, picture.size, in_sight)
+    for i, area in reversed(areas.items()):
+        if masks is None:
+            _draw_box(draw, area, colors[i], style)
+        else:
+            _draw_thin_box(draw, area, colors[i])
     for label in reversed(labels):
         _draw_label(draw, label, style)
     return np.array(picture)
@@ -195,7 +217,7 @@ def _to_picture(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image).convert("RGB")
 
 
-def _enlarge(picture: Image.Image, min_side: int) -> tuple[Image.Image, float]:
+def _enlarge(picture: Image.Image, min_side: float) -> tuple[Image.Image, float]:
     scale = min(min_side / min(picture.size), 4 * min_side / max(picture.size))
     if scale <= 1:
         return picture, 1.0
@@ -235,8 +257,8 @@ def _colors(classes: np.ndarray | None, names: Sequence[str] | None, number: int
 
 
 @functools.lru_cache(maxsize=32)
-def _style(size: tuple[int, int]) -> _Style:
-    reach = math.sqrt(size[0] * size[1])
+def _style(size: tuple[int, int], density: float) -> _Style:
+    reach = math.sqrt(size[0] * size[1]) / density
     font_size = min(max(12.0, reach / 38), 40.0)
     return _Style(
         line=max(2, round(reach / 260)),
@@ -264,6 +286,11 @@ def _draw_box(draw: ImageDraw.ImageDraw, area: Area, color: Color, style: _Style
     outer = (x1 - half - rim, y1 - half - rim, x2 + half + rim, y2 + half + rim)
     draw.rectangle(outer, outline=(*_INK, 150), width=style.line + 2 * rim)
     draw.rectangle((x1 - half, y1 - half, x2 + half, y2 + half), outline=color, width=style.line)
+
+
+def _draw_thin_box(draw: ImageDraw.ImageDraw, area: Area, color: Color) -> None:
+    """A faint frame: the contour says more."""
+    draw.rectangle(area, outline=(*color, 170), width=1)
 
 
 def _draw_dashed(draw: ImageDraw.ImageDraw, area: Area, style: _Style) -> None:
@@ -295,8 +322,12 @@ def _place_label(
     box: Area,
     style: _Style,
     size: tuple[int, int],
+    in_sight: np.ndarray,
 ) -> None:
-    """Appends the label at the first free place near its box, if there is one."""
+    """Appends the label at the first free place near its box, if there is one.
+
+    Objects in the areas ``in_sight`` [n, 4] must not vanish behind it.
+    """
     if not text:
         return
     text = _shorten(text, style.font, size[0] - 2 * style.margin)
@@ -316,6 +347,7 @@ def _place_label(
         area = _shift_inside((x, y, x + width, y + height), size)
         moved = 0.02 * (abs(area[0] - x) / width + 4 * abs(area[1] - y) / height)
         hidden = max((_hidden_part(label.area, area) for label in labels), default=0.0)
+        hidden = max(hidden, _covered_part(in_sight, area) * _MAX_LABEL_OVERLAP / _MAX_COVER)
         if hidden + moved < least:
             best, least = area, hidden + moved
         if least == 0:
@@ -336,6 +368,13 @@ def _hidden_part(a: Area, b: Area) -> float:
     height = min(a[3], b[3]) - max(a[1], b[1])
     smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
     return max(width, 0) * max(height, 0) / max(smaller, 1)
+
+
+def _covered_part(objects: np.ndarray, area: Area) -> float:
+    """The largest part of one of the areas [n, 4] that lies in another."""
+    begin, end = objects[:, :2], objects[:, 2:] + 1
+    covered = np.maximum(np.minimum(end, area[2:]) - np.maximum(begin, area[:2]), 0).prod(axis=1)
+    return float(np.max(covered / (end - begin).prod(axis=1), initial=0.0))
 
 
 def _draw_label(draw: ImageDraw.ImageDraw, label: _Label, style: _Style) -> None:
