@@ -193,7 +193,7 @@ class _Masks:
         self.ignored: list[int] = []
         self._report = report
         self._missing: list[str] = []
-        self._found = 0
+        self._objects = self._found = 0
 
     def read(self, position: int, record: dict, height: int, width: int) -> Any:
         """Gives an object's mask in compact form; None for a crowd, and for an object that becomes one."""
@@ -206,9 +206,11 @@ class _Masks:
             self._missing.append(where)
         if mask is None:
             self.ignored.append(position)
-        elif not crowd:
-            self._found += 1
-        return None if crowd else mask
+        if crowd:
+            return None
+        self._objects += 1
+        self._found += mask is not None
+        return mask
 
     def _check(self, where: str, segmentation: Any, height: int, width: int) -> Any:
         try:
@@ -219,14 +221,18 @@ class _Masks:
             return None
 
     def finish(self) -> None:
-        """Complains about the objects without a mask."""
-        if not self._missing:
-            return
-        if not (self._report.skip_broken and self._found):
-            count = f"{len(self._missing)} of {len(self._missing) + self._found} objects have"
+        """Complains about the objects without a mask; where none has one, whatever may be skipped."""
+        count = f"{len(self._missing)} of {self._objects} objects have no segmentation"
+        if self._missing and not (self._report.skip_broken and self._found):
             raise ValueError(
-                f"{self._report.annotation_file}: {count} no segmentation, the first is {self._missing[0]}; "
-                "expected one for each object, since masks are to be learnt"
+                f"{self._report.annotation_file}: {count}, the first is {self._missing[0]}; expected one for "
+                "each object, since masks are to be learnt"
+            )
+        if self._objects and not self._found:
+            dropped = self._report.dropped
+            raise ValueError(
+                f"{self._report.annotation_file}: no object has a usable segmentation, expected masks to "
+                f"learn; {len(dropped)} records were dropped, the first: {dropped[0]}"
             )
         for where in self._missing:
             self._report.drop(f"{where}: has no segmentation; its object is ignored")

@@ -52,8 +52,8 @@ class MaskDrawer:
             frame: [2] int32 (height, width) of the image with its padding.
 
         Returns:
-            [n, H, ceil(W / 8)] uint8 packed masks for the frame, zeros for crowds; and [n] bool, whether the
-            object has a mask or needs none: False only where ``skip_broken`` lets a broken mask pass.
+            [n, H, ceil(W / 8)] uint8 packed masks for the frame, zeros for crowds; and [n] bool, False for an
+            object of which no pixel is left at this size, or whose mask ``skip_broken`` lets pass.
 
         Raises:
             tf.errors.InvalidArgumentError: a mask cannot be drawn; `broken_image_line` gives the line.
@@ -84,6 +84,7 @@ class MaskDrawer:
                 intact[number] = False
             else:
                 masks[number, :height, : packed.shape[1]] = packed
+                intact[number] = packed.any()
         return masks, intact
 
     def _broken(self, line: str) -> None:

@@ -66,7 +66,7 @@ def train_batches(
         skip_broken: take another example for an image that cannot be read and log its name, instead of
             stopping. With ``masks``, an object whose mask cannot be drawn becomes a crowd and is logged.
         masks: give the objects' masks too, for a detector with mask heads. A crowd's is all zeros, since
-            nothing learns from it.
+            nothing learns from it; an object without a single pixel at the network's scale becomes a crowd.
 
     Returns:
         Dataset of (ImageBatch, Targets), or with ``masks`` of (ImageBatch, InstanceTargets), with static B

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 # (file name, width, height): three wide pictures and two tall ones.
 PICTURES = [("a.png", 60, 40), ("b.png", 64, 48), ("c.png", 40, 60), ("d.png", 80, 40), ("e.png", 30, 60)]
@@ -28,6 +29,22 @@ def content() -> dict:
         ],
         "categories": [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}],
     }
+
+
+def content_with_masks() -> dict:
+    """The annotation file with a rectangle for each box: a polygon, but RLE in image 14 and for the crowd."""
+    annotations = content()
+    sizes = {image["id"]: (image["height"], image["width"]) for image in annotations["images"]}
+    for record in annotations["annotations"]:
+        x, y, width, height = record["bbox"]
+        record["segmentation"] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+        if record["image_id"] == 14 or record.get("iscrowd"):
+            size = sizes[record["image_id"]]
+            pixels = np.zeros(size, np.uint8, order="F")
+            pixels[y : y + height, x : x + width] = 1
+            counts = coco_mask.encode(pixels)["counts"].decode("ascii")
+            record["segmentation"] = {"size": list(size), "counts": counts}
+    return annotations
 
 
 def draw_picture(width: int, height: int) -> np.ndarray:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cascade_tf.data.coco import read_coco, read_dataset_dir
+from cascade_tf.data.segmentation import encode_rle
 from cascade_tf.metrics import evaluate_coco
-from tests.data.small_dataset import content, write_annotations
+from tests.data.small_dataset import content, content_with_masks, write_annotations
 
 
 def read(folder, annotations=None, **settings):
@@ -262,3 +263,184 @@ def test_missing_folders_and_files(tmp_path):
         read_coco(tmp_path / "absent.json", tmp_path / "nothing")
     with pytest.raises(ValueError, match="is a folder, expected a COCO annotation file"):
         read_coco(tmp_path, tmp_path / "images")
+
+
+class TestMasks:
+    def test_polygons_become_arrays_and_run_lengths_stay_text(self, dataset_dir):
+        annotations = content_with_masks()
+        dataset = read(dataset_dir, annotations, segmentations=True)
+        (polygon,) = dataset.examples[0].segmentations[0]
+        assert polygon.tolist() == [10, 5, 30, 5, 30, 35, 10, 35]
+        assert polygon.dtype == np.float64
+        assert dataset.examples[4].segmentations == (annotations["annotations"][4]["segmentation"],)
+        assert (dataset.dropped, dataset.ignored) == ((), frozenset())
+
+    def test_nobody_keeps_the_mask_of_a_crowd(self, dataset_dir):
+        example = read(dataset_dir, content_with_masks(), segmentations=True).examples[1]
+        assert example.crowd.tolist() == [True, False]
+        assert [segmentation is None for segmentation in example.segmentations] == [True, False]
+
+    def test_plain_run_lengths_are_compressed(self, dataset_dir):
+        annotations = content_with_masks()
+        text = annotations["annotations"][4]["segmentation"]
+        plain = {"size": [60, 30], "counts": [x for _ in range(15) for x in (30, 30)] + [900]}
+        annotations["annotations"][4]["segmentation"] = plain
+        (kept,) = read(dataset_dir, annotations, segmentations=True).examples[4].segmentations
+        assert kept == {"size": [60, 30], "counts": text["counts"].encode()}
+
+    def test_self_crossing_polygons_and_parts_outside_are_accepted(self, dataset_dir):
+        annotations = content_with_masks()
+        bow_tie, outside = [10, 5, 30, 35, 30, 5, 10, 35], [90, 5, 99, 5, 99, 9]
+        annotations["annotations"][0]["segmentation"] = [bow_tie, outside]
+        dataset = read(dataset_dir, annotations, segmentations=True)
+        assert [p.tolist() for p in dataset.examples[0].segmentations[0]] == [bow_tie, outside]
+
+    def test_nothing_looks_at_masks_that_nobody_asked_for(self, dataset_dir):
+        annotations = content_with_masks()
+        annotations["annotations"][0]["segmentation"] = "oops"
+        dataset = read(dataset_dir, annotations)
+        assert dataset.dropped == ()
+        assert {example.segmentations for example in dataset.examples} == {()}
+
+
+BROKEN_MASKS = [
+    ([[10, 5, 30, 5]], "polygon 0 has 2 points, expected at least 3"),
+    ([[10, 5, 30, 5, 30, 35, 10]], "polygon 0 has 7 coordinates, expected pairs of x and y"),
+    ([[10, 5, 30, 5, 30, 35], []], "polygon 1 has 0 points, expected at least 3"),
+    ([[10, 5, 30, "5", 30, 35]], "polygon 0 is [10, 5, 30, '5', 30, 35], expected a list of numbers"),
+    ([[10, 5, 30, float("nan"), 30, 35]], "polygon 0 has a coordinate that is not finite"),
+    ([10, 5, 30, 5, 30, 35], "polygon 0 is 10, expected a list of numbers"),
+    ([[60, 5, 70, 5, 70, 35]], "all polygons lie outside the image of 60 x 40 pixels"),
+    ([[10, 5, 1e9, 5, 30, 35]], "polygon 0 has the coordinate 1e+09, expected at most 100000 pixels"),
+    ("oops", "got 'oops', expected a list of polygons or an RLE mapping"),
+    (7, "got 7, expected a list of polygons or an RLE mapping"),
+    (
+        {"size": [60, 40], "counts": [2400]},
+        "RLE size is [60, 40], expected the image's [height, width] [40, 60]",
+    ),
+    ({"size": [40, 60], "counts": [2399]}, "RLE counts cover 2399 pixels, expected 40 x 60"),
+    ({"size": [40, 60], "counts": "P5"}, "RLE counts "),
+    ({"size": [40, 60]}, "RLE counts are None, expected a list of integers or COCO's text"),
+]
+
+
+@pytest.mark.parametrize(("segmentation", "line"), BROKEN_MASKS)
+@pytest.mark.parametrize("position", [0, 1], ids=["object", "crowd"])
+def test_a_broken_mask_stops_with_file_record_and_field(dataset_dir, segmentation, line, position):
+    annotations = content_with_masks()
+    record = annotations["annotations"][position]
+    record.update(image_id=10, segmentation=segmentation)
+    with pytest.raises(ValueError, match=re.escape(line)) as error:
+        read(dataset_dir, annotations, segmentations=True)
+    where = f"annotations[{position}] (id {record['id']}): segmentation: "
+    assert str(error.value).startswith(f"{dataset_dir / 'instances_train.json'}: {where}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("segmentation", "line"), BROKEN_MASKS)
+def test_an_object_with_a_broken_mask_can_be_ignored_and_is_listed(dataset_dir, segmentation, line):
+    annotations = content_with_masks()
+    annotations["annotations"][0]["segmentation"] = segmentation
+    dataset = read(dataset_dir, annotations, segmentations=True, skip_broken=True)
+    (dropped,) = dataset.dropped
+    assert dropped.startswith(f"annotations[0] (id 1): segmentation: {line}")
+    assert dropped.endswith("; its object is ignored")
+    example = dataset.examples[0]
+    assert example.boxes.tolist() == [[10, 5, 30, 35]]
+    assert example.crowd.tolist() == [True]
+    assert example.segmentations == (None,)
+
+
+@pytest.mark.parametrize("nothing", [None, [], "absent"])
+def test_objects_without_masks_are_counted_and_the_first_is_named(dataset_dir, nothing):
+    annotations = content_with_masks()
+    for position in (2, 4):
+        if nothing == "absent":
+            del annotations["annotations"][position]["segmentation"]
+        else:
+            annotations["annotations"][position]["segmentation"] = nothing
+    with pytest.raises(
+        ValueError, match="expected one for each object, since masks are to be learnt"
+    ) as error:
+        read(dataset_dir, annotations, segmentations=True)
+    assert str(error.value).startswith(
+        f"{dataset_dir / 'instances_train.json'}: 2 of 4 objects have no segmentation, "
+        "the first is annotations[2] (id 3); "
+    )
+    dataset = read(dataset_dir, annotations, segmentations=True, skip_broken=True)
+    assert dataset.dropped == tuple(
+        f"annotations[{i}] (id {i + 1}): has no segmentation; its object is ignored" for i in (2, 4)
+    )
+    assert [example.crowd.tolist() for example in dataset.examples] == [
+        [False],
+        [True, True],
+        [False],
+        [],
+        [True],
+    ]
+    assert dataset.summary() == (
+        "5 images (1 without objects), 2 objects and 3 crowds of 2 classes, 2 records dropped"
+    )
+
+
+@pytest.mark.parametrize("skip_broken", [False, True])
+def test_data_without_any_mask_always_stops(dataset_dir, skip_broken):
+    with pytest.raises(
+        ValueError, match=r"4 of 4 objects have no segmentation, the first is annotations\[0\] \(id 1\)"
+    ):
+        read(dataset_dir, content(), segmentations=True, skip_broken=skip_broken)
+
+
+def test_data_without_any_usable_mask_always_stops(dataset_dir):
+    annotations = content_with_masks()
+    for record in annotations["annotations"]:
+        record["segmentation"] = [[1, 2, 3, 4]]
+    with pytest.raises(ValueError, match=r"no object has a usable .* dropped, the first: annotations\[0\]"):
+        read(dataset_dir, annotations, segmentations=True, skip_broken=True)
+
+
+def test_a_crowd_needs_no_mask(dataset_dir):
+    annotations = content_with_masks()
+    del annotations["annotations"][1]["segmentation"]
+    dataset = read(dataset_dir, annotations, segmentations=True)
+    assert dataset.dropped == ()
+    assert dataset.examples[1].crowd.tolist() == [True, False]
+
+
+def test_images_without_objects_need_no_mask(dataset_dir):
+    annotations = content() | {"annotations": []}
+    dataset = read(dataset_dir, annotations, segmentations=True)
+    assert [example.segmentations for example in dataset.examples] == [()] * 5
+
+
+def test_an_ignored_object_is_neither_found_nor_missed_in_an_evaluation(dataset_dir):
+    annotations = content_with_masks()
+    del annotations["annotations"][2]["segmentation"]
+    annotations["annotations"][4]["segmentation"] = [[0, 30, 15, 30]]
+    dataset = read(dataset_dir, annotations, segmentations=True, skip_broken=True)
+    found = [
+        {
+            "image_id": a["image_id"],
+            "category_id": a["category_id"],
+            "bbox": a["bbox"],
+            "segmentation": _rectangle(annotations, a),
+            "score": 0.9,
+        }
+        for a in annotations["annotations"]
+        if not a.get("iscrowd")
+    ]
+    for iou_type in ("bbox", "segm"):
+        every, others = (
+            evaluate_coco(dataset.ground_truth(), results, iou_type=iou_type)
+            for results in (found, [f for f in found if f["image_id"] not in (11, 14)])
+        )
+        assert every.summary["AP"] == pytest.approx(1.0)
+        assert others.summary["AP"] == pytest.approx(1.0)
+
+
+def _rectangle(annotations, record):
+    (image,) = (image for image in annotations["images"] if image["id"] == record["image_id"])
+    x, y, width, height = (int(value) for value in record["bbox"])
+    mask = np.zeros((image["height"], image["width"]), bool)
+    mask[y : y + height, x : x + width] = True
+    return encode_rle(mask)
