@@ -122,7 +122,6 @@ def _encode(arguments: tuple, budget: CopyBudget) -> bytes:
     """Python 3 writes bytes this way for Python 2."""
     text, encoding = arguments if len(arguments) == 2 else (None, None)
     if isinstance(text, RawString) and text.encoding == "utf-8":
-        budget.spend(len(text.data))
         text = text.decoded()
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise ValueError(

@@ -89,13 +89,7 @@ class ZipRecords:
         if signature != b"PK\x03\x04":
             raise ValueError(f"the archive is broken where the record {shown(record.filename)} should begin")
         start = record.header_offset + _LOCAL_HEADER.size + name_length + extra_length
-        packed = self.content[start : start + record.compress_size]
-        if len(packed) < record.compress_size:
-            raise ValueError(
-                f"the record {shown(record.filename)} claims {record.compress_size} bytes "
-                f"but the file holds {len(packed)}"
-            )
-        return packed
+        return self.content[start : start + record.compress_size]
 
 
 def _directory(content: memoryview) -> list[zipfile.ZipInfo]:
@@ -114,9 +108,13 @@ def _inflated(packed: memoryview, record: zipfile.ZipInfo) -> memoryview:
     except (zlib.error, OverflowError) as error:
         raise ValueError(f"the record {shown(record.filename)} cannot be unpacked ({error})") from None
     if len(data) != record.file_size or not unpacker.eof:
+        found = (
+            "more"
+            if len(data) > record.file_size
+            else f"{len(data)}{'' if unpacker.eof else ' without an end'}"
+        )
         raise ValueError(
-            f"the record {shown(record.filename)} claims {record.file_size} bytes "
-            f"but unpacks to {'more' if len(data) > record.file_size else len(data)}"
+            f"the record {shown(record.filename)} claims {record.file_size} bytes but unpacks to {found}"
         )
     return memoryview(data)
 

@@ -270,8 +270,9 @@ def test_containers_of_the_same_container_twice(tmp_path, obj):
         read_checkpoint(write_pickle(tmp_path / "w", obj))
 
 
-def test_conversions_that_are_asked_for_again_and_again(tmp_path):
-    half = Storage(np.zeros(MIB, np.float16))
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_conversions_that_are_asked_for_again_and_again(tmp_path, dtype):
+    half = Storage(np.zeros(MIB, dtype))
     obj = {str(i): Tensor(half, (MIB,), (1,)) for i in range(100)}
     with pytest.raises(ValueError, match="unpacks to"):
         read_checkpoint(write_torch_zip(tmp_path / "w", obj))

@@ -193,7 +193,11 @@ REFUSED = {
     "a state of a list": (b"]}b.", "sets the state of a list"),
     "a state of a dict": (b"}}" + text("__class__") + b"Nsb.", "sets the state of a dict"),
     "a state of a class": (name("numpy", "ndarray") + b"}b.", "sets the state of a Global"),
-    "a state of a dtype of an array": (pickle_bytes(array_call())[:-1] + b"}b.", "filled twice"),
+    "another state of an array": (pickle_bytes(array_call())[:-1] + b"}b.", "something unknown"),
+    "an array that is filled twice": (
+        pickle_bytes(array_call(), 2)[:-1] + pickle_bytes(ARRAY_STATE, 2)[2:-1] + b"b.",
+        "filled twice",
+    ),
     "items of a list": (b"]" + text("a") + b"Ns.", "sets items of a list"),
     "elements of a tuple": (b")(Ne.", "appends to a tuple"),
     "elements of a dict": (b"}(N\x90.", "adds elements to a dict"),
@@ -293,8 +297,8 @@ REFUSED = {
     "no content": (b"", "truncated"),
     "a list that holds itself": (b"]q\x00h\x00a.", "a container holds itself"),
     "a dict that holds itself": (b"}q\x00" + text("a") + b"h\x00s.", "a container holds itself"),
-    "lists in lists": (b"]" * 100_000 + b"a" * 99_999 + b".", "nests deeper than 64 levels"),
-    "tuples in tuples": (b")" + b"\x85" * 100_000 + b".", "nests deeper than 64 levels"),
+    "lists in lists": (b"]" * 20_000 + b"a" * 19_999 + b".", "nests deeper than 64 levels"),
+    "tuples in tuples": (b")" + b"\x85" * 20_000 + b".", "nests deeper than 64 levels"),
     "marks": (b"(" * 500_001, "more than 500000 operations"),
     "small objects": (b"]" * 500_001 + b".", "more than 500000 operations"),
 }
@@ -326,14 +330,23 @@ def test_a_copy_that_is_asked_for_again_and_again():
         read_pickle(b"(" + megabyte + again * 1000 + b"l.")
 
 
-@pytest.mark.parametrize("function", ["collections.OrderedDict", "builtins.set", "builtins.frozenset"])
-def test_a_container_that_is_copied_again_and_again(function):
-    module, cls = function.split(".")
-    item = b"K\x01K\x02\x86" if cls == "OrderedDict" else b"K\x01"
-    elements = b"(" + item * 100_000 + b"l\x85q\x00"
-    content = elements + name(module, cls) + b"q\x01" + b"h\x01h\x00R" * 100 + b"."
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [
+        ("collections.OrderedDict", b"(" + b"K\x01K\x02\x86" * 100_000 + b"l"),
+        (
+            "collections.Counter",
+            b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(65536)) + b"u",
+        ),
+        ("builtins.set", b"(" + b"K\x01" * 100_000 + b"l"),
+        ("builtins.frozenset", b"(" + b"K\x01" * 100_000 + b"l"),
+    ],
+)
+def test_a_container_that_is_copied_again_and_again(function, argument):
+    make = argument + b"\x85q\x00" + name(*function.split(".")) + b"q\x01"
+    assert read_pickle(make + b"h\x01h\x00R.")
     with pytest.raises(ValueError, match="unpacks to"):
-        read_pickle(content)
+        read_pickle(make + b"h\x01h\x00R" * 100 + b".")
 
 
 def test_a_memory_of_a_high_number_costs_nothing():

@@ -203,6 +203,10 @@ REFUSED = {
         Call(Name("torch.nn.parameter", "Parameter"), (tensor(),), (True, tensor(), None)),
         "of a tensor",
     ),
+    "a state of data of a parameter": (
+        Call(Name("torch.nn.parameter", "Parameter"), (tensor(),), (True, False, None, True, None)),
+        "of a tensor",
+    ),
     "a storage type that is called": (Call(Name("torch", "FloatStorage"), (1 << 40,)), "torch.FloatStorage"),
     "a size of texts": (Call(Name("torch", "Size"), (("a",),)), "for a shape"),
     "a device without a name": (Call(Name("torch", "device"), ()), "a device without a name"),

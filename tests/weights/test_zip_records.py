@@ -107,6 +107,14 @@ def test_hostile_archives_are_refused_with_a_reason(case):
     assert memory.peak < MIB
 
 
+def test_packed_bytes_without_an_end():
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    content = archive([("a", packer.compress(DATA) + packer.flush(zlib.Z_SYNC_FLUSH))])
+    content = patched(patched(content, 10, "<H", zipfile.ZIP_DEFLATED), 24, "<I", len(DATA))
+    with pytest.raises(ValueError, match="claims 1024 bytes but unpacks to 1024 without an end"):
+        records(content).read("a")
+
+
 def test_a_bomb_of_many_records_of_the_same_bytes():
     content = bomb(20 * MIB)
     entry = content[content.index(b"PK\x01\x02") : content.index(b"PK\x05\x06")]
