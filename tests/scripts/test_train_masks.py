@@ -1,0 +1,58 @@
+"""A configuration with mask heads reads masks; without them nothing changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+
+import pytest
+
+from cascade_tf.config import DataConfig, load_config
+from cascade_tf.structures import InstanceTargets, Targets
+from tests.scripts.conftest import SCRIPTS
+
+CONFIG = "--config=demo/cascade"
+MASKS = "--set=model.mask_stages=(-1,)"
+
+
+@pytest.mark.parametrize(("mask_stages", "kind"), [((), Targets), ((-1,), InstanceTargets)])
+def test_batches_are_those_that_the_detector_needs(drawn, monkeypatch, mask_stages, kind):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    train = importlib.import_module("train")
+    experiment = load_config("demo/cascade")
+    model = functools.partial(experiment.model, mask_stages=mask_stages)
+    data = DataConfig(dataset_dir=str(drawn), short_sides=(96,), max_side=128)
+    experiment, train_set, _ = train.read_data(dataclasses.replace(experiment, model=model, data=data))
+    _, targets = next(iter(train._batches(experiment, train_set, 0)))
+    assert type(targets) is kind
+    if mask_stages:
+        assert targets.masks.shape[2:] == (96, 16)
+        assert targets.masks.numpy().any(axis=(2, 3))[targets.valid.numpy()].all()
+
+
+def test_data_without_masks(call, dataset, edit_annotations, tmp_path):
+    def strip(content):
+        for record in content["annotations"]:
+            del record["segmentation"]
+
+    file = edit_annotations(strip, "train")
+    complaint = call(
+        "train", CONFIG, MASKS, f"--dataset_dir={dataset}", f"--workdir={tmp_path / 'run'}"
+    ).complaint
+    assert f"{file}: " in complaint
+    assert "objects have no segmentation, the first is annotations[0] (id 1); expected one" in complaint
+
+
+def test_a_broken_mask(call, dataset, edit_annotations, tmp_path):
+    def spoil(content):
+        content["annotations"][1]["segmentation"] = [[1, 2, 3, 4]]
+
+    file = edit_annotations(spoil, "train")
+    complaint = call(
+        "train", CONFIG, MASKS, f"--dataset_dir={dataset}", f"--workdir={tmp_path / 'run'}"
+    ).complaint
+    assert (
+        f"{file}: annotations[1] (id 2): segmentation: polygon 0 has 2 points, expected at least 3"
+        in complaint
+    )
