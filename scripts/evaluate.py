@@ -2,7 +2,8 @@ r"""Measures a trained detector on a data set, by the COCO protocol.
 
 The table goes to the standard output. These files go to the folder evaluation/ of the run, or to --output:
 <split>.json and <split>.csv with all numbers, <split>_detections.json with the detections in COCO's result
-format and, with --per_stage, <split>_stage<t>.json and <split>_stages.csv for each stage by itself.
+format and, with --per_stage, <split>_stage<t>.json and <split>_stages.csv for each stage by itself. A
+detector with mask heads is measured by its boxes and by its masks.
 
     python scripts/evaluate.py --workdir runs/mine
     python scripts/evaluate.py --workdir runs/mine --dataset_dir OTHER_DATA --split test --per_stage
@@ -124,11 +125,12 @@ def measure(
 def _score(dataset: CocoDataset, records: Sequence[ImageDetections], prefix: Path) -> CocoResult:
     from cascade_tf.files import write_atomically
     from cascade_tf.inference import to_coco_results
-    from cascade_tf.metrics import evaluate_coco
+    from cascade_tf.metrics import evaluate_coco, evaluate_instances
 
     detections = to_coco_results(records)
     image_ids = [record.image_id for record in records]
-    result = evaluate_coco(dataset.ground_truth(), detections, image_ids=image_ids)
+    protocol = evaluate_instances if any(record.has_masks for record in records) else evaluate_coco
+    result = protocol(dataset.ground_truth(), detections, image_ids=image_ids)
     write_atomically(f"{prefix}_detections.json", json.dumps(detections) + "\n")
     result.to_json(f"{prefix}.json")
     return result

@@ -1,10 +1,10 @@
-"""Detects objects in images: pictures with boxes, and one detections.json.
+"""Detects objects in images: pictures with boxes and masks, and one detections.json.
 
 Inputs are image files, folders and patterns such as "photos/*.jpg"; without inputs the images of
 --dataset_dir are taken. The model is a run's folder (--workdir), a .keras file or SavedModel folder
 (--model), or weights of a public model zoo (--weights). detections.json has COCO's layout with scores:
-images, annotations and categories, boxes in pixels of the original images. Files that cannot be read are
-reported and skipped; the exit status is then 1.
+images, annotations and categories, boxes in pixels of the original images, and masks as compressed RLE where
+the model has mask heads. Files that cannot be read are reported and skipped; the exit status is then 1.
 
     python scripts/predict.py --workdir runs/mine --output found photos "more/*.png" cat.jpg
     python scripts/predict.py --model export/1 --output found --batch_size 4 photos
@@ -73,7 +73,8 @@ def predict(arguments: Sequence[str]) -> int:
             records = detector.predict(
                 images, batch_size=len(images), score_threshold=OPTIONS.values.score_threshold
             )
-            for (source, image), record in zip(batch, records, strict=True):
+            for (source, image), found in zip(batch, records, strict=True):
+                record = found.encode() if found.has_masks else found
                 _append(content, source, image, record)
                 if pictures is not None:
                     pictures.save(source.path, image, record)
@@ -163,13 +164,22 @@ def _append(content: dict[str, Any], source: Source, image: np.ndarray, record: 
     entry = {"id": source.image_id, "file_name": str(source.path), "height": height, "width": width}
     content["images"].append(entry)
     for result in to_coco_results([record._replace(image_id=source.image_id)]):
-        area = result["bbox"][2] * result["bbox"][3]
+        area = _area(result)
         number = len(content["annotations"]) + 1
         content["annotations"].append({"id": number, **result, "area": area, "iscrowd": 0})
 
 
+def _area(result: dict[str, Any]) -> float:
+    """Pixels of the mask, or of the box where there is none."""
+    if "segmentation" not in result:
+        return result["bbox"][2] * result["bbox"][3]
+    from pycocotools import mask
+
+    return float(mask.area(result["segmentation"]))
+
+
 class _PictureFolder:
-    """Writes pictures with boxes; inputs of the same name from several folders all keep a picture."""
+    """Writes pictures of detections; inputs of the same name from several folders all keep a picture."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -186,7 +196,9 @@ class _PictureFolder:
             number += 1
             name = f"{path.stem}_{number}"
         self.names.add(name)
-        picture = draw_detections(image, record.boxes, record.scores, record.names, record.classes)
+        picture = draw_detections(
+            image, record.boxes, record.scores, record.names, record.classes, masks=record.segmentations
+        )
         content = io.BytesIO()
         Image.fromarray(picture).save(content, "JPEG", quality=92)
         write_atomically(self.folder / f"{name}.jpg", content.getvalue())

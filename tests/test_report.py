@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import math
@@ -174,6 +175,67 @@ def test_one_result_has_no_gain_and_no_best(tmp_path):
     assert "Gain over" not in text
     assert page.count("td", **{"class": "best"}) == 0
     assert "AP over IoU" in page.texts
+
+
+def with_masks(boxes: CocoResult, masks: CocoResult) -> CocoResult:
+    return dataclasses.replace(boxes, mask=masks)
+
+
+def test_masks_beside_boxes(tmp_path):
+    results = {
+        "stage 1": with_masks(result(0.5), result(0.4)),
+        "stage 2": with_masks(result(0.5, 0.1), result(0.4, 0.2)),
+    }
+    _, page = write(tmp_path, results=results)
+    header, *rows = page.rows[:7]
+    assert [row[0] for row in rows] == ["Boxes", "stage 1", "stage 2", "Masks", "stage 1", "stage 2"]
+    assert [row[header.index("AP90")] for row in rows if len(row) > 1] == ["50.0", "54.0", "40.0", "48.0"]
+    for heading in ("Boxes: AP over IoU", "Masks: AP over IoU", "Masks: Gain over stage 1"):
+        assert page.texts.count(heading) == 1
+    tiles = "|".join(page.texts)
+    assert "box AP90 · IoU 0.90|54.0|+4.0 over stage 1" in tiles
+    assert "mask AP90 · IoU 0.90|48.0|+8.0 over stage 1" in tiles
+    assert page.texts.count("How precision holds up as masks must fit more closely.") == 1
+
+
+def test_classes_with_masks(tmp_path):
+    both = with_masks(result(0.5), result(0.3))
+    both.mask.per_class["class 1"] = dict.fromkeys(CLASS_KEYS, 0.25) | {"objects": 1234}
+    _, page = write(tmp_path, results={"x": both})
+    header, first, second = page.rows[-3:]
+    assert header[2:] == [*(k := ["AP", "AP50", "AP75", "AP90", "AR100"]), *(f"mask {key}" for key in k)]
+    assert first == ["class 0", "1,234", *["50.0"] * 5, *["30.0"] * 5]
+    assert second == ["class 1", "1,234", *["50.0"] * 5, *["25.0"] * 5]
+
+
+def test_boxes_alone_are_not_named(tmp_path):
+    text, _ = write(tmp_path, **everything())
+    assert not re.search(r"[Mm]asks?\b", text.partition("<body>")[2])
+
+
+def test_says_why_masks_are_not_measured(tmp_path):
+    without = dataclasses.replace(result(), no_mask="the ground truth has no <masks>")
+    text, page = write(tmp_path, results={"a": without, "b": without})
+    assert text.count("Masks are not measured: the ground truth has no &lt;masks&gt;.") == 1
+    assert page.rows[1][0] == "a"
+
+
+def test_masks_in_the_log(tmp_path):
+    lines = log(4)
+    for line in lines:
+        line["losses"]["stage3_mask"] = 0.75
+    lines += [
+        {"step": step, "evaluation": {"AP": ap, "mask_AP": ap / 2, "mask_AP50": ap}}
+        for step, ap in ((20, 0.25), (40, 0.375))
+    ]
+    _, page = write(tmp_path, history=lines)
+    assert page.texts.count("Classification plus boxes plus masks.") == 1
+    charts = [json.loads(tags["data-values"]) for _, tags in page.tags if "data-values" in tags]
+    (values,) = (chart for chart in charts if chart["names"][:1] == ["AP"])
+    assert values["names"] == ["AP", "mask AP", "mask AP50"]
+    assert values["y"] == [["25.0", "37.5"], ["12.5", "18.8"], ["25.0", "37.5"]]
+    losses = {name: values for name, _, values in History(lines).losses()}
+    assert losses["stage 3"] == pytest.approx([0.5 + 1 / 3 + 0.75] * 4)
 
 
 def test_classes_best_first_and_folded_when_many(tmp_path):

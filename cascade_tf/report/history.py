@@ -34,6 +34,11 @@ class History:
         found = {match[1] for line in self.lines for key in line if (match := re.match(r"stage(\d+)_", key))}
         return sorted(int(stage) for stage in found)
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether the log speaks of mask heads."""
+        return any(re.fullmatch(r"stage\d+_mask", key) for line in self.lines for key in line)
+
     def last_step(self) -> int:
         """The last step that was logged, 0 if there is none."""
         return int(self.lines[-1]["step"]) if self.lines else 0

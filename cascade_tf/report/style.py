@@ -58,6 +58,7 @@ border-bottom:1px solid var(--rule)}
 font-weight:600}
 .scroll thead th:first-child{font-weight:500}
 .scroll td:last-child,.scroll th:last-child{padding-right:20px}
+.scroll .group th{padding-top:18px;text-align:left;color:var(--soft);font-weight:500;font-size:13px}
 .best{font-weight:700;color:var(--accent)}
 .bar{min-width:120px;background:linear-gradient(90deg,var(--bar) calc(var(--v)*1%),transparent 0) no-repeat
 12px 50%/calc(100% - 24px) 62%}

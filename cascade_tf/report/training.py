@@ -24,7 +24,11 @@ def training_section(log: History) -> str:
             note="Faint: as logged. Strong: mean over the neighbours.",
         ),
         line_chart(
-            "Loss of each part", part_lines, x_label="step", digits=3, note="Classification plus boxes."
+            "Loss of each part",
+            part_lines,
+            x_label="step",
+            digits=3,
+            note=f"Classification plus boxes{' plus masks' if log.has_masks else ''}.",
         ),
         _precision_chart(log),
         _iou_training_chart(log),
@@ -37,20 +41,16 @@ def training_section(log: History) -> str:
 
 
 def _precision_chart(log: History) -> str:
-    curves = {key: log.values(key) for key in ("AP", "AP50", "AP75", "AP90")}
-    if len(curves["AP"][0]) < 2:
+    lines = []
+    for color, key in enumerate(("AP", "AP50", "AP75", "AP90")):
+        for name, logged, dashed in ((key, key, False), (f"mask {key}", f"mask_{key}", True)):
+            x, y = log.values(logged)
+            values = [100 * value for value in y]
+            lines.append(Series(name, x, values, color, markers=not dashed, dashed=dashed))
+    drawn = [line for line in lines if line.x]
+    if not drawn or len(drawn[0].x) < 2:
         return ""
-    return line_chart(
-        "Precision as training went on",
-        [
-            Series(key, x, [100 * value for value in y], color, markers=True)
-            for color, (key, (x, y)) in enumerate(curves.items())
-            if x
-        ],
-        x_label="step",
-        y_label="AP (%)",
-        digits=1,
-    )
+    return line_chart("Precision as training went on", drawn, x_label="step", y_label="AP (%)", digits=1)
 
 
 def _iou_training_chart(log: History) -> str:
