@@ -235,8 +235,9 @@ def _pictures(layout: Layout) -> list[tuple[str, np.ndarray]]:
 
 
 def _summary(measured: Measured) -> str:
-    numbers = measured.result.summary
-    return ", ".join(f"{name} {numbers[name]:.3f}" for name in ("AP", "AP50", "AP75", "AP90"))
+    numbers, shown = measured.result.numbers(), ("AP", "AP50", "AP75", "AP90")
+    names = [*shown, *(f"mask_{name}" for name in shown if measured.result.mask)]
+    return ", ".join(f"{name.replace('_', ' ')} {numbers[name]:.3f}" for name in names)
 
 
 def _conclude(measured: Measured, layout: Layout, seconds: float) -> int:
@@ -245,7 +246,7 @@ def _conclude(measured: Measured, layout: Layout, seconds: float) -> int:
     print(compare_table(measured.rows()))
     places = {
         "report": layout.report,
-        "pictures with boxes": layout.pictures,
+        "pictures of what was found": layout.pictures,
         "SavedModel for TensorFlow Serving": layout.export / "1",
         "trained detector": layout.workdir,
         "data set": layout.dataset,
