@@ -195,6 +195,7 @@ def test_masks_beside_boxes(tmp_path):
     tiles = "|".join(page.texts)
     assert "box AP90 · IoU 0.90|54.0|+4.0 over stage 1" in tiles
     assert "mask AP90 · IoU 0.90|48.0|+8.0 over stage 1" in tiles
+    assert page.count("div", style="--n:4") == 1
     assert page.texts.count("How precision holds up as masks must fit more closely.") == 1
 
 

@@ -13,7 +13,7 @@ from cascade_tf.metrics.results import CLASS_KEYS, TABLE_KEYS, CocoResult
 from cascade_tf.report.charts import Series, line_chart
 from cascade_tf.report.elements import percent, signed, table
 
-_HEADLINES = {"AP": "IoU 0.50 to 0.95", "AP50": "IoU 0.50", "AP75": "IoU 0.75", "AP90": "IoU 0.90"}
+_HEADLINES = {"AP": "IoU 0.50–0.95", "AP50": "IoU 0.50", "AP75": "IoU 0.75", "AP90": "IoU 0.90"}
 _PLURALS = {"box": "boxes", "mask": "masks"}
 _CLASS_NUMBERS = tuple(key for key in CLASS_KEYS if key != "objects")
 _NOTE = (
@@ -32,10 +32,12 @@ def headline(results: Mapping[str, CocoResult], steps: int) -> str:
     shapes = _by_shape(results)
     rows = [_tiles(of_shape, f"{shape} " if len(shapes) > 1 else "") for shape, of_shape in shapes.items()]
     if steps:
-        rows[-1].append(
+        rows[0].append(
             f'<div class="card tile"><span>training</span><b>{steps:,}</b><small>steps</small></div>'
         )
-    return "".join(f'<div class="tiles">{"".join(tiles)}</div>' for tiles in rows)
+    # Where there are two rows, their columns stand below each other.
+    kind = f'"tiles columns" style="--n:{len(rows[0])}"' if len(rows) > 1 else '"tiles"'
+    return f"<div class={kind}>{''.join(tile for row in rows for tile in row)}</div>"
 
 
 def _by_shape(results: Mapping[str, CocoResult]) -> dict[str, dict[str, CocoResult]]:

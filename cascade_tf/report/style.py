@@ -19,6 +19,7 @@ p{margin:0}
 .lead{color:var(--soft);max-width:72ch}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:12px;padding:18px 20px;margin:0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:14px;margin-top:28px}
+.columns{grid-template-columns:repeat(var(--n),minmax(0,1fr))}
 .tile b{display:block;font-size:32px;line-height:1.15;font-weight:650;letter-spacing:-.02em;
 font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:14px}
