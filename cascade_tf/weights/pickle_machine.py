@@ -11,7 +11,7 @@ from cascade_tf.weights.raw_arrays import CopyBudget, shown
 
 _HIGHEST_PROTOCOL = 5
 # A checkpoint of 300 tensors takes some 15,000; the limit bounds time, and memory in small objects.
-_MAX_OPERATIONS = 500_000
+_MAX_OPERATIONS = 300_000
 
 
 class PickleMachine:
