@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from cascade_tf.boxes import clip_boxes, is_proper
 from cascade_tf.layers.base import Layer, require
-from cascade_tf.ops.nms import batched_nms
+from cascade_tf.ops.nms import NMSOutput, batched_nms
+from cascade_tf.ops.soft_nms import METHODS, batched_soft_nms
 from cascade_tf.structures import Detections, Tensor
 
 
@@ -19,13 +20,18 @@ class DetectionOutput(Layer):
 
     Args:
         score_threshold: a detection needs a higher probability.
-        nms_iou: overlap above which the weaker of two boxes of one class is dropped.
+        nms_iou: overlap above which the weaker of two boxes of one class is dropped, or lowered if
+            ``soft_nms`` is ``"linear"``.
         max_detections: D, detections per image.
         inclusive: see ``clip_boxes``.
         implementation: of NMS, see ``ops``.
+        soft_nms: ``"none"`` drops the weaker box; ``"linear"`` and ``"gaussian"`` lower its score (Bodla et
+            al., 2017), see ``ops.batched_soft_nms``; ``score_threshold`` holds after that too.
+        soft_sigma: width of ``"gaussian"``.
 
     Raises:
-        ValueError: ``nms_iou`` outside 0..1 or no detections.
+        ValueError: ``nms_iou`` outside 0..1, no detections, an unknown suppression, or a threshold or width
+            that it cannot have.
     """
 
     def __init__(
@@ -35,16 +41,28 @@ class DetectionOutput(Layer):
         max_detections: int = 100,
         inclusive: bool = False,
         implementation: str = "auto",
+        soft_nms: str = "none",
+        soft_sigma: float = 0.5,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
         require(0.0 <= nms_iou <= 1.0, "nms_iou", nms_iou, "an overlap in 0..1")
         require(max_detections >= 1, "max_detections", max_detections, "1 or more")
+        require(soft_nms in ("none", *METHODS), "soft_nms", soft_nms, f"one of {('none', *METHODS)}")
+        require(soft_sigma > 0.0, "soft_sigma", soft_sigma, "a positive width")
+        require(
+            soft_nms == "none" or score_threshold >= 0.0,
+            "score_threshold",
+            score_threshold,
+            "at least 0 with soft_nms",
+        )
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.max_detections = max_detections
         self.inclusive = inclusive
         self.implementation = implementation
+        self.soft_nms = soft_nms
+        self.soft_sigma = soft_sigma
         self.supports_jit = False
 
     def call(self, boxes: Tensor, probabilities: Tensor, valid: Tensor, image_size: Tensor) -> Detections:
@@ -56,17 +74,35 @@ class DetectionOutput(Layer):
             valid: [B, R] bool.
             image_size: [B, 2] float32 (height, width) before padding.
         """
+        return self.select(*self.candidates(boxes, probabilities, valid, image_size))
+
+    def candidates(
+        self, boxes: Tensor, probabilities: Tensor, valid: Tensor, image_size: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Clips boxes and marks those that cannot be detections.
+
+        Args:
+            boxes: as in ``call``, with the three that follow.
+            probabilities: see there.
+            valid: see there.
+            image_size: see there.
+
+        Returns:
+            Clipped boxes of the same shape, and scores [B, R, K] float32, minus infinity for boxes that are
+            not valid, not finite or without area.
+        """
         boxes = clip_boxes(tf.stop_gradient(boxes), image_size, self.inclusive)
         usable = is_proper(boxes) & valid[..., None]
-        scores = tf.where(usable, tf.stop_gradient(probabilities[..., 1:]), -float("inf"))
-        kept = batched_nms(
-            boxes,
-            scores,
-            iou_threshold=self.nms_iou,
-            score_threshold=self.score_threshold,
-            max_outputs=self.max_detections,
-            implementation=self.implementation,
-        )
+        return boxes, tf.where(usable, tf.stop_gradient(probabilities[..., 1:]), -float("inf"))
+
+    def select(self, boxes: Tensor, scores: Tensor) -> Detections:
+        """Suppresses duplicates and keeps the best.
+
+        Args:
+            boxes: [B, R, 1, 4] or [B, R, K, 4] float32, clipped.
+            scores: [B, R, K] float32.
+        """
+        kept = self._suppress(boxes, scores)
         found = tf.range(tf.shape(kept.scores)[1])[None] < kept.count[:, None]
         of_class = kept.class_index if boxes.shape[2] != 1 else tf.zeros_like(kept.class_index)
         chosen = tf.gather_nd(boxes, tf.stack([kept.box_index, of_class], axis=-1), batch_dims=1)
@@ -76,3 +112,14 @@ class DetectionOutput(Layer):
             classes=tf.where(found, kept.class_index + 1, 0),
             valid=found,
         )
+
+    def _suppress(self, boxes: Tensor, scores: Tensor) -> NMSOutput:
+        settings: dict[str, Any] = {
+            "iou_threshold": self.nms_iou,
+            "score_threshold": self.score_threshold,
+            "max_outputs": self.max_detections,
+            "implementation": self.implementation,
+        }
+        if self.soft_nms == "none":
+            return batched_nms(boxes, scores, **settings)
+        return batched_soft_nms(boxes, scores, method=self.soft_nms, sigma=self.soft_sigma, **settings)

@@ -58,7 +58,7 @@ def batched_nms(
     """
     boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
     scores = tf.stop_gradient(tf.cast(scores, tf.float32))
-    _check(boxes, scores, iou_threshold, max_outputs)
+    check_inputs("batched_nms", boxes, scores, iou_threshold, max_outputs)
     custom = library.custom_ops(implementation)
     if custom is None:
         return _nms_tensorflow(boxes, scores, float(iou_threshold), float(score_threshold), int(max_outputs))
@@ -73,23 +73,26 @@ def batched_nms(
     )
 
 
-def _check(boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, max_outputs: int) -> None:
+def check_inputs(
+    name: str, boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, max_outputs: int
+) -> None:
+    """Raises ValueError, beginning with ``name``, where ``batched_nms`` would for these arguments."""
     if boxes.shape.rank != 4 or boxes.shape[3] not in (4, None):
-        raise ValueError(f"batched_nms: boxes must be [B, N, Q, 4], got {boxes.shape}")
+        raise ValueError(f"{name}: boxes must be [B, N, Q, 4], got {boxes.shape}")
     if scores.shape.rank != 3:
-        raise ValueError(f"batched_nms: scores must be [B, N, K], got {scores.shape}")
+        raise ValueError(f"{name}: scores must be [B, N, K], got {scores.shape}")
     if not boxes.shape[:1].is_compatible_with(scores.shape[:1]):
-        raise ValueError(f"batched_nms: {boxes.shape[0]} images in boxes, {scores.shape[0]} in scores")
+        raise ValueError(f"{name}: {boxes.shape[0]} images in boxes, {scores.shape[0]} in scores")
     if not boxes.shape[1:2].is_compatible_with(scores.shape[1:2]):
-        raise ValueError(f"batched_nms: {boxes.shape[1]} boxes, {scores.shape[1]} rows of scores")
+        raise ValueError(f"{name}: {boxes.shape[1]} boxes, {scores.shape[1]} rows of scores")
     if boxes.shape[2] not in (1, scores.shape[2], None) and scores.shape[2] is not None:
         raise ValueError(
-            f"batched_nms: boxes must hold 1 box or one per class ({scores.shape[2]}), got {boxes.shape[2]}"
+            f"{name}: boxes must hold 1 box or one per class ({scores.shape[2]}), got {boxes.shape[2]}"
         )
     if not 0.0 <= iou_threshold <= 1.0:
-        raise ValueError(f"batched_nms: iou_threshold must be in 0..1, got {iou_threshold}")
+        raise ValueError(f"{name}: iou_threshold must be in 0..1, got {iou_threshold}")
     if max_outputs < 1:
-        raise ValueError(f"batched_nms: max_outputs must be at least 1, got {max_outputs}")
+        raise ValueError(f"{name}: max_outputs must be at least 1, got {max_outputs}")
 
 
 def _nms_tensorflow(
@@ -97,7 +100,7 @@ def _nms_tensorflow(
 ) -> NMSOutput:
     """The twin: one core NMS op per image and class in a loop, so the graph does not grow with K."""
     if 0 in (scores.shape[0], scores.shape[2]):
-        return _no_survivors(tf.shape(scores)[0], max_outputs)  # an eager map_fn needs at least one element
+        return no_survivors(tf.shape(scores)[0], max_outputs)  # an eager map_fn needs at least one element
     batch, num_boxes, num_classes = tf.unstack(tf.shape(scores))
     # The core op orders the corners of a flipped box; here such a box has no area.
     corners = tf.concat([boxes[..., :2], tf.maximum(boxes[..., :2], boxes[..., 2:])], axis=-1)
@@ -137,21 +140,26 @@ def _best(flat_scores: tf.Tensor, num_classes: tf.Tensor, max_outputs: int) -> N
     available = tf.minimum(tf.shape(flat_scores)[1], max_outputs)
     top = tf.math.top_k(flat_scores, available)
     padding = [[0, 0], [0, max_outputs - available]]
-    scores = tf.pad(top.values, padding, constant_values=-float("inf"))
-    index = tf.pad(top.indices, padding)
-    valid = scores > -float("inf")
+    size = [None, max_outputs]
+    scores = tf.ensure_shape(tf.pad(top.values, padding, constant_values=-float("inf")), size)
+    index = tf.ensure_shape(tf.pad(top.indices, padding), size)
+    return nms_output(index, scores, scores > -float("inf"), num_classes)
+
+
+def nms_output(index: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor, num_classes: tf.Tensor) -> NMSOutput:
+    """Results from flattened indices ``n * K + k``, all [B, D] and best first; 0 where not valid."""
     index = tf.where(valid, index, 0)
     # An image without boxes or classes has no valid entry; the divisor only has to be defined.
     divisor = tf.maximum(num_classes, 1)
-    size = [None, max_outputs]
     return NMSOutput(
-        box_index=tf.ensure_shape(index // divisor, size),
-        class_index=tf.ensure_shape(index % divisor, size),
-        scores=tf.ensure_shape(tf.where(valid, scores, 0.0), size),
+        box_index=index // divisor,
+        class_index=index % divisor,
+        scores=tf.where(valid, scores, 0.0),
         count=tf.reduce_sum(tf.cast(valid, tf.int32), axis=1),
     )
 
 
-def _no_survivors(batch: tf.Tensor, max_outputs: int) -> NMSOutput:
+def no_survivors(batch: tf.Tensor, max_outputs: int) -> NMSOutput:
+    """The result where there is nothing: zeros for ``batch`` images."""
     index = tf.zeros([batch, max_outputs], tf.int32)
     return NMSOutput(index, index, tf.zeros([batch, max_outputs]), tf.zeros([batch], tf.int32))

@@ -1,4 +1,4 @@
-// Interface of batched NMS: attributes, shapes. See nms.h for the arguments.
+// Interface of batched NMS, hard and soft: attributes, shapes. See nms.h and soft_nms.h for the arguments.
 #include "absl/status/status.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -41,6 +41,20 @@ REGISTER_OP("CascadeTf>BatchedNms")
     .Output("class_index: int32")
     .Output("selected_scores: float")
     .Output("count: int32")
+    .Attr("iou_threshold: float")
+    .Attr("score_threshold: float")
+    .Attr("max_outputs: int >= 1")
+    .SetShapeFn(OutputShapes);
+
+REGISTER_OP("CascadeTf>BatchedSoftNms")
+    .Input("boxes: float")
+    .Input("scores: float")
+    .Output("box_index: int32")
+    .Output("class_index: int32")
+    .Output("selected_scores: float")
+    .Output("count: int32")
+    .Attr("method: {'linear', 'gaussian'}")
+    .Attr("sigma: float")
     .Attr("iou_threshold: float")
     .Attr("score_threshold: float")
     .Attr("max_outputs: int >= 1")

@@ -189,6 +189,12 @@ LAYERS: dict[str, Subject] = {
     "DetectionOutput": Subject(
         lambda: layers.DetectionOutput(max_detections=9, implementation="tensorflow"), _detection_inputs
     ),
+    "DetectionOutput-soft": Subject(
+        lambda: layers.DetectionOutput(
+            max_detections=9, soft_nms="gaussian", soft_sigma=0.4, implementation="tensorflow"
+        ),
+        _detection_inputs,
+    ),
     "FPN": Subject(lambda: layers.FPN(6), lambda h, w: (_backbone_features(h, w),)),
     "FPN-group": Subject(lambda: layers.FPN(32, norm="group"), lambda h, w: (_backbone_features(h, w),)),
     "FrozenBatchNormalization": Subject(

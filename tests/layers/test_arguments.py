@@ -12,6 +12,12 @@ from cascade_tf.layers import BoxHead, DetectionOutput, RegionProposal, ROIAlign
     [
         (lambda: DetectionOutput(nms_iou=7), "nms_iou: got 7, expected an overlap in 0..1"),
         (lambda: DetectionOutput(max_detections=0), "max_detections: got 0, expected 1 or more"),
+        (lambda: DetectionOutput(soft_nms="hard"), "soft_nms: got 'hard', expected one of ('none', 'linear'"),
+        (lambda: DetectionOutput(soft_sigma=0.0), "soft_sigma: got 0.0, expected a positive width"),
+        (
+            lambda: DetectionOutput(score_threshold=-1.0, soft_nms="linear"),
+            "score_threshold: got -1.0, expected at least 0 with soft_nms",
+        ),
         (lambda: RegionProposal(post_nms_test=0), "post_nms_test: got 0, expected 1 or more"),
         (lambda: RegionProposal(nms_iou=-0.1), "nms_iou: got -0.1, expected an overlap in 0..1"),
         (lambda: RegionProposal(foreground_fraction=5), "foreground_fraction: got 5, expected a share"),

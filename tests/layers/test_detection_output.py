@@ -10,6 +10,7 @@ from cascade_tf.layers import DetectionOutput
 from tests.boxes.examples import random_boxes
 from tests.layers.examples import IMAGE_SIZE, NUM_CLASSES, arrays
 from tests.reference import cascade as reference
+from tests.reference import nms
 
 COUNT = 30
 
@@ -48,6 +49,32 @@ def test_equals_loops(boxes_per_roi, limit):
         np.testing.assert_allclose(found.boxes[image][own], [one.box for one in expected], atol=1e-4)
         np.testing.assert_allclose(found.scores[image][own], [one.score for one in expected], rtol=1e-6)
         np.testing.assert_array_equal(found.classes[image][own], [one.label for one in expected])
+        for padding in (found.boxes, found.scores, found.classes):
+            np.testing.assert_array_equal(padding[image][~own], 0)
+
+
+@pytest.mark.parametrize("boxes_per_roi", [1, NUM_CLASSES], ids=["agnostic", "aware"])
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_soft_suppression_equals_loops(boxes_per_roi, method):
+    boxes, probabilities, valid, size = inputs(boxes_per_roi)
+    layer = DetectionOutput(
+        score_threshold=0.1, nms_iou=0.05, max_detections=80, soft_nms=method, soft_sigma=0.3
+    )
+    found = arrays(layer(boxes, probabilities, valid, size))
+    clipped, scores = layer.candidates(boxes, probabilities, valid, size)
+    assert np.all(np.isneginf(scores[1, 20:]))
+    settings = {"method": method, "sigma": 0.3, "iou_threshold": 0.05}
+    expected = nms.batched_soft_nms(
+        clipped.numpy(), scores.numpy(), **settings, score_threshold=0.1, max_outputs=80
+    )
+    hard = arrays(DetectionOutput(0.1, 0.05, 80)(boxes, probabilities, valid, size))
+    for image, survivors in enumerate(expected):
+        own = found.valid[image]
+        assert own.sum() == len(survivors) > hard.valid[image].sum()
+        np.testing.assert_array_equal(found.scores[image][own], [score for _, _, score in survivors])
+        np.testing.assert_array_equal(found.classes[image][own], [k + 1 for _, k, _ in survivors])
+        chosen = [clipped[image, n, min(k, boxes_per_roi - 1)] for n, k, _ in survivors]
+        np.testing.assert_array_equal(found.boxes[image][own], chosen)
         for padding in (found.boxes, found.scores, found.classes):
             np.testing.assert_array_equal(padding[image][~own], 0)
 

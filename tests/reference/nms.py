@@ -41,3 +41,41 @@ def batched_nms(boxes, scores, *, iou_threshold, score_threshold, max_outputs):
         found.sort(key=lambda item: (-item[2], item[0] * num_classes + item[1]))
         results.append(found[:max_outputs])
     return results
+
+
+def soft(boxes, scores, method, sigma, iou_threshold, score_threshold, max_outputs):
+    """Pairs (index, decayed score) of one class in the order of selection; ties go to the lower index."""
+    alive = {
+        n: np.float32(scores[n])
+        for n in range(len(boxes))
+        if scores[n] > score_threshold and np.isfinite(boxes[n]).all()
+    }
+    selected = []
+    while alive and len(selected) < max_outputs:
+        best = min(alive, key=lambda n: (-alive[n], n))
+        selected.append((best, alive.pop(best)))
+        for n in list(alive):
+            overlap = iou(boxes[best], boxes[n])
+            if method == "gaussian" and overlap > 0:
+                width = np.float64(np.float32(sigma))
+                alive[n] *= np.float32(np.exp(-(np.float64(overlap) ** 2) / width))
+            elif method == "linear" and overlap > np.float32(iou_threshold):
+                alive[n] *= np.float32(1) - overlap
+            if not alive[n] > score_threshold:
+                del alive[n]
+    return selected
+
+
+def batched_soft_nms(boxes, scores, *, method, sigma, iou_threshold, score_threshold, max_outputs):
+    """As ``batched_nms``, with the decayed scores."""
+    results = []
+    for image_boxes, image_scores in zip(boxes, scores, strict=True):
+        num_classes = image_scores.shape[1]
+        found = []
+        for k in range(num_classes):
+            class_boxes = image_boxes[:, k % image_boxes.shape[1]]
+            settings = (method, sigma, iou_threshold, np.float32(score_threshold), max_outputs)
+            found += [(n, k, s) for n, s in soft(class_boxes, image_scores[:, k], *settings)]
+        found.sort(key=lambda item: (-item[2], item[0] * num_classes + item[1]))
+        results.append(found[:max_outputs])
+    return results
