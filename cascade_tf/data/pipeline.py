@@ -69,8 +69,9 @@ def train_batches(
             nothing learns from it; an object without a single pixel at the network's scale becomes a crowd.
 
     Returns:
-        Dataset of (ImageBatch, Targets), or with ``masks`` of (ImageBatch, InstanceTargets), with static B
-        and G; images are uint8 RGB.
+        Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
+        (ImageBatch, InstanceTargets) with static B, and G is what the batch needs (1 at least): for the most
+        that any image has, every batch would be as large as the largest.
 
     Raises:
         ValueError: a setting is out of its range, the data set is empty, or it was read without the masks
@@ -121,8 +122,7 @@ def train_batches(
     )
     capacity = table.capacity
     shapes = Targets([capacity, 4], [capacity], [capacity], [capacity], [2])
-    with_masks = InstanceTargets(*shapes, [capacity, None, None])
-    all_shapes = (_IMAGE_SHAPES, with_masks if masks else shapes)
+    all_shapes = (_IMAGE_SHAPES, _INSTANCE_SHAPES if masks else shapes)
     return _finish(batches.padded_batch(batch_size, all_shapes, drop_remainder=True))
 
 
@@ -186,6 +186,7 @@ def eval_batches(
 
 
 _IMAGE_SHAPES = ImageBatch([None, None, 3], [2], [2], [])
+_INSTANCE_SHAPES = InstanceTargets([None, 4], [None], [None], [None], [2], [None, None, None])
 _PLAN_SPEC = (((), tf.int32), ((), tf.int32), ((), tf.bool), ((2,), tf.int32))
 
 
@@ -241,7 +242,16 @@ def _with_masks(targets: Targets, masks: Tensor, intact: Tensor) -> InstanceTarg
     # An object without a mask is still one: as a crowd it is neither learnt nor punished, while an empty mask
     # would teach the mask heads nonsense, and its absence would teach the boxes' heads that it is background.
     crowd = targets.crowd | ~intact
-    return InstanceTargets(*targets._replace(crowd=crowd, valid=~crowd), masks)
+    boxes, classes, valid, crowd, masks = (
+        _at_least_one(values) for values in (targets.boxes, targets.classes, ~crowd, crowd, masks)
+    )
+    return InstanceTargets(boxes, classes, valid, crowd, targets.seed, masks)
+
+
+def _at_least_one(values: Tensor) -> Tensor:
+    """Adds padding to an image without objects: nothing downstream has to think of an empty axis."""
+    missing = tf.maximum(1 - tf.shape(values)[0], 0)
+    return tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
 
 
 def _image_batch(

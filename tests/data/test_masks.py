@@ -147,6 +147,7 @@ def test_crowds_have_no_mask_and_objects_keep_their_place(dataset):
 
 def test_images_without_objects(dataset):
     _, targets = first(only(dataset, 13, 13), batch_size=2)
+    assert [values.shape[1] for values in targets[:4]] == [1] * 4
     assert targets.masks.shape == (2, 1, 64, 12)
     assert not targets.masks.any()
     assert not targets.valid.any()
@@ -176,18 +177,26 @@ def test_without_masks_nothing_changes(dataset, dataset_dir):
     assert type(targets) is Targets
 
 
-def test_with_masks_all_else_stays(dataset):
-    plain = take(batches_of(dataset, masks=False, batch_size=2), 6)
+def test_with_masks_all_else_stays_but_padding(dataset):
+    plain = take(batches_of(dataset, masks=False, batch_size=2), 8)
+    most = set()
     for (batch, targets), (other, without) in zip(
-        take(batches_of(dataset, batch_size=2), 6), plain, strict=True
+        take(batches_of(dataset, batch_size=2), 8), plain, strict=True
     ):
         assert type(targets) is InstanceTargets
-        assert_same([batch, Targets(*targets[:5])], [other, without])
+        count = targets.boxes.shape[1]
+        assert count == max((targets.valid | targets.crowd).sum(axis=1).max(), 1)
+        missing = without.boxes.shape[1] - count
+        padded = [np.pad(v, [(0, 0), (0, missing)] + [(0, 0)] * (v.ndim - 2)) for v in targets[:4]]
+        assert_same([batch, Targets(*padded, targets.seed)], [other, without])
+        most.add(count)
+    assert most == {1, 2}
 
 
 def test_static_and_dynamic_dimensions(dataset):
     _, targets = batches_of(dataset, batch_size=2).element_spec
-    assert targets.masks.shape.as_list() == [2, 2, None, None]
+    assert targets.boxes.shape.as_list() == [2, None, 4]
+    assert targets.masks.shape.as_list() == [2, None, None, None]
     assert targets.masks.dtype == tf.uint8
 
 
