@@ -120,6 +120,8 @@ def cascade_rcnn_fpn(
     ensemble: str = "last_boxes",
     score_threshold: float = 0.05,
     nms_iou: float = 0.5,
+    soft_nms: str = "none",
+    soft_sigma: float = 0.5,
     max_detections: int = 100,
     short_side: int = 800,
     max_side: int = 1333,
@@ -196,8 +198,11 @@ def cascade_rcnn_fpn(
         mask_norm: normalisation of these convolutions.
         mask_class_agnostic: one mask per RoI, or one per class.
         ensemble: class probabilities at test.
-        score_threshold: see ``DetectionOutput``, with ``nms_iou`` and ``max_detections``.
+        score_threshold: see ``DetectionOutput``, with ``nms_iou``, ``soft_nms``, ``soft_sigma`` and
+            ``max_detections``.
         nms_iou: of the final suppression.
+        soft_nms: whether it lowers scores instead of dropping boxes.
+        soft_sigma: width of its Gaussian.
         max_detections: per image.
         short_side: length of the shorter side of images at test.
         max_side: largest length of the longer side at test.
@@ -323,6 +328,8 @@ def cascade_rcnn_fpn(
             max_detections,
             inclusive=inclusive_boxes,
             implementation=implementation,
+            soft_nms=soft_nms,
+            soft_sigma=soft_sigma,
             name="detection_output",
         ),
         image_inputs=PixelNormalization(

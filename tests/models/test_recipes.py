@@ -7,7 +7,7 @@ import pytest
 
 from cascade_tf.models import cascade_rcnn_fpn, faster_rcnn_fpn
 from cascade_tf.models.cascade_rcnn import stage_weights
-from tests.models.examples import build
+from tests.models.examples import build, image_batch
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,7 @@ def test_the_papers_cascade_is_the_default():
         assert stage.head.classifier.kernel.shape[-1] == 4
     assert heads.ensemble == "last_boxes"
     assert heads.rescale_heads
+    assert detector.detection_output.soft_nms == "none"
     assert heads.roi_features.output_size == 7
     assert (rpn.samples_per_image, rpn.foreground_fraction, rpn.nms_iou) == (256, 0.5, 0.7)
     assert (rpn.foreground_iou, rpn.background_iou) == (0.7, 0.3)
@@ -81,6 +82,17 @@ def test_ablations():
     ] * 4
     assert (heads.append_ground_truth, heads.clip_boxes, heads.ensemble) == ("none", True, "last_stage")
     assert not heads.rescale_heads
+
+
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_soft_suppression_keeps_boxes_that_hard_suppression_drops(method):
+    soft = build(soft_nms=method, soft_sigma=0.3, score_threshold=0.01, max_detections=200)
+    output = soft.detection_output
+    assert (output.soft_nms, output.soft_sigma, output.nms_iou) == (method, 0.3, 0.5)
+    hard = build(score_threshold=0.01, max_detections=200)
+    hard.set_weights(soft.get_weights())
+    counts = [int(np.sum(one(image_batch()).valid)) for one in (soft, hard)]
+    assert counts[0] > counts[1] > 0
 
 
 @pytest.mark.parametrize(("norm", "neck"), [("frozen", "none"), ("sync", "none"), ("group", "group")])
