@@ -19,6 +19,7 @@ from cascade_tf import serving_files
 from cascade_tf.files import write_atomically
 from cascade_tf.inference import to_original_frame
 from cascade_tf.ops.decode import decode_image
+from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
 from cascade_tf.structures import ImageBatch, Tensor
 
@@ -45,6 +46,11 @@ def export_saved_model(
         num_detections            [B] float32
         detection_masks           [B, D, M, M] float32 in 0..1, the cells of each box that the object covers;
                                   only from detectors with mask heads
+
+    Detectors with mask heads have a third signature: ``full_masks`` takes ``image_bytes`` and also returns
+
+        detection_masks_reframed  [B, D, H, W] uint8, 1 on the pixels of each object; H and W are those of the
+                                  largest image of the batch
 
     One image that cannot be decoded fails the whole batch with INVALID_ARGUMENT.
 
@@ -179,10 +185,21 @@ def _signatures(detector: Any) -> dict[str, Callable]:
     def from_pixels(image_tensor: Tensor) -> dict[str, Tensor]:
         return detect(*_batch(resize, image_tensor, detector.size_divisor))
 
-    return {
-        "serving_default": from_bytes.get_concrete_function(),
-        "image_tensor": from_pixels.get_concrete_function(),
-    }
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
+    def with_full_masks(image_bytes: Tensor) -> dict[str, Tensor]:
+        images, image_size, original_size = _batch(
+            lambda content: resize(decode_image(content)), image_bytes, detector.size_divisor
+        )
+        outputs = detect(images, image_size, original_size)
+        largest = tf.cast(tf.reduce_max(original_size, axis=0), tf.int32)
+        boxes = tf.gather(outputs["detection_boxes_pixels"], [1, 0, 3, 2], axis=2)
+        pasted = paste_masks(outputs["detection_masks"], boxes, largest, implementation="tensorflow")
+        return {**outputs, "detection_masks_reframed": tf.cast(pasted, tf.uint8)}
+
+    functions = {"serving_default": from_bytes, "image_tensor": from_pixels}
+    if detector.has_masks:
+        functions["full_masks"] = with_full_masks
+    return {name: function.get_concrete_function() for name, function in functions.items()}
 
 
 def _resize_into_canvas(
