@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,9 +15,10 @@ from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.image_files import read_image
 from cascade_tf.instance_masks import decode_masks, encode_masks
+from cascade_tf.network_calls import make_batch, traced
 from cascade_tf.ops.paste_masks import paste_masks
-from cascade_tf.ops.resize import resize_image, shortest_edge_size
 from cascade_tf.structures import Detections, ImageBatch, InstanceDetections, Tensor
+from cascade_tf.test_time_augmentation import Augmentation, detect
 
 __all__ = [
     "ImageDetections",
@@ -32,16 +32,6 @@ __all__ = [
 ]
 
 _NO_MASKS = "the detections have no masks: expected those of a detector with a mask head"
-
-# Traced functions by detector and kind. They hold the detector weakly, so that the cache keeps none alive.
-_compiled: weakref.WeakKeyDictionary[Any, dict[str, Callable]] = weakref.WeakKeyDictionary()
-
-_BATCH_SIGNATURE = ImageBatch(
-    images=tf.TensorSpec([None, None, None, 3], tf.uint8),
-    image_size=tf.TensorSpec([None, 2], tf.float32),
-    original_size=tf.TensorSpec([None, 2], tf.float32),
-    image_id=tf.TensorSpec([None], tf.int64),
-)
 
 
 class ImageDetections(NamedTuple):
@@ -109,7 +99,12 @@ class ImageDetections(NamedTuple):
 
 
 def predict_images(
-    detector: Any, images: Any, *, batch_size: int = 1, score_threshold: float | None = None
+    detector: Any,
+    images: Any,
+    *,
+    batch_size: int = 1,
+    score_threshold: float | None = None,
+    augmentation: Augmentation | None = None,
 ) -> list[ImageDetections]:
     """Detects objects in images of any sizes.
 
@@ -122,6 +117,7 @@ def predict_images(
         batch_size: images that go through the network together.
         score_threshold: leaves out detections with a score at or below it; the detector has already done
             so with its own threshold.
+        augmentation: looks at each image in several sizes and mirrored; None: once.
 
     Returns:
         One entry per image, in their order; ``image_id`` is the position.
@@ -131,10 +127,11 @@ def predict_images(
         FileNotFoundError: there is no such file.
         TypeError: an image is of none of the kinds that ``read_image`` takes.
     """
-    run = _compile(detector, "detections")
+    run = _runner(detector, augmentation)
+    size = _input_size(detector, augmentation)
     records: list[ImageDetections] = []
     for group in batches_of(images, batch_size):
-        batch = _make_batch(group, len(records), detector)
+        batch = make_batch(group, **size, size_divisor=detector.size_divisor, first_id=len(records))
         records += to_records(run(batch), batch, detector.class_names, detector.category_ids)
     return [keep_above(record, score_threshold) for record in records] if score_threshold else records
 
@@ -147,6 +144,7 @@ def detect_dataset(
     progress: Callable[[int], Any] | None = None,
     per_stage: bool = False,
     skip_broken: bool = False,
+    augmentation: Augmentation | None = None,
 ) -> Any:
     """Detects objects in every image of a data set.
 
@@ -157,21 +155,24 @@ def detect_dataset(
         progress: called after each batch with the number of its images.
         per_stage: detections of every stage by itself, of which the last are the cascade's.
         skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
+        augmentation: looks at each image in several sizes and mirrored; None: once.
 
     Returns:
         One ``ImageDetections`` per image that was read, with ``segmentations`` if there are masks; with
         ``per_stage`` a list of such lists, one per stage.
 
     Raises:
-        ValueError: ``batch_size`` is below 1, or an image cannot be read (the message names it).
+        ValueError: ``batch_size`` is below 1, an image cannot be read (the message names it), or the stages
+            are wanted with augmentation.
     """
-    run = _compile(detector, "per_stage" if per_stage else "detections")
+    if per_stage and augmentation is not None:
+        raise ValueError("got per_stage with augmentation, expected one of them: stages see an image once")
+    run = traced(detector, "per_stage", _per_stage) if per_stage else _runner(detector, augmentation)
     stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_stages if per_stage else 1)]
     batches = eval_batches(
         dataset,
         batch_size=batch_size,
-        short_side=detector.short_side,
-        max_side=detector.max_side,
+        **_input_size(detector, augmentation),
         size_divisor=detector.size_divisor,
         skip_broken=skip_broken,
     )
@@ -313,39 +314,22 @@ def _is_one_image(images: Any) -> bool:
     return isinstance(images, (str, bytes, os.PathLike, Image.Image))
 
 
-def _make_batch(images: Sequence[np.ndarray], first_id: int, detector: Any) -> ImageBatch:
-    resized = [_resize(image, detector.short_side, detector.max_side) for image in images]
-    sizes = np.array([image.shape[:2] for image in resized])
-    height, width = -(-sizes.max(axis=0) // detector.size_divisor) * detector.size_divisor
-    pixels = np.zeros((len(images), height, width, 3), np.uint8)
-    for canvas, image in zip(pixels, resized, strict=True):
-        canvas[: image.shape[0], : image.shape[1]] = image
-    return ImageBatch(
-        images=tf.constant(pixels),
-        image_size=tf.constant(sizes, tf.float32),
-        original_size=tf.constant([image.shape[:2] for image in images], tf.float32),
-        image_id=tf.range(first_id, first_id + len(images), dtype=tf.int64),
-    )
+def _runner(detector: Any, augmentation: Augmentation | None) -> Callable[[ImageBatch], Any]:
+    if augmentation is None:
+        return traced(detector, "detections", _network)
+    return lambda batch: detect(detector, batch, augmentation)
 
 
-def _resize(image: np.ndarray, short_side: int, max_side: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    size = shortest_edge_size(height, width, short_side, max_side)
-    # The resize rounds to whole grey levels, so that uint8 holds them exactly.
-    return resize_image(image, size).numpy().astype(np.uint8)
+def _input_size(detector: Any, augmentation: Augmentation | None) -> dict[str, Any]:
+    """Sizes of the images in a batch: with augmentation they stay as they are."""
+    if augmentation is not None:
+        return {"short_side": None, "max_side": None}
+    return {"short_side": detector.short_side, "max_side": detector.max_side}
 
 
-def _compile(detector: Any, kind: str) -> Callable:
-    """Traces the network once per detector; settings changed after that are not seen."""
-    functions = _compiled.setdefault(detector, {})
-    if kind not in functions:
-        reference = weakref.ref(detector)
+def _network(detector: Any, batch: ImageBatch) -> Any:
+    return detector(batch, training=False)
 
-        def detect(batch: ImageBatch) -> Any:
-            network: Any = reference()
-            return (
-                network.per_stage_detections(batch) if kind == "per_stage" else network(batch, training=False)
-            )
 
-        functions[kind] = tf.function(detect, input_signature=[_BATCH_SIGNATURE], autograph=False)
-    return functions[kind]
+def _per_stage(detector: Any, batch: ImageBatch) -> Any:
+    return detector.per_stage_detections(batch)

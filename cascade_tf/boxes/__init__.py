@@ -5,6 +5,7 @@ from cascade_tf.boxes.coder import BoxCoder
 from cascade_tf.boxes.geometry import area, clip_boxes, cover, is_proper, pairwise_iou
 from cascade_tf.boxes.matching import Match, match_anchors, match_boxes
 from cascade_tf.boxes.sampling import random_priority, sample_labels, sample_rois
+from cascade_tf.boxes.voting import vote_boxes
 
 __all__ = [
     "AnchorGrid",
@@ -20,4 +21,5 @@ __all__ = [
     "random_priority",
     "sample_labels",
     "sample_rois",
+    "vote_boxes",
 ]

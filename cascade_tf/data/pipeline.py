@@ -130,8 +130,8 @@ def eval_batches(
     dataset: CocoDataset,
     *,
     batch_size: int,
-    short_side: int,
-    max_side: int,
+    short_side: int | None,
+    max_side: int | None,
     size_divisor: int = 32,
     workers: int | None = None,
     skip_broken: bool = False,
@@ -141,8 +141,8 @@ def eval_batches(
     Args:
         dataset: what to evaluate on.
         batch_size: images in a batch.
-        short_side: length of the shorter side, pixels.
-        max_side: limit of the longer side, pixels.
+        short_side: length of the shorter side, pixels; None leaves the images as they are.
+        max_side: limit of the longer side, pixels; None likewise.
         size_divisor: both sides of the batch are padded to a multiple of this.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: leave out an image that cannot be read and log its name, instead of stopping.
@@ -174,7 +174,9 @@ def eval_batches(
             image = tf.cond(intact, lambda: image, lambda: broken.note(table.path_of(index), blank))
         else:
             image = images.require_as_annotated(image, table.path_of(index), height, width)
-        image, size = _resize(image, short_side, max_side)
+        size = height, width
+        if short_side is not None and max_side is not None:
+            image, size = _resize(image, short_side, max_side)
         return _image_batch(table, index, pad_images(image, size_divisor), size), intact
 
     order = tf.data.Dataset.range(len(dataset.examples), output_type=tf.int32)

@@ -24,6 +24,7 @@ from cascade_tf.structures import (
     Targets,
     Tensor,
 )
+from cascade_tf.test_time_augmentation import Augmentation
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -206,7 +207,11 @@ class TwoStageDetector(Configured, keras.Model):
         return losses, metrics
 
     def predict(
-        self, images: Any, batch_size: int = 1, score_threshold: float | None = None
+        self,
+        images: Any,
+        batch_size: int = 1,
+        score_threshold: float | None = None,
+        augmentation: Augmentation | None = None,
     ) -> list[ImageDetections]:
         """Detects objects in images of any size; boxes are in the pixels of the given images.
 
@@ -217,6 +222,7 @@ class TwoStageDetector(Configured, keras.Model):
             images: one image or a sequence: paths, or uint8 arrays [H, W, 3] RGB.
             batch_size: images per pass.
             score_threshold: drops weaker detections; None keeps all that ``detection_output`` lets through.
+            augmentation: looks at each image in several sizes and mirrored; None: once.
 
         Returns:
             One record per image.
@@ -224,7 +230,13 @@ class TwoStageDetector(Configured, keras.Model):
         Raises:
             ValueError: an image cannot be read; the message names it.
         """
-        return predict_images(self, images, batch_size=batch_size, score_threshold=score_threshold or 0.0)
+        return predict_images(
+            self,
+            images,
+            batch_size=batch_size,
+            score_threshold=score_threshold or 0.0,
+            augmentation=augmentation,
+        )
 
     def set_implementation(self, implementation: str) -> None:
         """Chooses ``"auto"``, ``"custom"`` or ``"tensorflow"`` for every op of the detector; see ``ops``.

@@ -192,6 +192,14 @@ def test_evaluation_sees_every_image_once_in_order(dataset):
     assert batches[1].images.dtype == tf.uint8
 
 
+def test_evaluation_may_keep_the_files_own_sizes(dataset):
+    (batch,) = eval_batches(only(dataset, 10), batch_size=1, short_side=None, max_side=None)
+    assert batch.images.shape == (1, 64, 64, 3)
+    np.testing.assert_array_equal(batch.images[0, :40, :60], draw_picture(60, 40))
+    assert not batch.images[0, 40:].numpy().any()
+    assert batch.image_size.numpy().tolist() == batch.original_size.numpy().tolist() == [[40, 60]]
+
+
 def test_evaluation_and_training_see_the_same_pixels(dataset):
     one = only(dataset, 11)
     (trained, _), *_ = take(batches_of(one, batch_size=1, short_sides=(30,), flip=False), 1)

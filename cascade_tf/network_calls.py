@@ -1,0 +1,89 @@
+"""What every way of running a detector on images shares: padded batches, and graphs that are traced once."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cascade_tf.ops.resize import resize_image, shortest_edge_size
+from cascade_tf.structures import ImageBatch
+
+# A batch of any size.
+IMAGE_BATCH_SPEC = ImageBatch(
+    images=tf.TensorSpec([None, None, None, 3], tf.uint8),
+    image_size=tf.TensorSpec([None, 2], tf.float32),
+    original_size=tf.TensorSpec([None, 2], tf.float32),
+    image_id=tf.TensorSpec([None], tf.int64),
+)
+
+# Traced functions by detector and name. They hold the detector weakly, so that the cache keeps none alive.
+_traced: weakref.WeakKeyDictionary[Any, dict[str, Callable]] = weakref.WeakKeyDictionary()
+
+
+def traced(
+    detector: Any, name: str, function: Callable[..., Any], signature: Sequence[Any] = (IMAGE_BATCH_SPEC,)
+) -> Callable:
+    """Returns a function of a detector as a graph, traced once per detector.
+
+    Settings of the detector that change after the trace are not seen.
+
+    Args:
+        detector: what ``function`` gets first; it is held weakly.
+        name: of the function in the cache.
+        function: takes the detector and tensors.
+        signature: specifications of the tensors.
+
+    Returns:
+        A callable that takes the tensors.
+    """
+    functions = _traced.setdefault(detector, {})
+    if name not in functions:
+        reference = weakref.ref(detector)
+        functions[name] = tf.function(
+            lambda *tensors: function(reference(), *tensors), input_signature=list(signature), autograph=False
+        )
+    return functions[name]
+
+
+def make_batch(
+    images: Sequence[np.ndarray],
+    *,
+    short_side: int | None,
+    max_side: int | None,
+    size_divisor: int,
+    first_id: int = 0,
+) -> ImageBatch:
+    """Resizes images and pads them to a common size.
+
+    Args:
+        images: [H, W, 3] uint8 RGB each.
+        short_side: length of the shorter side in pixels; None leaves the images as they are.
+        max_side: limit of the longer side; None likewise.
+        size_divisor: both sides of the batch are multiples of it.
+        first_id: id of the first image; the others count on.
+    """
+    resized = [_resize(image, short_side, max_side) for image in images]
+    sizes = np.array([image.shape[:2] for image in resized])
+    height, width = -(-sizes.max(axis=0) // size_divisor) * size_divisor
+    pixels = np.zeros((len(images), height, width, 3), np.uint8)
+    for canvas, image in zip(pixels, resized, strict=True):
+        canvas[: image.shape[0], : image.shape[1]] = image
+    return ImageBatch(
+        images=tf.constant(pixels),
+        image_size=tf.constant(sizes, tf.float32),
+        original_size=tf.constant([image.shape[:2] for image in images], tf.float32),
+        image_id=tf.range(first_id, first_id + len(images), dtype=tf.int64),
+    )
+
+
+def _resize(image: np.ndarray, short_side: int | None, max_side: int | None) -> np.ndarray:
+    if short_side is None or max_side is None:
+        return image
+    height, width = image.shape[:2]
+    size = shortest_edge_size(height, width, short_side, max_side)
+    # The resize rounds to whole grey levels, so that uint8 holds them exactly.
+    return resize_image(image, size).numpy().astype(np.uint8)
