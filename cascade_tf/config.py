@@ -15,12 +15,15 @@ import os
 import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cascade_tf
 from cascade_tf import overrides
 from cascade_tf.files import write_atomically
 from cascade_tf.training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from cascade_tf.test_time_augmentation import Augmentation
 
 EXPERIMENT_FILE = "experiment.json"
 # Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's
@@ -77,14 +80,38 @@ class EvaluationConfig:
     Attributes:
         batch_size: images that go through the network together.
         per_stage: also measures every stage of the cascade by itself.
+        scales: further lengths of the shorter side, pixels, beside the model's `short_side`: test-time
+            augmentation. Like `flip` and `vote_iou` it is for evaluate.py and predict.py; the evaluations of
+            training look at each image once.
+        scales_max_side: limit of the longer side at these, pixels; None: the model's.
+        flip: shows each size mirrored too.
+        vote_iou: boxes become the mean of the candidates that overlap them at least so much; None: they stay.
     """
 
     batch_size: int = 1
     per_stage: bool = False
+    scales: tuple[int, ...] = ()
+    scales_max_side: int | None = None
+    flip: bool = False
+    vote_iou: float | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"evaluation.batch_size: got {self.batch_size}, expected 1 or more")
+        for name, sizes in (("scales", self.scales), ("scales_max_side", (self.scales_max_side,))):
+            if any(size is not None and size <= 0 for size in sizes):
+                raise ValueError(f"evaluation.{name}: got {getattr(self, name)}, expected sizes above 0")
+        if self.vote_iou is not None and not 0.0 < self.vote_iou <= 1.0:
+            got = self.vote_iou
+            raise ValueError(f"evaluation.vote_iou: got {got}, expected an overlap in (0, 1], or none")
+
+    def augmentation(self) -> Augmentation | None:
+        """Returns these settings as `cascade_tf.inference` takes them; None if images are seen once."""
+        from cascade_tf.test_time_augmentation import Augmentation
+
+        if not (self.scales or self.flip or self.vote_iou):
+            return None
+        return Augmentation(self.scales, self.scales_max_side, self.flip, self.vote_iou)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,8 @@ detector with mask heads is measured by its boxes and by its masks.
     python scripts/evaluate.py --workdir runs/mine --dataset_dir OTHER_DATA --split test --per_stage
     python scripts/evaluate.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --dataset_dir COCO \
         --output zoo
+    python scripts/evaluate.py --workdir runs/mine --set evaluation.flip=true \
+        --set evaluation.scales=600,1000 --set evaluation.vote_iou=0.9
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from cascade_tf.data.coco import CocoDataset
     from cascade_tf.inference import ImageDetections
     from cascade_tf.metrics import CocoResult
+    from cascade_tf.test_time_augmentation import Augmentation
 
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which instances_<split>.json of the data set.")
@@ -69,6 +72,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         batch_size=experiment.evaluation.batch_size,
         per_stage=OPTIONS.values.per_stage or experiment.evaluation.per_stage,
         skip_broken=experiment.data.skip_broken,
+        augmentation=experiment.evaluation.augmentation(),
         prefix=folder / split,
     )
     print(measured.result.to_table())
@@ -85,6 +89,7 @@ def measure(
     per_stage: bool,
     prefix: Path,
     skip_broken: bool = False,
+    augmentation: Augmentation | None = None,
 ) -> Measured:
     """Detects in each image of a data set, measures what was found, and writes both.
 
@@ -95,6 +100,7 @@ def measure(
         per_stage: also measures each stage by itself.
         prefix: path that the files' names begin with.
         skip_broken: leaves out images that cannot be read, instead of stopping.
+        augmentation: looks at each image in several sizes and mirrored; None: once.
     """
     from cascade_tf.inference import detect_dataset
     from cascade_tf.metrics import compare_csv
@@ -107,6 +113,7 @@ def measure(
             progress=bar.update,
             per_stage=per_stage,
             skip_broken=skip_broken,
+            augmentation=augmentation,
         )
     stages = []
     if per_stage:

@@ -62,7 +62,7 @@ def predict(arguments: Sequence[str]) -> int:
     """Detects in the inputs; returns 1 if some could not be read."""
     output = OPTIONS.need("output")
     sources, missing = _named_sources(arguments) if arguments else _dataset_sources()
-    detector = _load_detector()
+    detector, settings = _load_detector()
     folder = program.writable_folder(output, "output folder")
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
     pictures = _PictureFolder(folder) if OPTIONS.values.pictures else None
@@ -71,7 +71,10 @@ def predict(arguments: Sequence[str]) -> int:
         for batch in _read_batches(sources, OPTIONS.values.batch_size, unreadable, bar):
             images = [image for _, image in batch]
             records = detector.predict(
-                images, batch_size=len(images), score_threshold=OPTIONS.values.score_threshold
+                images,
+                batch_size=len(images),
+                score_threshold=OPTIONS.values.score_threshold,
+                **settings,
             )
             for (source, image), found in zip(batch, records, strict=True):
                 record = found.encode() if found.has_masks else found
@@ -88,7 +91,8 @@ def predict(arguments: Sequence[str]) -> int:
     return 1 if unreadable else 0
 
 
-def _load_detector() -> Any:
+def _load_detector() -> tuple[Any, dict[str, Any]]:
+    """Returns the detector, and what else its ``predict`` takes."""
     for other in ("workdir", "weights"):
         if OPTIONS.values.model and OPTIONS.values[other].value:
             raise ValueError(f"got both --model and --{other}, expected one of them")
@@ -99,8 +103,9 @@ def _load_detector() -> Any:
             )
         from cascade_tf.loading import load
 
-        return load(OPTIONS.values.model)
-    return program.open_detector(OPTIONS)[0]
+        return load(OPTIONS.values.model), {}
+    detector, experiment = program.open_detector(OPTIONS)
+    return detector, {"augmentation": experiment.evaluation.augmentation()}
 
 
 def _named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:

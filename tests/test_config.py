@@ -15,6 +15,7 @@ import cascade_tf
 from cascade_tf import config
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.overrides import apply_overrides, setting_names
+from cascade_tf.test_time_augmentation import Augmentation
 from cascade_tf.training.settings import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -215,6 +216,58 @@ class TestJson:
             FileNotFoundError, match=r"experiment\.json, expected the folder of a training run"
         ):
             config.read_experiment(tmp_path)
+
+
+class TestAugmentation:
+    def test_none_by_default(self, experiment):
+        assert experiment.evaluation.augmentation() is None
+
+    def test_settings_reach_it(self, experiment):
+        texts = ["evaluation.scales=400,1200", "evaluation.scales_max_side=2000", "evaluation.vote_iou=0.9"]
+        changed = apply_overrides(experiment, [*texts, "evaluation.flip=true"])
+        expected = Augmentation(scales=(400, 1200), max_side=2000, flip=True, vote_iou=0.9)
+        assert changed.evaluation.augmentation() == expected
+        assert config.from_json(config.to_json(changed)).evaluation.augmentation() == expected
+        assert config.differences(experiment, changed) == []
+
+    @pytest.mark.parametrize(
+        "text", ["evaluation.scales=600", "evaluation.flip=yes", "evaluation.vote_iou=0.9"]
+    )
+    def test_one_of_them_is_enough(self, experiment, text):
+        assert apply_overrides(experiment, [text]).evaluation.augmentation() is not None
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("evaluation.scales=400,0", "evaluation.scales: got (400, 0), expected sizes above 0"),
+            ("evaluation.scales_max_side=-1", "evaluation.scales_max_side: got -1, expected sizes above 0"),
+            ("evaluation.vote_iou=0", "evaluation.vote_iou: got 0.0, expected an overlap in (0, 1], or none"),
+            ("evaluation.vote_iou=1.1", "evaluation.vote_iou: got 1.1, expected an overlap"),
+        ],
+    )
+    def test_wrong_values_are_named(self, experiment, text, message):
+        with pytest.raises(ValueError, match="expected") as error:
+            apply_overrides(experiment, [text])
+        assert message in str(error.value)
+
+    @pytest.mark.parametrize("kind", ["mask_rcnn", "cascade_mask_rcnn"])
+    def test_the_papers_enhanced_rows(self, kind):
+        plain, enhanced = (
+            config.load_config(f"coco/{kind}_x152_32x8d_fpn{suffix}") for suffix in ("", "_tta")
+        )
+        # Multi-scale training is row *, and the same for both.
+        assert plain.data.short_sides == (640, 672, 704, 736, 768, 800)
+        assert config.differences(plain, enhanced) == []
+        assert plain.evaluation.augmentation() is None
+        augmentation = enhanced.evaluation.augmentation()
+        model = config.settings(enhanced)
+        passes = augmentation.passes(model["model.short_side"], model["model.max_side"])
+        assert len(passes) == 18
+        assert {(one.short_side, one.max_side) for one in passes} == {
+            (800, 1333),
+            *((side, 2000) for side in (400, 500, 600, 700, 900, 1000, 1100, 1200)),
+        }
+        assert augmentation.vote_iou == 0.9
 
 
 class TestClasses:
