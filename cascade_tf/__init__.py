@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "load": "cascade_tf.loading",
-    "load_pretrained": "cascade_tf.weights.pretrained",
+    "load_pretrained": "cascade_tf.weights.zoo.pretrained",
     "TwoStageDetector": "cascade_tf.models",
     "cascade_mask_rcnn_fpn": "cascade_tf.models",
     "cascade_rcnn_fpn": "cascade_tf.models",

@@ -15,11 +15,11 @@ from absl import logging
 
 from cascade_tf import config
 from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
-from cascade_tf.weights.catalog import CATALOG
 from cascade_tf.weights.import_report import listed
 from cascade_tf.weights.importing import Imported, describe_checkpoint, import_checkpoint, import_weights
 from cascade_tf.weights.places import places
-from cascade_tf.weights.pretrained import checkpoint_path
+from cascade_tf.weights.zoo.catalog import CATALOG
+from cascade_tf.weights.zoo.pretrained import checkpoint_path
 from cascade_tf.weights_file import SUFFIX, load_into, read_description
 
 

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cascade_tf.weights.checkpoint_file import CheckpointFile
-from cascade_tf.weights.family import Family, Source
+from cascade_tf.weights.families.family import Family, Source
+from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 from cascade_tf.weights.import_report import ImportReport, listed
 from cascade_tf.weights.places import Place
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import keras
 
 from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
-from cascade_tf.weights.checkpoint_file import CheckpointFile, read_checkpoint
-from cascade_tf.weights.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
 from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, find_family
-from cascade_tf.weights.family import Family
+from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
+from cascade_tf.weights.families.family import Family
+from cascade_tf.weights.files.checkpoint_file import CheckpointFile, read_checkpoint
 from cascade_tf.weights.import_plan import ImportPlan
 from cascade_tf.weights.import_report import ImportReport
 from cascade_tf.weights.pixels import check_pixels

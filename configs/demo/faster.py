@@ -16,5 +16,5 @@ from cascade_tf.config import Experiment, load_config
 def experiment() -> Experiment:
     """The cascade cut down to its first stage."""
     parent = load_config(Path(__file__).with_name("cascade.py"))
-    model = functools.partial(parent.model, ious=(0.5,))
+    model = functools.partial(parent.model, ious=(0.5,), mask_stages=())
     return dataclasses.replace(parent, name="demo/faster", model=model)

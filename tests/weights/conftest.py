@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
-from cascade_tf.weights import catalog
-from cascade_tf.weights.catalog_entry import DigestPrefix
+from cascade_tf.weights.zoo import catalog
+from cascade_tf.weights.zoo.catalog_entry import DigestPrefix
 from tests.golden import detectron2 as golden
 from tests.weights.file_server import serving
 from tests.weights.torch_writer import pickle_bytes

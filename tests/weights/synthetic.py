@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade_tf.weights.checkpoint_file import CheckpointFile
+from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 
 R50_BLOCKS, R101_BLOCKS, R152_BLOCKS = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
 ANCHORS = 3

@@ -13,13 +13,12 @@ import pytest
 from cascade_tf.backbones import VGG16, ResNet
 from cascade_tf.backbones.resnet import BLOCKS
 from cascade_tf.models import cascade_rcnn_fpn
-from cascade_tf.weights.checkpoint_file import CheckpointFile
-from cascade_tf.weights.detectron_imagenet import DETECTRON_IMAGENET
 from cascade_tf.weights.families import BACKBONE_FAMILIES
+from cascade_tf.weights.families.detectron_imagenet import DETECTRON_IMAGENET
+from cascade_tf.weights.families.keras_applications import KERAS_APPLICATIONS
+from cascade_tf.weights.families.torchvision import TORCHVISION
+from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 from cascade_tf.weights.importing import load_backbone
-from cascade_tf.weights.keras_applications import KERAS_APPLICATIONS
-from cascade_tf.weights.resnet import load_resnet_npz
-from cascade_tf.weights.torchvision import TORCHVISION
 from tests.weights import synthetic_caffe2
 from tests.weights.reference_network import resnet
 from tests.weights.synthetic_backbones import (
@@ -32,8 +31,6 @@ from tests.weights.synthetic_backbones import (
     write_legacy_h5,
 )
 from tests.weights.synthetic_caffe2 import SMALL, Caffe2Network, Model, backbone_shapes, weightless
-from tests.weights.test_resnet import caffe_arrays
-from tests.weights.test_resnet import small_resnet as small_resnet_npz
 from tests.weights.torch_writer import write_pickle, write_torch_zip
 
 # Float32 sums in another order, through up to 150 layers, relative to the largest value; 3e-6 was measured.
@@ -309,18 +306,6 @@ class TestKerasApplications:
         assert KERAS_APPLICATIONS.matches(checkpoint(arrays))
         with pytest.raises(ValueError, match=message):
             KERAS_APPLICATIONS.settings(checkpoint(arrays))
-
-
-def test_caffe_archives_load_as_by_their_own_reader(tmp_path):
-    path = tmp_path / "weights.npz"
-    np.savez(path, **caffe_arrays())
-    ours, own = small_resnet_npz(), small_resnet_npz()
-    report = load_backbone(ours, path)
-    load_resnet_npz(own, path)
-    assert report.source == "resnet_npz"
-    assert report.missing == report.unused == {}
-    for got, wanted in zip(ours.get_weights(), own.get_weights(), strict=True):
-        np.testing.assert_array_equal(got, wanted)
 
 
 class TestLoading:

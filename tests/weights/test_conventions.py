@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cascade_tf.models import cascade_mask_rcnn_fpn
-from cascade_tf.weights.detectron import DETECTRON
-from cascade_tf.weights.detectron2 import DETECTRON2
-from cascade_tf.weights.mmdetection import MMDETECTION
+from cascade_tf.weights.families.detectron import DETECTRON
+from cascade_tf.weights.families.detectron2 import DETECTRON2
+from cascade_tf.weights.families.mmdetection import MMDETECTION
 from tests.weights import conventions_cases
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"

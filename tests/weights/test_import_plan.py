@@ -5,7 +5,7 @@ import pytest
 
 from cascade_tf.backbones import ResNet
 from cascade_tf.weights import import_plan
-from cascade_tf.weights.family import Family, Source
+from cascade_tf.weights.families.family import Family, Source
 from cascade_tf.weights.import_plan import ImportPlan
 from cascade_tf.weights.import_report import ImportReport
 from cascade_tf.weights.places import backbone_places

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cascade_tf.weights import families
-from cascade_tf.weights.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
-from cascade_tf.weights.detectron2 import Detectron2
 from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, find_family
+from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
+from cascade_tf.weights.families.detectron2 import Detectron2
 from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint, import_weights
 from cascade_tf.weights.places import places
 from tests.weights import synthetic

@@ -1,0 +1,79 @@
+"""What an importer knows about one family of checkpoints."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import keras
+import numpy as np
+
+from cascade_tf.weights.places import Place
+
+if TYPE_CHECKING:
+    from cascade_tf.weights.files.checkpoint_file import CheckpointFile
+
+
+class Source(NamedTuple):
+    """Where a place's value comes from.
+
+    Attributes:
+        names: tensors of the checkpoint; none where the family implies a constant.
+        convert: from these tensors, in this order, to the value in the place's shape, or to one of more axes
+            that becomes it when the leading ones are merged. It should return a view where it can, and raises
+            a ValueError when the tensors' shapes make no sense.
+    """
+
+    names: tuple[str, ...]
+    convert: Callable[..., np.ndarray]
+
+
+class Family(abc.ABC):
+    """A framework's names, layouts and conventions.
+
+    A family of backbones (torchvision, Keras Applications) implements ``matches``, ``source`` and, for what
+    the weights expect of their input, ``settings``; one of detectors also ``num_classes``.
+
+    Attributes:
+        name: as the argument ``source`` spells it, such as ``"detectron2"``.
+    """
+
+    name: str
+
+    @abc.abstractmethod
+    def matches(self, checkpoint: CheckpointFile) -> bool:
+        """Whether the checkpoint's names are this family's; no two families may claim the same file."""
+
+    @abc.abstractmethod
+    def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
+        """Arguments of ``cascade_rcnn_fpn``: the architecture, and the family's conventions.
+
+        The architecture is read off the tensors' names and shapes. A family of backbones gives those that
+        concern a backbone: ``stride_in_1x1``, ``pixel_order``, ``pixel_mean``, ``pixel_std``.
+
+        Raises:
+            ValueError: the tensors describe a network that cannot be built here.
+        """
+
+    @abc.abstractmethod
+    def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
+        """The tensors that hold a place's value; they need not exist in the checkpoint.
+
+        Args:
+            place: of ``model``.
+            model: the detector, or the backbone where only that is loaded.
+            checkpoint: for families with several spellings of a name.
+        """
+
+    def num_classes(self, checkpoint: CheckpointFile) -> int:
+        """K, without the background."""
+        raise NotImplementedError(f"checkpoints of the family {self.name} hold no classes")
+
+    def class_names(self, checkpoint: CheckpointFile) -> tuple[str, ...] | None:
+        """Names of the K classes where the checkpoint says them."""
+        return None
+
+    def ignored(self, name: str) -> str | None:
+        """Why a tensor is rightly not loaded, such as an optimizer's state; None where there is no reason."""
+        return None

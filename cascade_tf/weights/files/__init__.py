@@ -1,0 +1,1 @@
+"""Readers of checkpoint files from strangers: arrays and plain values, and nothing else."""

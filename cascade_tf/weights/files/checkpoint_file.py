@@ -1,0 +1,154 @@
+"""Checkpoint files of any framework, from anybody, to named arrays."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade_tf.weights.files.checkpoint_contents import split_contents
+from cascade_tf.weights.files.hdf5_file import read_hdf5
+from cascade_tf.weights.files.npz_file import read_npz
+from cascade_tf.weights.files.raw_arrays import shown
+from cascade_tf.weights.files.restricted_pickle import read_pickle
+from cascade_tf.weights.files.torch_file import is_legacy_torch, read_torch_legacy, read_torch_zip
+from cascade_tf.weights.files.zip_records import ZipRecords
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+# Protocols 0 and 1 have no number of their own: they begin with a mark, a container, or a class.
+_PICKLE = re.compile(rb"\x80.|\((d|l|t|i)|[\]}][\(.qp]|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n", re.DOTALL)
+_EXPECTED = (
+    "a pickle (.pkl), a torch file (.pth), a NumPy archive (.npz) or an HDF5 file (.h5) of arrays by name"
+)
+_START_BYTES = 512
+_UNFORESEEN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SystemError,
+    TypeError,
+)
+_KNOWN = (
+    (b"version https://git-lfs", "a pointer of Git LFS in place of the file"),
+    (b"<", "a web page or XML"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x93NUMPY", "a single NumPy array"),
+    (b"{", "JSON"),
+)
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """What a checkpoint file holds.
+
+    Attributes:
+        arrays: read-only arrays by name, floats of 32 or 64 bits, in this machine's byte order; nested names
+            are joined by dots.
+        metadata: everything else that is plain (None, bool, int, float, str, bytes and list, tuple, dict of
+            them), as the file nests it.
+        container: "pickle", "torch", "npz" or "hdf5".
+        path: the file.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    metadata: Mapping[str, Any]
+    container: str
+    path: Path
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
+    """Reads a checkpoint that may come from a stranger.
+
+    No code of the file runs, and no size that it claims is believed. The content decides the format, not the
+    name: pickles of arrays (detectron2, Detectron), torch's files old and new, NumPy archives and HDF5 files
+    of Keras. The weights are what lies under "state_dict", "model", "model_state_dict" or "blobs", or else
+    the whole file.
+
+    The file is read once, and the arrays are views of it, unless their data is compressed, escaped as text,
+    of another byte order, or of 16-bit floats. So they take as much memory as the file, and as long as one of
+    them is in use, all of it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Arrays by name, and the plain rest.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is empty, of an unknown format, truncated or broken, claims more than it holds,
+            or wants to make something other than arrays and plain values. The message names file and reason.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"checkpoint {path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"checkpoint {path}: {'a folder' if path.is_dir() else 'no regular file'}")
+    try:
+        return _read(path)
+    except OSError as error:
+        raise ValueError(f"checkpoint {path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        raise ValueError(f"checkpoint {path}: {error}") from None
+    # No file is known that ends here. If there is one, it must not look like a mistake of the caller.
+    except _UNFORESEEN as error:
+        raise ValueError(f"checkpoint {path}: is broken ({type(error).__name__}: {error})") from error
+
+
+def _read(path: Path) -> CheckpointFile:
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES)
+    metadata: dict[str, Any] = {}
+    if start.startswith(_HDF5):
+        container, (value, metadata) = "hdf5", read_hdf5(path)
+    elif start.startswith(_ZIP):
+        container, value = _read_zip(_content(path))
+    elif is_legacy_torch(start):
+        container, value = "torch", read_torch_legacy(_content(path))
+    elif _PICKLE.match(start):
+        container, value = "pickle", read_pickle(_content(path))
+    else:
+        raise ValueError(f"{_kind(start)}, expected {_EXPECTED}")
+    arrays, more = split_contents(value, path.stat().st_size)
+    return CheckpointFile(arrays, {**metadata, **more}, container, path)
+
+
+def _content(path: Path) -> memoryview:
+    """The whole file. Mapping it would crash the process if somebody cut the file off meanwhile."""
+    try:
+        return memoryview(path.read_bytes())
+    except MemoryError:
+        raise ValueError(f"does not fit into memory ({path.stat().st_size} bytes)") from None
+
+
+def _read_zip(content: memoryview) -> tuple[str, Any]:
+    records = ZipRecords(content)
+    if any(name.endswith("data.pkl") for name in records.records):
+        return "torch", read_torch_zip(records)
+    if any(name.endswith(".npy") for name in records.records):
+        return "npz", read_npz(records)
+    names = ", ".join(map(shown, list(records.records)[:5])) or "nothing"
+    raise ValueError(f"is a zip archive of {names}, expected {_EXPECTED}")
+
+
+def _kind(start: bytes) -> str:
+    """What an unreadable file seems to be."""
+    if not start:
+        return "is empty"
+    for magic, name in _KNOWN:
+        if start.lstrip().startswith(magic):
+            return f"is {name}"
+    if start[257:262] == b"ustar":
+        return "is a tar archive (torch's format before version 0.1.10, or an archive of checkpoints)"
+    return f"has an unknown format and begins with {start[:16]!r}"

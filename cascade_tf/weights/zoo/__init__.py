@@ -1,0 +1,1 @@
+"""The catalogue of public checkpoints, and the cache that they are downloaded to."""
