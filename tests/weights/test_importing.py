@@ -126,6 +126,32 @@ def test_overrides_take_precedence(path):
     assert imported.detector.detection_output.max_detections == 7
 
 
+def with_pooled(arrays, pooled):
+    """The first fully connected layers read that many cells per side."""
+    names = [name for name in arrays if name.endswith("fc1.weight")]
+    shape = (SMALL.units, SMALL.fpn * pooled**2)
+    values = synthetic.distinct(dict.fromkeys(names, shape))
+    return arrays | values
+
+
+@pytest.mark.parametrize("pooled", [3, 14])
+def test_the_pooled_size_is_the_checkpoints(tmp_path, pooled):
+    arrays = with_pooled(small_arrays(), pooled)
+    detector, settings, _ = import_checkpoint(write(tmp_path, arrays))
+    assert settings["roi_size"] == detector.heads.roi_features.output_size == pooled
+    for stage in range(3):
+        given = arrays[f"roi_heads.box_head.{stage}.fc1.weight"]
+        expected = given.reshape(SMALL.units, SMALL.fpn, pooled, pooled).transpose(2, 3, 1, 0)
+        kernel = np.array(detector.heads.stages[stage].head.dense[0].kernel)
+        np.testing.assert_array_equal(kernel, expected.reshape(-1, SMALL.units))
+
+
+@pytest.mark.parametrize("pooled", [5, 14])
+def test_another_pooled_size_than_the_checkpoints(path, pooled):
+    with pytest.raises(ValueError, match=r"3 tensors that do not fit: roi_heads\.box_head\.0\.fc1\.weight"):
+        import_checkpoint(path, roi_size=pooled)
+
+
 def test_unknown_overrides(path):
     with pytest.raises(TypeError, match=r"unknown setting 'max_detection'.*did you mean 'max_detections'"):
         import_checkpoint(path, max_detection=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,7 +79,8 @@ def head_settings(shape_of: ShapeOf, num_stages: int) -> dict[str, Any]:
     """The arguments of the recipe that concern the box heads.
 
     A single class does not tell whether boxes depend on it: then a cascade counts as class-agnostic and a
-    single stage as class-aware, which is what the frameworks do.
+    single stage as class-aware, which is what the frameworks do. The pooled size is what the inputs of the
+    first fully connected layer imply.
 
     Args:
         shape_of: of the checkpoint.
@@ -102,8 +104,16 @@ def head_settings(shape_of: ShapeOf, num_stages: int) -> dict[str, Any]:
         settings["head_channels"] = _required(shape_of, "head1.conv1.kernel")[-1]
         settings["head_norm"] = _trained_norm(shape_of, "head1.conv1")
     if fcs:
-        settings["head_units"] = _required(shape_of, "head1.fc1.kernel")[-1]
+        inputs, settings["head_units"] = _required(shape_of, "head1.fc1.kernel")
+        channels = settings.get("head_channels") or _required(shape_of, "fpn.lateral2.kernel")[-1]
+        settings |= _pooled_size(inputs, channels)
     return settings
+
+
+def _pooled_size(inputs: int, channels: int) -> dict[str, Any]:
+    # Without a whole number the recipe's stays, and the layer is reported as one that does not fit.
+    size = math.isqrt(inputs // channels) if channels else 0
+    return {"roi_size": size} if size and size * size * channels == inputs else {}
 
 
 def mask_settings(shape_of: ShapeOf, stages: Sequence[int], num_classes: int) -> dict[str, Any]:

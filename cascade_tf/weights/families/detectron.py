@@ -20,7 +20,7 @@ from cascade_tf.weights.families.conventions import SHARED_CONVENTIONS, cascade_
 from cascade_tf.weights.families.detectron_config import check_box_weights, configured
 from cascade_tf.weights.families.detectron_names import blob_of, pyramid_blob
 from cascade_tf.weights.families.family import Family, Source
-from cascade_tf.weights.families.layouts import CHANNELS_FIRST, shape_from_channels_first
+from cascade_tf.weights.families.layouts import channels_first, shape_from_channels_first
 from cascade_tf.weights.places import Place
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Detectron(Family):
         name = blob_of(place.name, checkpoint.arrays)
         if ".norm." in place.name:
             return norm_source(re.sub(r"_gn_\w$", "", name), place, "group", {})
-        return Source((name,), _conversion(place))
+        return Source((name,), _conversion(place, model))
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
@@ -125,8 +125,8 @@ def _without_background(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _conversion(place: Place) -> Callable[..., np.ndarray]:
-    convert = CHANNELS_FIRST[place.kind]
+def _conversion(place: Place, detector: Any) -> Callable[..., np.ndarray]:
+    convert = channels_first(place, detector)
     if ".regressor." in place.name:
         return lambda values: convert(values[4:])
     if ".predictor." in place.name:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from cascade_tf.weights.places import Place
 
 
 def conv_from_oihw(values: np.ndarray) -> np.ndarray:
@@ -22,7 +26,7 @@ def dense_from_oi(values: np.ndarray) -> np.ndarray:
     return values.transpose(1, 0)
 
 
-def first_dense_from_ochw(values: np.ndarray, pooled: int = 7) -> np.ndarray:
+def first_dense_from_ochw(values: np.ndarray, pooled: int) -> np.ndarray:
     """The kernel behind pooled features flattened as (channel, row, column), for (row, column, channel).
 
     Args:
@@ -53,10 +57,24 @@ CHANNELS_FIRST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "conv": conv_from_oihw,
     "deconv": deconv_from_iohw,
     "dense": dense_from_oi,
-    "first_dense": first_dense_from_ochw,
     "vector": np.asarray,
 }
-"""By the kind of a place: from the layout that PyTorch, Caffe and Caffe2 share."""
+"""By the kind of a place outside of box heads: from the layout that PyTorch, Caffe and Caffe2 share."""
+
+
+def channels_first(place: Place, detector: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """The conversion of a place's value from the layout that PyTorch, Caffe and Caffe2 share.
+
+    Args:
+        place: of the detector.
+        detector: whose box heads pool P x P cells.
+    """
+    return behind_pooling(detector) if place.kind == "first_dense" else CHANNELS_FIRST[place.kind]
+
+
+def behind_pooling(detector: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """``first_dense_from_ochw`` with the detector's P."""
+    return functools.partial(first_dense_from_ochw, pooled=detector.heads.roi_features.output_size)
 
 
 def shape_from_channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:

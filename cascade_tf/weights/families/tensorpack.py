@@ -11,7 +11,7 @@ import numpy as np
 from cascade_tf.weights.families import architecture
 from cascade_tf.weights.families.conventions import SHARED_CONVENTIONS, cascade_ious
 from cascade_tf.weights.families.family import Family, Source
-from cascade_tf.weights.families.layouts import first_dense_from_ochw
+from cascade_tf.weights.families.layouts import behind_pooling
 from cascade_tf.weights.families.tensorpack_names import num_stages, tensor_name
 from cascade_tf.weights.places import Place
 
@@ -72,7 +72,8 @@ class Tensorpack(Family):
         """See ``Family.source``."""
         name = tensor_name(place.name, checkpoint.arrays)
         if place.kind == "first_dense":
-            return Source((name,), lambda values: first_dense_from_ochw(values.T))
+            convert = behind_pooling(model)
+            return Source((name,), lambda values: convert(values.T))
         return Source((name,), _without_background if ".regressor." in place.name else np.asarray)
 
     def ignored(self, name: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cascade_tf.weights.families.architecture import ShapeOf
 from cascade_tf.weights.families.family import Family, Source
-from cascade_tf.weights.families.layouts import CHANNELS_FIRST, background_first, shape_from_channels_first
+from cascade_tf.weights.families.layouts import background_first, channels_first, shape_from_channels_first
 from cascade_tf.weights.places import Place
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TorchFamily(Family):
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""
-        convert = CHANNELS_FIRST[place.kind]
+        convert = channels_first(place, model)
         if ".classifier." in place.name:
             convert = _with_background_first(convert)
         return Source((self.tensor_name(place.name, checkpoint),), convert)
