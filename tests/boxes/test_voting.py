@@ -58,6 +58,12 @@ def test_who_has_a_vote():
     np.testing.assert_array_equal(found.boxes, KEPT.boxes)
 
 
+def test_padding_stays_zero_whatever_may_vote():
+    found = vote_boxes(KEPT, CANDIDATES, column([0.8], [0.4], [0.2], [0.9]), iou=0.0, score_threshold=0.0)
+    np.testing.assert_array_equal(found.boxes[0, 1], np.zeros(4))
+    assert not np.array_equal(found.boxes[0, 0], KEPT.boxes[0, 0])
+
+
 def test_without_any_vote_a_box_stays():
     scores = column([0.0], [0.0], [0.0], [0.0])
     found = vote_boxes(KEPT, CANDIDATES, scores, iou=0.5, score_threshold=0.0)
