@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cascade_tf.weights.families.family import Family, Source
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile
-from cascade_tf.weights.import_report import ImportReport, listed
+from cascade_tf.weights.import_report import ImportReport, listed, loaded_twice
 from cascade_tf.weights.places import Place
 
 # Assigning a whole array takes three copies of it for a moment. Those of the fully connected layers behind
@@ -62,12 +62,14 @@ class ImportPlan:
 
         Args:
             settings: for the report.
-            allow_partial: whether to load what fits where tensors and variables differ.
+            allow_partial: whether to load what fits where tensors and variables differ, and one tensor into
+                several variables.
 
         Raises:
             ValueError: they differ, or nothing fits at all; no variable has changed then.
         """
-        problems = self._problems()
+        loaded = {name: source.names for name, (_, source) in self._sources.items()}
+        problems = self._problems(loaded)
         if problems and not (allow_partial and self._sources):
             raise ValueError(
                 f"checkpoint {self.checkpoint.path} ({self.family.name}) does not fit the model: "
@@ -78,7 +80,7 @@ class ImportPlan:
         return ImportReport(
             source=self.family.name,
             path=str(self.checkpoint.path),
-            loaded={name: source.names for name, (_, source) in self._sources.items()},
+            loaded=loaded,
             unused=self.unused,
             missing=self.missing,
             settings=dict(settings),
@@ -124,11 +126,13 @@ class ImportPlan:
                 self._unexplained.append(name)
             self.unused[name] = reason or "has no place in the model"
 
-    def _problems(self) -> list[str]:
+    def _problems(self, loaded: Mapping[str, tuple[str, ...]]) -> list[str]:
+        copies = [f"{tensor} (for {listed(names)})" for tensor, names in loaded_twice(loaded).items()]
         groups = (
             ("variables without a tensor", self._absent),
             ("tensors without a variable", self._unexplained),
             ("tensors that do not fit", self._misfits),
+            ("tensors wanted by several variables", copies),
         )
         return [f"{len(names)} {what}: {listed(names)}" for what, names in groups if names]
 

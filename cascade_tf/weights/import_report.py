@@ -31,6 +31,9 @@ class ImportReport(NamedTuple):
     def to_text(self) -> str:
         """The report as lines: counts, and the names grouped by their reason."""
         lines = [f"{self.path} ({self.source}): loaded {len(self.loaded)} variables"]
+        copies = loaded_twice(self.loaded)
+        if copies:
+            lines.append(f"  {len(copies)} tensors loaded into several variables each: {listed(copies)}")
         lines += _by_reason("not loaded", self.unused, "tensors")
         lines += _by_reason("left at their initial values", self.missing, "variables")
         return "\n".join(lines)
@@ -41,6 +44,22 @@ class ImportReport(NamedTuple):
         lines += [f"{name}: left at its initial value ({reason})" for name, reason in self.missing.items()]
         lines += [f"{name}: not loaded ({reason})" for name, reason in self.unused.items()]
         return "\n".join(lines) + "\n"
+
+
+def loaded_twice(loaded: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """The tensors that several variables came from, each with these variables.
+
+    >>> loaded_twice({"head1.fc1.bias": ("fc6_b",), "head2.fc1.bias": ("fc6_b",), "rpn.hidden.bias": ("b",)})
+    {'fc6_b': ['head1.fc1.bias', 'head2.fc1.bias']}
+
+    Args:
+        loaded: see ``ImportReport``.
+    """
+    variables: dict[str, list[str]] = {}
+    for name, tensors in loaded.items():
+        for tensor in tensors:
+            variables.setdefault(tensor, []).append(name)
+    return {tensor: names for tensor, names in variables.items() if len(names) > 1}
 
 
 def listed(names: Iterable[str], limit: int = SHOWN) -> str:

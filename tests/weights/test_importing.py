@@ -152,6 +152,37 @@ def test_another_pooled_size_than_the_checkpoints(path, pooled):
         import_checkpoint(path, roi_size=pooled)
 
 
+@pytest.mark.parametrize(
+    ("changes", "overrides", "tensor", "variables"),
+    [
+        (
+            {"stages": 1},
+            {"ious": (0.5, 0.6, 0.7)},
+            "roi_heads.box_head.fc1.weight",
+            [f"head{number}.fc1.kernel" for number in (1, 2, 3)],
+        ),
+        (
+            {},
+            {"mask_stages": (1, 3)},
+            "roi_heads.mask_head.mask_fcn1.bias",
+            ["mask1.conv1.bias", "mask3.conv1.bias"],
+        ),
+    ],
+    ids=["boxes", "masks"],
+)
+def test_one_head_fills_several_only_on_request(tmp_path, changes, overrides, tensor, variables):
+    path = write(tmp_path, small_arrays(**changes))
+    with pytest.raises(ValueError, match=r"\d+ tensors wanted by several variables: roi_heads") as error:
+        import_checkpoint(path, **overrides)
+    assert f"{tensor} (for {', '.join(variables)})" in str(error.value)
+    detector, _, report = import_checkpoint(path, allow_partial=True, **overrides)
+    found = values(detector)
+    for name in variables:
+        assert report.loaded[name] == (tensor,)
+        np.testing.assert_array_equal(found[name], found[variables[0]])
+    assert "tensors loaded into several variables each: roi_heads." in report.to_text()
+
+
 def test_unknown_overrides(path):
     with pytest.raises(TypeError, match=r"unknown setting 'max_detection'.*did you mean 'max_detections'"):
         import_checkpoint(path, max_detection=7)
