@@ -321,7 +321,10 @@ def _typed(tree: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
     unknown = [name for name in values if name not in hints]
     if unknown:
         raise overrides.unknown_setting(prefix + unknown[0], [prefix + name for name in hints])
-    return {name: overrides.convert(value, hints[name], prefix + name) for name, value in values.items()}
+    return {
+        name: overrides.convert(value, hints[name], prefix + name, spelled=False)
+        for name, value in values.items()
+    }
 
 
 def _plain(value: Any, name: str) -> Any:

@@ -62,21 +62,29 @@ def setting_names(tree: Any, prefix: str = "") -> list[str]:
     return names
 
 
-def convert(value: Any, hint: Any, name: str) -> Any:
+def convert(value: Any, hint: Any, name: str, *, spelled: bool = True) -> Any:
     """Returns a text or a JSON value as the type that a setting is declared with.
 
     Args:
         value: text of the command line, or a value read from JSON.
         hint: the declared type; ``typing.Any`` takes the value as it is.
         name: the setting's name, for the error.
+        spelled: whether the text ``none`` stands for an absent value, as on the command line. In JSON null
+            does, and ``"none"`` is a text.
 
     Raises:
         ValueError: the value does not fit the type.
     """
+    if not spelled and isinstance(value, str) and _takes_text(hint):
+        return value
     try:
         return _convert(value, hint)
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f"setting {name!r}: got {value!r}, expected {_describe(hint)}") from None
+
+
+def _takes_text(hint: Any) -> bool:
+    return hint is str or str in typing.get_args(hint)
 
 
 def unknown_setting(name: str, known: typing.Iterable[str]) -> ValueError:

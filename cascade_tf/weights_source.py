@@ -185,10 +185,14 @@ def _described(detector: TwoStageDetector) -> str:
 
 def _converted(source: WeightsSource) -> config.Experiment:
     experiment = read_description(source.path)
+    folder = source.path.parent
+    if experiment is None and (folder / config.EXPERIMENT_FILE).is_file():
+        # The weights of a training run lie beside its experiment.
+        experiment = config.read_experiment(folder)
     if experiment is None:
         raise ValueError(
             f"weights {source.path}: got a file without a description of its detector, expected one of "
-            "scripts/convert_weights.py; for a training run use --workdir"
+            f"scripts/convert_weights.py, or one of a training run beside its {config.EXPERIMENT_FILE}"
         )
     return experiment
 

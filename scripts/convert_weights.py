@@ -12,6 +12,7 @@ predict.py, export.py and train.py, or to cascade_tf.load.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,22 @@ OPTIONS = program.Flags(of_runs=False)
 OPTIONS.choice("source", "auto", SOURCES, "The checkpoint's framework; auto goes by the tensors' names.")
 OPTIONS.string("checkpoint", None, "The checkpoint: a file, or a name of the catalogue.", "FILE")
 OPTIONS.string("output", None, "The file to write; its name ends in .weights.h5.", "FILE.weights.h5")
-OPTIONS.string("class_names", None, "Names of other classes, with commas, for fine-tuning.", "NAME,NAME")
+OPTIONS.string(
+    "class_names",
+    None,
+    "Names of the classes, with commas, where the checkpoint does not tell them; another number of them is "
+    "for fine-tuning.",
+    "NAME,NAME",
+)
+OPTIONS.string(
+    "category_ids", None, "The data set's ids of the classes, with commas. Default: 1, 2, ...", "ID,ID"
+)
+OPTIONS.string(
+    "annotations",
+    None,
+    "An annotation file in COCO layout that has the names and ids of the classes.",
+    "FILE",
+)
 OPTIONS.boolean("allow_partial", False, "Loads what fits where checkpoint and detector differ.")
 OPTIONS.string("report", None, "A file for the account of every tensor, besides the summary.", "FILE")
 
@@ -47,13 +63,14 @@ def convert(arguments: Sequence[str]) -> None:
     from cascade_tf.weights_file import write_weights_file
     from cascade_tf.weights_source import experiment_of, find_weights
 
+    names, ids = _classes()
     found = find_weights(checkpoint)
     changes, _ = program.model_changes(OPTIONS)
-    names = OPTIONS.values.class_names
     imported = import_checkpoint(
         found.path,
         OPTIONS.values.source,
-        class_names=[name.strip() for name in names.split(",")] if names else None,
+        class_names=names,
+        category_ids=ids,
         allow_partial=OPTIONS.values.allow_partial,
         **{**found.settings, **changes},
     )
@@ -62,6 +79,34 @@ def convert(arguments: Sequence[str]) -> None:
     if OPTIONS.values.report:
         write_atomically(OPTIONS.values.report, imported.report.to_lines())
     print(f"The detector lies in {output}.")
+
+
+def _classes() -> tuple[list[str] | None, list[int] | None]:
+    """Names and ids of the classes as the flags give them; None leaves them to the checkpoint."""
+    values = OPTIONS.values
+    if values.annotations:
+        if values.class_names or values.category_ids:
+            raise ValueError("got --annotations with --class_names or --category_ids, expected one of them")
+        categories = read_categories(Path(values.annotations))
+        return [name for _, name in categories], [number for number, _ in categories]
+    names = [name.strip() for name in values.class_names.split(",")] if values.class_names else None
+    if not values.category_ids:
+        return names, None
+    try:
+        return names, [int(part) for part in values.category_ids.split(",")]
+    except ValueError:
+        raise ValueError(f"--category_ids: got {values.category_ids!r}, expected whole numbers") from None
+
+
+def read_categories(path: Path) -> list[tuple[int, str]]:
+    """Returns ids and names of an annotation file's categories, by ascending id as data sets are read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return sorted((int(category["id"]), str(category["name"])) for category in content["categories"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"--annotations {path}: got no list of categories with id and name ({error})"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import program
 
 if TYPE_CHECKING:
+    from cascade_tf.config import Experiment
     from cascade_tf.data.coco import CocoDataset
     from cascade_tf.inference import ImageDetections
     from cascade_tf.metrics import CocoResult
@@ -64,7 +65,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
     split = OPTIONS.values.split
     detector, experiment = program.open_detector(OPTIONS)
-    dataset = program.read_split(experiment, split)
+    dataset = _read_split(experiment, split)
     folder = program.writable_folder(program.output_folder(OPTIONS, "evaluation"), "output folder")
     measured = measure(
         detector,
@@ -79,6 +80,16 @@ def evaluate(arguments: Sequence[str]) -> None:
     if measured.stages:
         print(f"\n{compare_table(measured.rows())}")
     print(f"\nThe numbers and the detections lie in {folder}.")
+
+
+def _read_split(experiment: Experiment, split: str) -> CocoDataset:
+    try:
+        return program.read_split(experiment, split)
+    except ValueError as error:
+        if not OPTIONS.values.weights or "expected those of the experiment" not in str(error):
+            raise
+        remedy = "convert_weights.py --annotations gives a checkpoint the classes of a data set"
+        raise ValueError(f"{error}; {remedy}") from None
 
 
 def measure(

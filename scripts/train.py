@@ -17,6 +17,7 @@ the schedule and the evaluation remain, and --set model.NAME=VALUE changes singl
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def train(arguments: Sequence[str]) -> int:
     if OPTIONS.values.backbone_weights:
         experiment = dataclasses.replace(experiment, backbone_weights=OPTIONS.values.backbone_weights)
     if OPTIONS.values.weights:
-        experiment = with_weights(experiment, OPTIONS.values.weights)
+        experiment = with_weights(experiment, OPTIONS.values.weights, workdir)
     experiment, train_set, val_set = read_data(experiment)
     check_resumption(experiment, workdir, OPTIONS.values.resume)
     measurements: list[Measured] = []
@@ -80,18 +81,26 @@ def train(arguments: Sequence[str]) -> int:
     return 0
 
 
-def with_weights(experiment: Experiment, name: str) -> Experiment:
+def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment:
     """Returns the experiment with the model that weights belong to, and ``--set model.*`` applied to that.
+
+    A run that goes on needs the weights no more: its own experiment has the model.
 
     Raises:
         ValueError: the experiment has the weights of a backbone too, or the file cannot be understood.
         FileNotFoundError: there are no such weights.
     """
+    from cascade_tf.config import read_experiment
     from cascade_tf.weights_source import describe_weights, find_weights
 
     if experiment.backbone_weights:
         raise ValueError("got both --weights and --backbone_weights, expected one of them")
     changes, _ = program.model_changes(OPTIONS)
+    if has_checkpoint(workdir):
+        started = read_experiment(workdir)
+        if started.weights == name:
+            model = functools.partial(started.model, **changes)
+            return dataclasses.replace(experiment, model=model, weights=name)
     described = describe_weights(find_weights(name), changes)
     logging.info("the model is that of %s; model settings of the configuration are not used", name)
     return dataclasses.replace(experiment, model=described.model, weights=name)
@@ -109,9 +118,19 @@ def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoData
     """
     from cascade_tf.config import with_classes
 
-    train_set = program.read_split(experiment, "train", segmentations=_learns_masks(experiment))
+    train_set = _read_train_split(experiment)
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
     return experiment, train_set, program.read_split(experiment, "val")
+
+
+def _read_train_split(experiment: Experiment) -> CocoDataset:
+    masks = _learns_masks(experiment)
+    try:
+        return program.read_split(experiment, "train", segmentations=masks)
+    except ValueError as error:
+        if not masks or "segmentation" not in str(error):
+            raise
+        raise ValueError(f"{error}; --set model.mask_stages= makes a detector of boxes alone") from None
 
 
 def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None:
@@ -176,7 +195,7 @@ def make_trainer(
             prefix=workdir / "evaluation" / "val",
         )
         on_measured(measured)
-        return measured.result.summary
+        return measured.result.numbers()
 
     trainer = Trainer(
         lambda: _build_detector(experiment, fresh=not has_checkpoint(workdir)),

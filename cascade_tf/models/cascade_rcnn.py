@@ -73,7 +73,7 @@ def cascade_rcnn_fpn(
     pixel_mean: Sequence[float] = (103.53, 116.28, 123.675),
     pixel_std: Sequence[float] = (1.0, 1.0, 1.0),
     fpn_channels: int = 256,
-    fpn_norm: str | None = None,
+    fpn_norm: str = "auto",
     anchor_sizes: Sequence[float] = (32, 64, 128, 256, 512),
     aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
     anchor_offset: float = 0.0,
@@ -149,8 +149,8 @@ def cascade_rcnn_fpn(
         pixel_mean: per channel, in that order.
         pixel_std: per channel, in that order.
         fpn_channels: width of the pyramid.
-        fpn_norm: normalisation of the pyramid; None is ``"group"`` where the backbone has it, else
-            ``"none"``.
+        fpn_norm: normalisation of the pyramid, ``"group"`` or ``"none"``; ``"auto"`` follows the backbone's
+            ``"group"``, and is ``"none"`` beside any other.
         anchor_sizes: pixels, one per level P2 to P6.
         aspect_ratios: height / width of the anchors.
         anchor_offset: see ``AnchorGrid``.
@@ -225,7 +225,7 @@ def cascade_rcnn_fpn(
         deformable_stages=deformable_stages,
         name="backbone",
     )
-    if fpn_norm is None:
+    if fpn_norm == "auto":
         fpn_norm = "group" if norm == "group" else "none"
     neck = FPN(fpn_channels, norm=fpn_norm, norm_groups=norm_groups, name="fpn")
     region_proposal = RegionProposal(

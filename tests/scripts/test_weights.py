@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import cascade_tf
+from cascade_tf.training.run_log import read_metrics
 from cascade_tf.weights.importing import import_checkpoint
 from tests.golden import detectron2 as golden
 from tests.weights.torch_writer import write_pickle
@@ -19,6 +20,12 @@ NAMES = [f"class {number}" for number in range(1, 6)]
 # The fixture's images are small.
 SMALL = ("--set=model.short_side=96", "--set=model.max_side=128")
 LOW = "--set=model.score_threshold=0.01"
+
+
+def recorded_weights(name):
+    """The tensors of a fixture by detectron2's names."""
+    arrays = golden.load(name)
+    return {key.removeprefix("weight/"): arrays[key] for key in arrays if key.startswith("weight/")}
 
 
 @pytest.fixture(scope="session")
@@ -116,28 +123,94 @@ def test_every_program_takes_it(call, converted, checkpoint, coco, tmp_path):
     np.testing.assert_allclose(served.scores, direct.scores, atol=1e-4)
 
 
+@pytest.fixture
+def tune(call, three_classes, tmp_path):
+    """Trains from weights for some steps, with settings that hardly change them."""
+
+    def run(weights, steps, *more):
+        settings = (
+            f"steps={steps}",
+            "decay_steps=",
+            "batch_size=1",
+            "learning_rate=1e-9",
+            "checkpoint_every=1",
+        )
+        return call(
+            "train",
+            "--config=custom/cascade",
+            f"--dataset_dir={three_classes}",
+            f"--workdir={tmp_path / 'run'}",
+            f"--weights={weights}",
+            "--set=data.short_sides=96",
+            *SMALL,
+            *(f"--set=train.{setting}" for setting in settings),
+            *more,
+        )
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["checkpoint", "converted"])
-def test_training_starts_from_it(call, request, three_classes, checkpoint, tmp_path, kind):
-    weights, run = request.getfixturevalue(kind), tmp_path / "run"
-    settings = ("steps=1", "decay_steps=", "batch_size=1", "learning_rate=1e-9")
-    said = call(
-        "train",
-        "--config=custom/cascade",
-        f"--dataset_dir={three_classes}",
-        f"--workdir={run}",
-        f"--weights={weights}",
-        "--set=data.short_sides=96",
-        *SMALL,
-        *(f"--set=train.{setting}" for setting in settings),
-    )
+def test_training_starts_from_it_and_goes_on_without_it(tune, request, checkpoint, tmp_path, kind):
+    weights = Path(shutil.copy(request.getfixturevalue(kind), tmp_path))
+    said = tune(weights, 1)
     assert said.status == 0, said.err
-    trained = cascade_tf.load(run)
+    trained = cascade_tf.load(tmp_path / "run")
     assert trained.num_classes == 3
     assert trained.heads.ensemble == "own_boxes"
     imported = import_checkpoint(checkpoint)
     kept = trained.heads.stages[1].head.dense[0].kernel
     np.testing.assert_allclose(kept, imported.detector.heads.stages[1].head.dense[0].kernel, atol=1e-6)
+    weights.unlink()
+    said = tune(weights, 2)
+    assert said.status == 0, said.err
+    assert read_metrics(tmp_path / "run")[-1]["step"] == 2
+
+
+@pytest.mark.slow
+def test_training_starts_from_a_run(tune, converted, tmp_path):
+    assert tune(converted, 1).status == 0
+    first = (tmp_path / "run").rename(tmp_path / "first")
+    said = tune(first / "last.weights.h5", 1)
+    assert said.status == 0, said.err
+    old, new = cascade_tf.load(first), cascade_tf.load(tmp_path / "run")
+    # The classes are the same now: everything goes on.
+    for one, other in zip(old.get_weights(), new.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_masks_need_masks_in_the_data(tune, tmp_path, three_classes):
+    file = tmp_path / "masks.pkl"
+    write_pickle(file, {"model": recorded_weights("cascade_mask_rcnn_r50_fpn")})
+    for split in three_classes.glob("instances_*.json"):
+        content = json.loads(split.read_text())
+        for annotation in content["annotations"]:
+            annotation.pop("segmentation", None)
+        split.write_text(json.dumps(content))
+    assert "--set model.mask_stages=" in tune(file, 1).complaint
+
+
+def test_a_checkpoint_gets_the_classes_of_a_data_set(call, checkpoint, coco, tmp_path):
+    annotations = coco / "instances_val.json"
+    content = json.loads(annotations.read_text())
+    ids = {category["id"]: 10 * category["id"] for category in content["categories"]}
+    content["categories"] = [{"id": ids[i], "name": f"thing {i}"} for i in reversed(ids)]
+    annotations.write_text(json.dumps(content))
+    output = tmp_path / "named.weights.h5"
+    arguments = (f"--checkpoint={checkpoint}", f"--output={output}")
+    assert call("convert_weights", *arguments, f"--annotations={annotations}").status == 0
+    detector = cascade_tf.load(output)
+    assert detector.class_names == tuple(f"thing {i}" for i in range(1, 6))
+    assert detector.category_ids == (10, 20, 30, 40, 50)
+    said = call("convert_weights", *arguments, "--class_names=a,b,c,d,e", "--category_ids=5,4,3,2,1")
+    assert said.status == 0
+    assert cascade_tf.load(output).category_ids == (5, 4, 3, 2, 1)
+
+
+def test_other_classes_name_the_remedy(call, checkpoint, three_classes, tmp_path):
+    arguments = (f"--weights={checkpoint}", f"--dataset_dir={three_classes}", f"--output={tmp_path / 'out'}")
+    assert "convert_weights.py --annotations" in call("evaluate", *arguments).complaint
 
 
 @pytest.mark.parametrize(
@@ -163,9 +236,10 @@ def test_results_need_a_place(call, checkpoint, coco):
     assert "flag --output is missing" in complaint
 
 
-def test_a_weights_file_of_a_run_says_where_its_settings_are(call, workdir, tmp_path):
-    arguments = (f"--weights={workdir / 'best.weights.h5'}", f"--output={tmp_path / 'out'}", "a.jpg")
-    assert "for a training run use --workdir" in call("predict", *arguments).complaint
+def test_a_weights_file_alone_needs_its_experiment(call, workdir, tmp_path):
+    alone = shutil.copy(workdir / "best.weights.h5", tmp_path / "alone.weights.h5")
+    complaint = call("predict", f"--weights={alone}", f"--output={tmp_path / 'out'}", "a.jpg").complaint
+    assert "beside its experiment.json" in complaint
 
 
 @pytest.mark.parametrize(
@@ -174,6 +248,10 @@ def test_a_weights_file_of_a_run_says_where_its_settings_are(call, workdir, tmp_
         (["--checkpoint=a.pkl"], "flag --output is missing"),
         (["--checkpoint=a.pkl", "--output=b.h5"], "expected a name that ends in .weights.h5"),
         (["--checkpoint=a.pkl", "--output=b.weights.h5"], "weights 'a.pkl': got no such file"),
+        (
+            ["--checkpoint=a.pkl", "--output=b.weights.h5", "--annotations=a.json", "--class_names=a"],
+            "one of them",
+        ),
     ],
 )
 def test_wrong_conversions(call, arguments, message, tmp_path, monkeypatch):
