@@ -52,8 +52,9 @@ class MaskDrawer:
             frame: [2] int32 (height, width) of the image with its padding.
 
         Returns:
-            [n, H, ceil(W / 8)] uint8 packed masks for the frame, zeros for crowds; and [n] bool, False for an
-            object of which no pixel is left at this size, or whose mask ``skip_broken`` lets pass.
+            [max(n, 1), H, ceil(W / 8)] uint8 packed masks for the frame, zeros for crowds; and [n] bool,
+            False for an object of which no pixel is left at this size, or whose mask ``skip_broken`` lets
+            pass.
 
         Raises:
             tf.errors.InvalidArgumentError: a mask cannot be drawn; `broken_image_line` gives the line.
@@ -71,7 +72,7 @@ class MaskDrawer:
     ) -> tuple[np.ndarray, np.ndarray]:
         segmentations = self._segmentations[index]
         (height, width), original = size.tolist(), tuple(self._sizes[index].tolist())
-        masks = np.zeros((len(segmentations), frame[0], -(-frame[1] // 8)), np.uint8)
+        masks = np.zeros((max(len(segmentations), 1), frame[0], -(-frame[1] // 8)), np.uint8)
         intact = np.ones(len(segmentations), bool)
         for number, segmentation in enumerate(segmentations):
             if segmentation is None:

@@ -244,8 +244,8 @@ def _with_masks(targets: Targets, masks: Tensor, intact: Tensor) -> InstanceTarg
     # An object without a mask is still one: as a crowd it is neither learnt nor punished, while an empty mask
     # would teach the mask heads nonsense, and its absence would teach the boxes' heads that it is background.
     crowd = targets.crowd | ~intact
-    boxes, classes, valid, crowd, masks = (
-        _at_least_one(values) for values in (targets.boxes, targets.classes, ~crowd, crowd, masks)
+    boxes, classes, valid, crowd = (
+        _at_least_one(values) for values in (targets.boxes, targets.classes, ~crowd, crowd)
     )
     return InstanceTargets(boxes, classes, valid, crowd, targets.seed, masks)
 

@@ -163,15 +163,9 @@ def _pack(lengths: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     height, width = size
     packed = np.zeros((height, -(-width // 8)), np.uint8)
-    lengths = lengths[: len(lengths) // 2 * 2]  # without a last run outside the object
-    if not len(lengths):
-        return packed
-    block, end = 8 * height, lengths.sum()
-    first, last = lengths[0] // block, -(-end // block)
-    window = np.append(lengths, last * block - end)
-    window[0] -= first * block
-    columns = _unroll(window, height)
-    packed[:, first:last] = np.packbits(np.ascontiguousarray(columns.T), axis=-1)
+    first, columns = _object_columns(lengths, height, step=8)
+    window = np.packbits(np.ascontiguousarray(columns.T), axis=-1)
+    packed[:, first // 8 : first // 8 + window.shape[1]] = window
     return packed
 
 
@@ -181,9 +175,32 @@ def _pack_scaled(
     """The packed mask at another size; each pixel is the one of the original that holds its centre."""
     if tuple(original_size) == tuple(size) and not flip:
         return _pack(lengths, size)
+    height, width = size
+    packed = np.zeros((height, -(-width // 8)), np.uint8)
     rows, columns = (_nearest(*sides) for sides in zip(original_size, size, strict=True))
-    chosen = _unroll(lengths, original_size[0])[columns[::-1] if flip else columns]
-    return np.packbits(np.ascontiguousarray(chosen.T)[rows], axis=-1)
+    first, pixels = _object_columns(lengths, original_size[0])
+    left, right = np.searchsorted(columns, [first, first + len(pixels)]).tolist()
+    chosen = pixels[columns[left:right] - first]
+    if flip:
+        chosen, left, right = chosen[::-1], width - right, width - left
+    # Whole bytes around the object, as in _pack.
+    begin, end = left // 8, -(-right // 8)
+    window = np.zeros((height, 8 * (end - begin)), bool)
+    window[:, left - 8 * begin : right - 8 * begin] = np.ascontiguousarray(chosen.T)[rows]
+    packed[:, begin:end] = np.packbits(window, axis=-1)
+    return packed
+
+
+def _object_columns(lengths: np.ndarray, height: int, step: int = 1) -> tuple[int, np.ndarray]:
+    """The object's first column and its [columns, height] bool pixels, both rounded out to whole steps."""
+    lengths = lengths[: len(lengths) // 2 * 2]  # without a last run outside the object
+    if not len(lengths):
+        return 0, np.zeros((0, height), bool)
+    block, end = step * height, lengths.sum()
+    first, last = lengths[0] // block, -(-end // block)
+    window = np.append(lengths, last * block - end)
+    window[0] -= first * block
+    return int(first) * step, _unroll(window, height)
 
 
 def _unroll(lengths: np.ndarray, height: int) -> np.ndarray:
@@ -194,7 +211,9 @@ def _unroll(lengths: np.ndarray, height: int) -> np.ndarray:
 def _nearest(old: int, new: int) -> np.ndarray:
     """[new] pixels of the original along one axis, with positions added up one by one as Pillow does."""
     step = old / new
-    return np.cumsum([0.5 * step, *[step] * (new - 1)]).astype(np.int64)
+    steps = np.full(new, step)
+    steps[0] = 0.5 * step
+    return np.cumsum(steps).astype(np.int64)
 
 
 def _checked_lengths(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:

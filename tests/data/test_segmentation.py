@@ -163,6 +163,21 @@ def test_run_lengths_at_another_size_take_the_nearest_pixel(rng, flip):
 
 
 @pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("size", [(31, 67), (62, 134), (20, 45), (9, 300)], ids=str)
+def test_small_objects_at_another_size(rng, size, flip):
+    for _ in range(50):
+        mask = np.zeros((31, 67), bool)
+        y1, y2, x1, x2 = (*np.sort(rng.integers(0, 32, 2)), *np.sort(rng.integers(0, 68, 2)))
+        mask[y1:y2, x1:x2] = rng.random((y2 - y1, x2 - x1)) < 0.7
+        expected = np.asarray(
+            Image.fromarray(mask.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST)
+        )
+        for form in rle_forms(mask):
+            packed = packed_mask(form, (31, 67), size, flip)
+            np.testing.assert_array_equal(unpack(packed, size[1]), expected[:, ::-1] if flip else expected)
+
+
+@pytest.mark.parametrize("flip", [False, True])
 def test_run_lengths_at_their_own_size(rng, flip):
     mask = rng.random((13, 21)) < 0.5
     packed = packed_mask(rle_forms(mask)[2], (13, 21), (13, 21), flip)
