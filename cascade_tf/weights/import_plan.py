@@ -112,7 +112,8 @@ class ImportPlan:
             return f"{given} of type {wrong[0]} for {place.name}"
         try:
             shape = _merged(self._value(source).shape, len(place.shape))
-        except ValueError as error:
+        # What conversions raise on arrays of fewer axes.
+        except (ValueError, LookupError, TypeError) as error:
             return f"{given} for {place.name} {place.shape} ({error})"
         return "" if shape == place.shape else f"{given} gives {shape} for {place.name} {place.shape}"
 

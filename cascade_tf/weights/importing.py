@@ -21,6 +21,9 @@ from cascade_tf.weights.import_report import ImportReport
 from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
 
+# What tensors of shapes that no network has raise where they are looked at.
+_MALFORMED = (ArithmeticError, LookupError, TypeError)
+
 
 class Imported(NamedTuple):
     """A detector from a checkpoint.
@@ -141,7 +144,7 @@ def import_weights(
 
 
 def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str, Any]) -> Description:
-    with _path_in_errors(checkpoint, family):
+    with _path_in_errors(checkpoint, family, _MALFORMED):
         num_classes = family.num_classes(checkpoint)
         names = _class_names(family, checkpoint, num_classes)
         ids = COCO_CATEGORY_IDS if names == COCO_CLASSES else tuple(range(1, num_classes + 1))
@@ -167,7 +170,8 @@ def _transfer(
     unwanted = (
         {} if detector.has_masks else dict.fromkeys(_mask_tensors(checkpoint), "the detector has no masks")
     )
-    plan = ImportPlan(checkpoint, family, detector, found.values(), kept, unwanted)
+    with _path_in_errors(checkpoint, family, _MALFORMED):
+        plan = ImportPlan(checkpoint, family, detector, found.values(), kept, unwanted)
     return plan.carry_out(described.settings, allow_partial)
 
 
@@ -207,7 +211,7 @@ def load_backbone(
     found = backbone_places(backbone)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint, source, BACKBONE_FAMILIES)
-    with _path_in_errors(checkpoint, family):
+    with _path_in_errors(checkpoint, family, _MALFORMED):
         settings = family.settings(checkpoint)
         if not allow_partial:
             _check_stride(backbone, settings)
@@ -248,10 +252,17 @@ def _class_names(family: Family, checkpoint: CheckpointFile, num_classes: int) -
 
 
 @contextlib.contextmanager
-def _path_in_errors(checkpoint: CheckpointFile, family: Family) -> Iterator[None]:
+def _path_in_errors(
+    checkpoint: CheckpointFile, family: Family, malformed: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
         if str(checkpoint.path) in str(error):
             raise
         raise ValueError(f"checkpoint {checkpoint.path} ({family.name}): {error}") from None
+    except malformed as error:
+        raise ValueError(
+            f"checkpoint {checkpoint.path} ({family.name}): its tensors have shapes or values that no "
+            f"detector has ({type(error).__name__}: {error})"
+        ) from error

@@ -30,14 +30,17 @@ def find_family(checkpoint: CheckpointFile, source: str, families: tuple[Family,
         families: to choose from.
 
     Raises:
-        ValueError: no family has the name, or not exactly one claims the tensors' names.
+        ValueError: no family has the name, the one that has it does not know the tensors' names, or not
+            exactly one does.
     """
     known = [family.name for family in families]
     if source != "auto":
-        for family in families:
-            if family.name == source:
-                return family
-        raise ValueError(f"source: got {source!r}, expected 'auto' or one of {', '.join(known)}")
+        named = next((family for family in families if family.name == source), None)
+        if named is None:
+            raise ValueError(f"source: got {source!r}, expected 'auto' or one of {', '.join(known)}")
+        if not named.matches(checkpoint):
+            raise ValueError(_not_of(named, checkpoint))
+        return named
     claims = [family for family in families if family.matches(checkpoint)]
     if len(claims) == 1:
         return claims[0]
@@ -45,4 +48,12 @@ def find_family(checkpoint: CheckpointFile, source: str, families: tuple[Family,
     raise ValueError(
         f"checkpoint {checkpoint.path}: its family cannot be told from its names ({found}); known are "
         f"{', '.join(known)}; it holds the tensors {listed(sorted(checkpoint.arrays))}"
+    )
+
+
+def _not_of(family: Family, checkpoint: CheckpointFile) -> str:
+    claims = [other.name for other in DETECTOR_FAMILIES + BACKBONE_FAMILIES if other.matches(checkpoint)]
+    return (
+        f"checkpoint {checkpoint.path}: got the source {family.name!r} for tensors with the names "
+        f"{listed(sorted(checkpoint.arrays))}, which are those of {' or '.join(claims) or 'no known family'}"
     )

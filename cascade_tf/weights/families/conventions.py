@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 SHARED_CONVENTIONS: dict[str, Any] = {
@@ -37,3 +39,23 @@ def cascade_ious(num_stages: int) -> tuple[float, ...]:
         num_stages: T.
     """
     return tuple(round(0.5 + 0.1 * stage, 1) for stage in range(num_stages))
+
+
+def checked_channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """Mean or standard deviation of pixels as a file gives them.
+
+    Args:
+        name: as the file calls it; what ends in "std" is divided by.
+        values: one for each channel.
+
+    Raises:
+        ValueError: there are not three, one is not finite, or one of a standard deviation is not positive.
+    """
+    positive = name.endswith("std")
+    fine = all(math.isfinite(value) and (value > 0 or not positive) for value in values)
+    if len(values) != 3 or not fine:
+        kind = "finite positive" if positive else "finite"
+        raise ValueError(
+            f"got {name} = {list(values)} in the checkpoint, expected {kind} numbers for 3 channels"
+        )
+    return tuple(values)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade_tf.weights.families import architecture
-from cascade_tf.weights.families.conventions import SHARED_CONVENTIONS, cascade_ious
+from cascade_tf.weights.families.conventions import SHARED_CONVENTIONS, cascade_ious, checked_channels
 from cascade_tf.weights.families.torch_family import PARAMETERS, TorchFamily, batch_norm_kind
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _channels(arrays: Mapping[str, np.ndarray], name: str, default: tuple[float,
         return default
     if arrays[name].size != 3:
         raise ValueError(f"got {name} of shape {arrays[name].shape}, expected 3 channels")
-    return tuple(_rounded(value) for value in np.ravel(arrays[name]))
+    return checked_channels(name, [_rounded(value) for value in np.ravel(arrays[name])])
 
 
 def _anchors(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -126,12 +126,22 @@ def _anchors(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     levels: list[float | tuple[float, ...]] = []
     ratios: tuple[float, ...] = ()
     for name in names:
-        width, height = (arrays[name][:, 2:].astype(float) - arrays[name][:, :2]).T
+        width, height = _sides(arrays[name], name)
         # All ratios of the first size come first, then those of the second.
         ratios = tuple(dict.fromkeys(_rounded(ratio, 4) for ratio in height / width))
         sizes = tuple(_rounded(size) for size in np.sqrt(width * height)[:: len(ratios)])
         levels.append(sizes[0] if len(sizes) == 1 else sizes)
     return {"anchor_sizes": tuple(levels), "aspect_ratios": ratios}
+
+
+def _sides(anchors: np.ndarray, name: str) -> np.ndarray:
+    """Widths and heights, as rows."""
+    if anchors.ndim != 2 or anchors.shape[1] != 4 or not len(anchors):
+        raise ValueError(f"got {name} of shape {anchors.shape}, expected one box or more in rows of 4")
+    sides = (anchors[:, 2:].astype(float) - anchors[:, :2]).T
+    if not (np.isfinite(anchors).all() and (sides > 0).all()):
+        raise ValueError(f"got {name} = {anchors.tolist()}, expected finite boxes with an area")
+    return sides
 
 
 def _rounded(value: float, digits: int = 6) -> float:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from cascade_tf.weights.families.conventions import checked_channels
+
 _NUMBERS = r"\s*=\s*[\[(]([-+0-9.,eE\s]*)[\])]"
 _MEAN = re.compile(r"\bmean" + _NUMBERS)
 _STD = re.compile(r"\bstd" + _NUMBERS)
@@ -73,7 +75,4 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _channels(text: str, name: str) -> tuple[float, ...]:
-    values = tuple(float(part) for part in text.split(",") if part.strip())
-    if len(values) != 3:
-        raise ValueError(f"got {name} = [{text}] in the checkpoint's configuration, expected 3 channels")
-    return values
+    return checked_channels(name, [float(part) for part in text.split(",") if part.strip()])
