@@ -92,7 +92,7 @@ def test_pixels_and_anchors_that_nothing_can_be_calculated_with(name, values, mo
     right = checkpoint(DETECTORS["detectron2"])
     given = replace(right, arrays={**right.arrays, name: np.array(values, np.float32)})
     monkeypatch.setattr(importing, "read_checkpoint", lambda path: given)
-    with pytest.raises(ValueError, match=rf"model\.pth \(detectron2\): got {name} = .*, expected finite "):
+    with pytest.raises(ValueError, match=rf"model\.pth \(detectron2\): got {name} = .* finite"):
         describe_checkpoint("model.pth")
 
 
@@ -101,7 +101,5 @@ def test_pixels_of_a_configuration(numbers, monkeypatch):
     config = f"img_norm_cfg = dict({numbers}, to_rgb=True)"
     given = replace(checkpoint(DETECTORS["mmdetection"]), metadata={"meta": {"config": config}})
     monkeypatch.setattr(importing, "read_checkpoint", lambda path: given)
-    with pytest.raises(
-        ValueError, match=r"\(mmdetection\): got (mean|std) = .* in the checkpoint, expected finite "
-    ):
+    with pytest.raises(ValueError, match=r"\(mmdetection\): got (mean|std) = .* finite"):
         describe_checkpoint("model.pth")

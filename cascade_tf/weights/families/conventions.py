@@ -54,8 +54,6 @@ def checked_channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
     positive = name.endswith("std")
     fine = all(math.isfinite(value) and (value > 0 or not positive) for value in values)
     if len(values) != 3 or not fine:
-        kind = "finite positive" if positive else "finite"
-        raise ValueError(
-            f"got {name} = {list(values)} in the checkpoint, expected {kind} numbers for 3 channels"
-        )
+        kind = "finite and above 0" if positive else "finite"
+        raise ValueError(f"got {name} = {list(values)}, expected 3 channels, each {kind}")
     return tuple(values)
