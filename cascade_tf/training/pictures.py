@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cascade_tf.structures import ImageBatch, Targets
+from cascade_tf.ops.paste_masks import paste_masks
+from cascade_tf.structures import ImageBatch, InstanceDetections, InstanceTargets, Targets
 from cascade_tf.visualization import draw_detections
 
 
 def sample_pictures(
-    detector: Any, batch: ImageBatch, targets: Targets, *, count: int = 2, score_threshold: float = 0.3
+    detector: Any,
+    batch: ImageBatch,
+    targets: Targets | InstanceTargets,
+    *,
+    count: int = 2,
+    score_threshold: float = 0.3,
 ) -> dict[str, np.ndarray]:
     """Draws the first images of a batch with detections and, as dashed lines, the ground truth.
 
@@ -33,6 +39,10 @@ def sample_pictures(
     for i, (height, width) in enumerate(batch.image_size.astype(int)):
         found = detections.valid[i]
         classes = detections.classes[i][found]
+        masks = None
+        if isinstance(detections, InstanceDetections):
+            size = (int(height), int(width))
+            masks = paste_masks(detections.masks[i][found], detections.boxes[i][found], size).numpy()
         pictures[str(i)] = draw_detections(
             np.clip(np.round(batch.images[i, :height, :width]), 0, 255).astype(np.uint8),
             detections.boxes[i][found],
@@ -41,5 +51,6 @@ def sample_pictures(
             classes,
             ground_truth=targets.boxes[i][targets.valid[i]],
             score_threshold=score_threshold,
+            masks=masks,
         )
     return pictures

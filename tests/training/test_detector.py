@@ -29,7 +29,7 @@ def dataset(tmp_path_factory):
     return read_dataset_dir(folder, "train")
 
 
-def build(dataset):
+def build(dataset, **settings):
     return cascade_rcnn_fpn(
         dataset.class_names,
         dataset.category_ids,
@@ -40,6 +40,7 @@ def build(dataset):
         anchor_sizes=(8, 16, 32, 64, 128),
         short_side=64,
         max_side=96,
+        **settings,
     )
 
 
@@ -133,6 +134,18 @@ def test_sample_pictures_show_each_image_without_its_padding(dataset):
     # Small pictures are enlarged for the labels' sake.
     assert pictures["0"].shape[1] / pictures["0"].shape[0] == pytest.approx(width / height, rel=0.01)
     assert pictures["0"].dtype == np.uint8
+
+
+def test_sample_pictures_show_masks(dataset):
+    detector = build(dataset, mask_stages=(3,), mask_channels=16)
+    data = next(iter(train_batches(dataset, batch_size=2, short_sides=(100,), max_side=200)))
+    (head,) = detector.heads.mask_heads
+    pictures = []
+    for bias in (-9.0, 9.0):
+        # Nothing of each box, or all of it.
+        head.predictor.bias.assign(np.full(head.predictor.bias.shape, bias))
+        pictures.append(sample_pictures(detector, *data, count=1, score_threshold=0.0)["0"])
+    assert np.mean(pictures[0] != pictures[1]) > 0.05
 
 
 def _events(folder):
