@@ -18,6 +18,7 @@ from cascade_tf.weights.families.family import Family
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile, read_checkpoint
 from cascade_tf.weights.import_plan import ImportPlan
 from cascade_tf.weights.import_report import ImportReport
+from cascade_tf.weights.network_size import check_size
 from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
 
@@ -146,9 +147,11 @@ def import_weights(
 def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str, Any]) -> Description:
     with _path_in_errors(checkpoint, family, _MALFORMED):
         num_classes = family.num_classes(checkpoint)
+        settings = family.settings(checkpoint)
+        check_size(checkpoint, settings, num_classes)
         names = _class_names(family, checkpoint, num_classes)
         ids = COCO_CATEGORY_IDS if names == COCO_CLASSES else tuple(range(1, num_classes + 1))
-        return Description(names, ids, {**family.settings(checkpoint), **overrides})
+        return Description(names, ids, {**settings, **overrides})
 
 
 def _transfer(
