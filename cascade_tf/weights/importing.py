@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +19,7 @@ from cascade_tf.weights.import_report import ImportReport
 from cascade_tf.weights.network_size import check_size
 from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
+from cascade_tf.weights.recipe_arguments import check_arguments
 
 # What tensors of shapes that no network has raise where they are looked at.
 _MALFORMED = (ArithmeticError, LookupError, TypeError)
@@ -81,11 +80,11 @@ def import_checkpoint(
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: an override that is no argument of ``cascade_rcnn_fpn``.
+        TypeError: an override that is no argument of ``cascade_rcnn_fpn``, or one text as ``class_names``.
         ValueError: the file cannot be read, its family is unknown, its network cannot be built, or tensors
             and variables do not match; the message lists both sides.
     """
-    _check_overrides(overrides)
+    check_arguments(overrides, class_names)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint, source, DETECTOR_FAMILIES)
     described = _describe(checkpoint, family, overrides)
@@ -111,7 +110,7 @@ def describe_checkpoint(path: str | os.PathLike[str], source: str = "auto", **ov
         TypeError: an override that is no argument of ``cascade_rcnn_fpn``.
         ValueError: the file cannot be read, its family is unknown, or its network cannot be built.
     """
-    _check_overrides(overrides)
+    check_arguments(overrides)
     checkpoint = read_checkpoint(path)
     return _describe(checkpoint, find_family(checkpoint, source, DETECTOR_FAMILIES), overrides)
 
@@ -222,17 +221,6 @@ def load_backbone(
             check_pixels(model.image_inputs, settings)
         plan = ImportPlan(checkpoint, family, backbone, found.values())
     return plan.carry_out(settings, allow_partial)
-
-
-def _check_overrides(overrides: Mapping[str, Any]) -> None:
-    known = set(inspect.signature(cascade_rcnn_fpn).parameters)
-    for name in overrides:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TypeError(
-                f"import: got the unknown setting {name!r}, expected one of cascade_rcnn_fpn{hint}"
-            )
 
 
 def _check_stride(backbone: keras.Model, settings: Mapping[str, Any]) -> None:

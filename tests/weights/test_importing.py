@@ -188,6 +188,11 @@ def test_unknown_overrides(path):
         import_checkpoint(path, max_detection=7)
 
 
+def test_one_text_is_no_sequence_of_class_names(path):
+    with pytest.raises(TypeError, match="class_names: got the text 'person', expected a sequence of names"):
+        import_checkpoint(path, class_names="person")
+
+
 def test_overrides_of_the_architecture_have_to_fit(path):
     with pytest.raises(ValueError, match=r"tensors that do not fit: .*stem\.conv1\.weight") as error:
         import_checkpoint(path, stem_channels=12)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
-from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
+from cascade_tf.models import TwoStageDetector
 from cascade_tf.weights.importing import import_checkpoint
+from cascade_tf.weights.recipe_arguments import check_arguments
 from cascade_tf.weights.zoo import catalog
 from cascade_tf.weights.zoo.catalog_entry import CatalogEntry
 from cascade_tf.weights.zoo.download import fetch
@@ -55,7 +54,7 @@ def load_pretrained(
     Raises:
         DownloadError: an ``OSError``; the file is not in the cache and cannot be fetched. The message says
             what to put where.
-        TypeError: a setting that ``cascade_rcnn_fpn`` does not have.
+        TypeError: a setting that ``cascade_rcnn_fpn`` does not have, or one text as ``class_names``.
         ValueError: unknown name, or one of a backbone; the file is not the published one; the settings make
             a network that the weights do not fit.
     """
@@ -66,7 +65,8 @@ def load_pretrained(
             "detector of your own from them: cascade_tf.weights.importing.load_backbone(detector, "
             f"cascade_tf.weights.zoo.pretrained.checkpoint_path({name!r}))"
         )
-    _check_settings(settings)
+    # A mistake is better found before a download than after it.
+    check_arguments(settings, class_names)
     imported = import_checkpoint(
         fetch(entry, cache_dir, progress=progress),
         entry.source,
@@ -104,13 +104,3 @@ def list_pretrained() -> tuple[CatalogEntry, ...]:
     ['detectron2/cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv']
     """
     return tuple(catalog.CATALOG.values())
-
-
-def _check_settings(settings: Mapping[str, Any]) -> None:
-    """A wrong name is better found before a download than after it."""
-    known = inspect.signature(cascade_rcnn_fpn).parameters
-    for name in settings:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"got the unknown setting {name!r}, expected one of cascade_rcnn_fpn{hint}")

@@ -101,6 +101,12 @@ def test_weights_that_the_settings_do_not_fit(served, recorded):
     np.testing.assert_array_equal(kernel, expected)
 
 
+def test_one_text_as_class_names_is_found_before_the_download(served):
+    with pytest.raises(TypeError, match="class_names: got the text 'person'"):
+        load_pretrained(NAME, class_names="person")
+    assert served.requests == []
+
+
 def test_a_wrong_setting_is_found_before_the_download(served):
     with pytest.raises(TypeError, match=r"unknown setting 'short_sides'.*did you mean 'short_side'"):
         load_pretrained(NAME, short_sides=320)
