@@ -15,7 +15,7 @@ from absl import logging
 
 from cascade_tf import config
 from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
-from cascade_tf.weights.import_report import listed
+from cascade_tf.weights.import_report import listed, log_other_names
 from cascade_tf.weights.importing import Imported, describe_checkpoint, import_checkpoint, import_weights
 from cascade_tf.weights.places import places
 from cascade_tf.weights.zoo.catalog import CATALOG
@@ -150,7 +150,8 @@ def start_from(detector: TwoStageDetector, source: WeightsSource, allow_partial:
         ValueError: the file cannot be read, or does not fit.
     """
     if not source.is_converted:
-        return import_weights(detector, source.path, allow_partial=allow_partial).to_text()
+        report = import_weights(detector, source.path, allow_partial=allow_partial, **source.settings)
+        return report.to_text()
     old, _ = load_weights(source)
     return _copy(old, detector, source, allow_partial)
 
@@ -168,6 +169,8 @@ def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, a
         raise ValueError(f"weights {source.name}: do not fit the detector in {listed(strange)}")
     for name in fitting:
         ours[name].variable.assign(theirs[name].variable)
+    if old.num_classes == new.num_classes and old.class_names != new.class_names:
+        log_other_names(source.name, old.class_names, new.class_names)
     lines = [f"{source.name}: loaded {len(fitting)} variables"]
     if afresh:
         lines.append(

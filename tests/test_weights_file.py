@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 
@@ -11,10 +12,13 @@ import pytest
 
 from cascade_tf import config, load
 from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.weights.importing import import_checkpoint
 from cascade_tf.weights.places import places
 from cascade_tf.weights_file import load_into, read_description, write_weights_file
-from cascade_tf.weights_source import describe_weights, find_weights, load_weights, start_from
+from cascade_tf.weights_source import WeightsSource, describe_weights, find_weights, load_weights, start_from
 from tests.models.examples import CLASS_NAMES, build
+from tests.weights import synthetic
+from tests.weights.torch_writer import write_pickle
 
 SETTINGS = {
     "depth": 14,
@@ -130,6 +134,26 @@ def test_training_starts_with_all_where_the_classes_agree(written):
     assert "initial" not in start_from(new, find_weights(path))
     for one, other in zip(new.get_weights(), old.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_classes_of_other_names_keep_their_classifiers_and_are_logged(written, caplog):
+    names = ("new", *CLASS_NAMES[1:])
+    new = cascade_rcnn_fpn(names, **SETTINGS)
+    start_from(new, find_weights(written[0]))
+    assert f"{written[0]}: its classifiers are kept for classes of other names: {', '.join(names)}; " in (
+        caplog.text
+    )
+
+
+def test_what_the_catalogue_knows_of_a_checkpoint_counts(tmp_path):
+    architecture = dataclasses.replace(synthetic.CASCADE, blocks=(1, 1, 1, 1), **synthetic.SMALL)
+    arrays = synthetic.distinct(synthetic.detectron2_shapes(architecture))
+    path = write_pickle(tmp_path / "model.pkl", {"model": arrays})
+    settings = {"pixel_std": (57.375, 57.12, 58.395), "stride_in_1x1": False}
+    new = import_checkpoint(path, **settings).detector
+    assert "initial" not in start_from(new, WeightsSource("name", path, settings))
+    with pytest.raises(ValueError, match="got a backbone with stride_in_1x1=False, expected True"):
+        start_from(new, WeightsSource("name", path))
 
 
 def test_another_architecture_is_refused_unless_a_part_is_enough(written):

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from cascade_tf.weights.families.family import Family, Source
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile
@@ -75,6 +76,7 @@ class ImportPlan:
                 f"checkpoint {self.checkpoint.path} ({self.family.name}) does not fit the model: "
                 f"{'; '.join(problems)}"
             )
+        self._warn_of_values()
         for place, source in self._sources.values():
             _assign(place, self._value(source))
         return ImportReport(
@@ -85,6 +87,17 @@ class ImportPlan:
             missing=self.missing,
             settings=dict(settings),
         )
+
+    def _warn_of_values(self) -> None:
+        names = {name for _, source in self._sources.values() for name in source.names}
+        wrong = [name for name in sorted(names) if not np.isfinite(self.checkpoint.arrays[name]).all()]
+        if wrong:
+            logging.warning(
+                "checkpoint %s: %d tensors hold values that are not finite: %s",
+                self.checkpoint.path,
+                len(wrong),
+                listed(wrong),
+            )
 
     def _add(self, place: Place, source: Source) -> None:
         absent = [name for name in source.names if name not in self.checkpoint.arrays]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from absl import logging
+
 SHOWN = 8
 
 
@@ -60,6 +62,22 @@ def loaded_twice(loaded: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
         for tensor in tensors:
             variables.setdefault(tensor, []).append(name)
     return {tensor: names for tensor, names in variables.items() if len(names) > 1}
+
+
+def log_other_names(source: str, theirs: Iterable[str], ours: Iterable[str]) -> None:
+    """Says in the log that classifiers keep their weights under other names of the classes.
+
+    Args:
+        source: of the weights.
+        theirs: names of the weights' classes.
+        ours: names of the detector's classes, as many.
+    """
+    logging.warning(
+        "%s: its classifiers are kept for classes of other names: %s; in its own order they are: %s",
+        source,
+        ", ".join(ours),
+        ", ".join(theirs),
+    )
 
 
 def listed(names: Iterable[str], limit: int = SHOWN) -> str:

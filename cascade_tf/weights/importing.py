@@ -15,7 +15,7 @@ from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLA
 from cascade_tf.weights.families.family import Family
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile, read_checkpoint
 from cascade_tf.weights.import_plan import ImportPlan
-from cascade_tf.weights.import_report import ImportReport
+from cascade_tf.weights.import_report import ImportReport, log_other_names
 from cascade_tf.weights.network_size import check_size
 from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
@@ -91,7 +91,8 @@ def import_checkpoint(
     names = described.class_names if class_names is None else tuple(class_names)
     if category_ids is None and names == COCO_CLASSES:
         category_ids = COCO_CATEGORY_IDS
-    detector = cascade_rcnn_fpn(names, category_ids, **described.settings)
+    with _path_in_errors(checkpoint, family):
+        detector = cascade_rcnn_fpn(names, category_ids, **described.settings)
     return Imported(
         detector, described.settings, _transfer(checkpoint, family, detector, described, allow_partial)
     )
@@ -121,6 +122,7 @@ def import_weights(
     source: str = "auto",
     *,
     allow_partial: bool = False,
+    **settings: Any,
 ) -> ImportReport:
     """Loads a checkpoint of another framework into a detector that exists.
 
@@ -132,15 +134,25 @@ def import_weights(
         path: the checkpoint.
         source: name of its family, or ``"auto"``.
         allow_partial: whether to load what fits where checkpoint and detector differ, instead of failing.
+        **settings: arguments of ``cascade_rcnn_fpn`` that replace what the family says of the checkpoint:
+            where its tensors do not tell on which pixels it was trained, and with which strides.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file cannot be read, its family is unknown, or tensors and variables do not match. No
-            variable has changed then.
+        TypeError: a setting that is no argument of ``cascade_rcnn_fpn``.
+        ValueError: the file cannot be read, its family is unknown, the weights were trained with the strides
+            in other convolutions or on other pixels, or tensors and variables do not match. No variable has
+            changed then.
     """
+    check_arguments(settings)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint, source, DETECTOR_FAMILIES)
-    return _transfer(checkpoint, family, detector, _describe(checkpoint, family, {}), allow_partial)
+    described = _describe(checkpoint, family, settings)
+    if not allow_partial:
+        with _path_in_errors(checkpoint, family):
+            _check_stride(detector.backbone, described.settings)
+            check_pixels(detector.image_inputs, described.settings)
+    return _transfer(checkpoint, family, detector, described, allow_partial)
 
 
 def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str, Any]) -> Description:
@@ -174,7 +186,11 @@ def _transfer(
     )
     with _path_in_errors(checkpoint, family, _MALFORMED):
         plan = ImportPlan(checkpoint, family, detector, found.values(), kept, unwanted)
-    return plan.carry_out(described.settings, allow_partial)
+    report = plan.carry_out(described.settings, allow_partial)
+    known = (detector.class_names, _numbered(given))
+    if detector.num_classes == given and described.class_names not in known:
+        log_other_names(str(checkpoint.path), described.class_names, detector.class_names)
+    return report
 
 
 def _mask_tensors(checkpoint: CheckpointFile) -> list[str]:
@@ -236,9 +252,13 @@ def _check_stride(backbone: keras.Model, settings: Mapping[str, Any]) -> None:
 def _class_names(family: Family, checkpoint: CheckpointFile, num_classes: int) -> tuple[str, ...]:
     names = family.class_names(checkpoint)
     if names is not None and len(names) == num_classes:
-        return tuple(names)
-    if num_classes == len(COCO_CLASSES):
-        return COCO_CLASSES
+        # MMDetection once wrote names with underscores.
+        is_coco = tuple(name.replace("_", " ") for name in names) == COCO_CLASSES
+        return COCO_CLASSES if is_coco else tuple(names)
+    return COCO_CLASSES if num_classes == len(COCO_CLASSES) else _numbered(num_classes)
+
+
+def _numbered(num_classes: int) -> tuple[str, ...]:
     return tuple(f"class {number}" for number in range(1, num_classes + 1))
 
 

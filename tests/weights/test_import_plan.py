@@ -159,6 +159,16 @@ def test_long_lists_are_shortened(backbone, arrays):
         plan(backbone, arrays | {f"x{n:03}": np.zeros(1) for n in range(100)}).carry_out({})
 
 
+def test_values_that_are_not_finite_are_loaded_with_a_warning(backbone, arrays, caplog):
+    plan(backbone, arrays).carry_out({})
+    assert "finite" not in caplog.text
+    arrays[STEM][0, 0, 0, 0] = np.nan
+    arrays[MEAN][1] = np.inf
+    plan(backbone, arrays).carry_out({})
+    assert f"model.pth: 2 tensors hold values that are not finite: {STEM}, {MEAN}" in caplog.text
+    assert_equal(values(backbone), arrays)
+
+
 def test_what_fits_is_loaded_on_request(backbone, arrays):
     before = values(backbone)
     del arrays[MEAN]

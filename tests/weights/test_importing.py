@@ -13,7 +13,7 @@ from cascade_tf.weights.families.detectron2 import Detectron2
 from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint, import_weights
 from cascade_tf.weights.places import places
 from tests.weights import synthetic
-from tests.weights.torch_writer import write_pickle
+from tests.weights.torch_writer import write_pickle, write_torch_zip
 
 SMALL = replace(synthetic.CASCADE_MASK, blocks=(1, 1, 1, 1), **synthetic.SMALL)
 CLASS_DEPENDENT = {
@@ -191,6 +191,65 @@ def test_unknown_overrides(path):
 def test_one_text_is_no_sequence_of_class_names(path):
     with pytest.raises(TypeError, match="class_names: got the text 'person', expected a sequence of names"):
         import_checkpoint(path, class_names="person")
+
+
+def test_errors_of_the_recipe_name_the_checkpoint(path):
+    with pytest.raises(ValueError, match=r"model\.pkl \(detectron2\): .*depth.*51"):
+        import_checkpoint(path, depth=51)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stride_in_1x1": False}, "got a backbone with stride_in_1x1=False, expected True"),
+        ({"pixel_order": "RGB"}, "got a detector with pixel_order='RGB', .* expected pixel_order='BGR'"),
+        (
+            {"pixel_std": (58.0, 57.0, 57.0)},
+            r"pixel_std=\(58\.0, .* expected .*pixel_std=\(1\.0, ",
+        ),
+    ],
+)
+def test_a_detector_of_other_pixels_or_strides(path, settings, message):
+    detector = import_checkpoint(path, **settings).detector
+    before = values(detector)
+    with pytest.raises(ValueError, match=rf"model\.pkl \(detectron2\): .*{message}"):
+        import_weights(detector, path)
+    assert not import_weights(detector, path, allow_partial=True).missing
+    # What is known of a checkpoint beside its tensors.
+    assert not import_weights(detector, path, **settings).missing
+    for name, value in values(detector).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_classifiers_kept_under_other_names_are_logged(tmp_path, caplog):
+    path = write_torch_zip(
+        tmp_path / "model.pth",
+        {
+            "state_dict": synthetic.distinct(synthetic.mmdetection_shapes(SMALL)),
+            "meta": {"CLASSES": ("cat", "dog")},
+        },
+    )
+    same = import_checkpoint(path).detector
+    import_checkpoint(path, class_names=("a", "b", "c"))
+    assert "other names" not in caplog.text
+    detector = import_checkpoint(path, class_names=("dog", "cat")).detector
+    message = (
+        f"{path}: its classifiers are kept for classes of other names: dog, cat; in its own order they are: "
+        "cat, dog"
+    )
+    assert caplog.messages.count(message) == 1
+    import_weights(detector, path)
+    import_weights(same, path)
+    assert caplog.messages.count(message) == 2
+
+
+def test_names_of_coco_with_underscores_are_cocos(tmp_path):
+    names = [name.replace(" ", "_") for name in COCO_CLASSES]
+    shapes = synthetic.mmdetection_shapes(replace(SMALL, classes=80))
+    content = {"state_dict": synthetic.distinct(shapes), "meta": {"CLASSES": names}}
+    description = describe_checkpoint(write_torch_zip(tmp_path / "model.pth", content))
+    assert description.class_names == COCO_CLASSES
+    assert description.category_ids == COCO_CATEGORY_IDS
 
 
 def test_overrides_of_the_architecture_have_to_fit(path):
