@@ -10,7 +10,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class DownloadError(OSError):
-    """A file could not be fetched or written; what has arrived is kept for the next call."""
+    """A file could not be fetched or written; the message says what is kept for the next call."""
 
 
 def check_address(url: str, allow_http: bool = False) -> None:

@@ -47,7 +47,7 @@ def fetch(
 
     Size and digest are checked in both cases. A file that the user has put there is as good as a download.
     Processes that want the same file at the same time wait for the first one. An interrupted download goes on
-    with the next call.
+    with the next call, except where there are no file locks: there it begins anew.
 
     Args:
         entry: what to fetch.
@@ -69,7 +69,7 @@ def fetch(
         "allow_http": allow_http, "progress": progress, "timeout": timeout, "attempts": attempts, "wait": wait
     }  # fmt: skip
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent, entry)
         with locked(path.with_name(f"{path.name}.lock")) as alone:
             if not path.is_file():
                 return _download(entry, path, record, alone, options)
@@ -80,14 +80,34 @@ def fetch(
     return path
 
 
+def _make_folder(folder: Path, entry: CatalogEntry) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadError(
+            f"{entry.name} has no place: the folder {folder} cannot be made ({error.strerror or error}); set "
+            "CASCADE_TF_CACHE to a folder that can be written"
+        ) from None
+
+
 def _download(entry: CatalogEntry, path: Path, record: Path, alone: bool, options: dict[str, Any]) -> Path:
     # Two that write without a lock must not share a part.
     unique = "" if alone else f".{os.getpid()}-{threading.get_ident()}"
     part = PartFile(path.with_name(f"{path.name}{unique}.part"), entry.url)
     try:
-        transfer(part, size=entry.size, **options)
+        _fetch(part, entry, path, record, options)
     except DownloadError as error:
-        raise DownloadError(_remedy(entry, path, part, str(error))) from None
+        arrived = part.state()[0] if alone else 0
+        raise DownloadError(_remedy(entry, path, arrived, str(error))) from None
+    finally:
+        # No other call would find a part of its own name again.
+        if not alone:
+            part.discard()
+    return path
+
+
+def _fetch(part: PartFile, entry: CatalogEntry, path: Path, record: Path, options: dict[str, Any]) -> None:
+    transfer(part, size=entry.size, **options)
     try:
         check_file(part.path, entry, record)
     except ValueError as error:
@@ -98,11 +118,9 @@ def _download(entry: CatalogEntry, path: Path, record: Path, alone: bool, option
         ) from None
     os.replace(part.path, path)
     part.discard()
-    return path
 
 
-def _remedy(entry: CatalogEntry, path: Path, part: PartFile, reason: str) -> str:
-    arrived = part.state()[0]
+def _remedy(entry: CatalogEntry, path: Path, arrived: int, reason: str) -> str:
     text = f"{entry.name} cannot be downloaded from {entry.url}: {reason}. "
     if arrived:
         text += f"{arrived} bytes have arrived and are kept; the next call goes on from there. "

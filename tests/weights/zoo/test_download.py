@@ -493,6 +493,14 @@ class TestTogether:
         assert files(tmp_path) == ["model.pkl"]
         assert server.asked_from == [None, None]
 
+    def test_without_locks_nothing_is_kept_and_nothing_is_promised(self, server, tmp_path, monkeypatch):
+        monkeypatch.setattr(file_lock, "fcntl", None)
+        server.cuts = [20_000]
+        with pytest.raises(DownloadError, match="ended after 20000 of 50000 bytes") as error:
+            fetch(entry_for(server.url), tmp_path, timeout=5.0, attempts=1)
+        assert "kept" not in str(error.value)
+        assert files(tmp_path) == []
+
     def test_a_file_system_without_locks(self, tmp_path, monkeypatch):
         def unsupported(*_):
             raise OSError(errno.ENOLCK, "No locks available")
@@ -514,6 +522,12 @@ class TestFolder:
         monkeypatch.setenv("CASCADE_TF_CACHE", "~/zoo")
         assert cache_folder() == Path.home() / "zoo"
         assert cache_folder("/data/zoo") == Path("/data/zoo")
+
+    def test_a_folder_that_cannot_be_made(self, server, tmp_path):
+        (tmp_path / "zoo").write_text("a file")
+        with pytest.raises(DownloadError, match=r"zoo/model cannot be made \(.*\); set CASCADE_TF_CACHE to"):
+            get(server, tmp_path)
+        assert server.requests == []
 
 
 def test_progress_is_shown_on_a_terminal_alone(server, tmp_path, monkeypatch):
