@@ -1,6 +1,6 @@
 r"""The one-stage baseline of `nuclei/cascade`: Mask R-CNN with the same backbone, schedule and pictures.
 
-Measured: box AP 56.0 (AP90 14.7), mask AP 56.5 (AP90 20.4), in 20 minutes of CPU time. The cascade's advantage
+Measured: box AP 56.0 (AP90 14.7), mask AP 56.5 (AP90 20.4), 20 minutes of CPU time. The cascade's gain
 lies at high IoU, in boxes more than in masks, as in Tables 9 and 10; docs/reproduction.md has both.
 
     python scripts/train.py --config nuclei/mask --dataset_dir NUCLEI --workdir runs/nuclei_mask \
