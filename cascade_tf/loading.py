@@ -17,7 +17,7 @@ from cascade_tf import config
 from cascade_tf.inference import ImageDetections, batches_of, keep_above
 from cascade_tf.models import TwoStageDetector
 from cascade_tf.serving_files import LABELS_FILE, read_labels
-from cascade_tf.weights_file import SUFFIX, first_line, load_into, read_description
+from cascade_tf.weights_file import first_line, is_weights_file, load_into, read_description
 
 # In the order of preference.
 WEIGHTS_FILES = ("best.weights.h5", "last.weights.h5")
@@ -44,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not source.exists():
         raise FileNotFoundError(f"model {source}: got no such file or folder")
     if source.is_file():
-        return load_weights_file(source) if source.name.endswith(SUFFIX) else _load_keras(source)
+        return load_weights_file(source) if is_weights_file(source) else _load_keras(source)
     if (source / config.EXPERIMENT_FILE).is_file():
         return load_run(source)
     version = _find_version(source)

@@ -6,9 +6,11 @@ file like any other.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,21 @@ def read_description(path: str | os.PathLike[str]) -> config.Experiment | None:
         raise ValueError(f"weights {path}: its description is broken: {error}") from None
 
 
+def is_weights_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is one of Keras's weights by its name, or holds a description whatever its name is.
+
+    Args:
+        path: a file, or a name that no file has.
+    """
+    if Path(path).name.endswith(SUFFIX):
+        return True
+    try:
+        with h5py.File(path) as file:
+            return _ATTRIBUTE in file.attrs
+    except (OSError, RuntimeError, KeyError):
+        return False
+
+
 def load_into(detector: Any, path: str | os.PathLike[str], name: str) -> None:
     """Loads a Keras weights file into the detector that it was saved from, or one like it.
 
@@ -84,10 +101,23 @@ def load_into(detector: Any, path: str | os.PathLike[str], name: str) -> None:
         # Keras would fill a smaller detector from a larger one's file without a word.
         if stored != len(detector.weights):
             raise ValueError(f"the file holds {stored} arrays, the detector has {len(detector.weights)}")
-        detector.load_weights(str(path))
+        with _under_keras_name(Path(path)) as named:
+            detector.load_weights(str(named))
     # h5py raises OSError or KeyError on damaged files, Keras ValueError on other shapes.
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"weights {path}: do not fit the detector of {name} ({_misfit(error)})") from None
+
+
+@contextlib.contextmanager
+def _under_keras_name(path: Path) -> Iterator[Path]:
+    """The file under a name by which Keras knows its format."""
+    if path.name.endswith(SUFFIX):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"link{SUFFIX}"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def first_line(error: Exception) -> str:

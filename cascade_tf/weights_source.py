@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import os
 from collections.abc import Mapping
@@ -18,9 +17,9 @@ from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
 from cascade_tf.weights.import_report import listed, log_other_names
 from cascade_tf.weights.importing import Imported, describe_checkpoint, import_checkpoint, import_weights
 from cascade_tf.weights.places import places
-from cascade_tf.weights.zoo.catalog import CATALOG
+from cascade_tf.weights.zoo import catalog
 from cascade_tf.weights.zoo.pretrained import checkpoint_path
-from cascade_tf.weights_file import SUFFIX, load_into, read_description
+from cascade_tf.weights_file import is_weights_file, load_into, read_description
 
 
 class WeightsSource(NamedTuple):
@@ -39,7 +38,7 @@ class WeightsSource(NamedTuple):
     @property
     def is_converted(self) -> bool:
         """Whether the file is one of ``scripts/convert_weights.py`` or of a training run."""
-        return self.path.name.endswith(SUFFIX)
+        return is_weights_file(self.path)
 
 
 def find_weights(source: str | os.PathLike[str]) -> WeightsSource:
@@ -51,18 +50,11 @@ def find_weights(source: str | os.PathLike[str]) -> WeightsSource:
     Raises:
         FileNotFoundError: there is neither a file nor a detector of that name.
         OSError: the download fails; the message says what to put where.
-        ValueError: the downloaded file is not the published one.
+        ValueError: the name is a folder's or a backbone's, or the downloaded file is not the published one.
     """
-    path, name = Path(source), str(source)
-    if path.is_file():
-        return WeightsSource(name, path)
-    entry = CATALOG.get(name)
-    if entry is None or entry.kind != "detector":
-        detectors = [name for name, other in CATALOG.items() if other.kind == "detector"]
-        close = difflib.get_close_matches(name, detectors, n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise FileNotFoundError(f"weights {name!r}: got no such file or detector of the catalogue{hint}")
-    return WeightsSource(name, checkpoint_path(name), entry.settings)
+    name = str(source)
+    path, settings = _find(name, "detector", "weights")
+    return WeightsSource(name, path, settings)
 
 
 def find_backbone_weights(source: str | os.PathLike[str]) -> Path:
@@ -71,15 +63,29 @@ def find_backbone_weights(source: str | os.PathLike[str]) -> Path:
     Raises:
         FileNotFoundError: there is neither a file nor a backbone of that name.
         OSError: the download fails; the message says what to put where.
-        ValueError: the downloaded file is not the published one.
+        ValueError: the name is a folder's or a detector's, or the downloaded file is not the published one.
     """
-    path, name = Path(source), str(source)
+    return _find(str(source), "backbone", "backbone weights")[0]
+
+
+def _find(name: str, kind: str, what: str) -> tuple[Path, Mapping[str, Any]]:
+    """The file, and what the catalogue knows of it."""
+    path = Path(name)
     if path.is_file():
-        return path
-    entry = CATALOG.get(name)
-    if entry is None or entry.kind != "backbone":
-        raise FileNotFoundError(f"backbone weights {name!r}: got no such file or backbone of the catalogue")
-    return checkpoint_path(name)
+        return path, MappingProxyType({})
+    entry = catalog.CATALOG.get(name)
+    if entry is not None and entry.kind == kind:
+        return checkpoint_path(name), entry.settings
+    if entry is not None:
+        flag = "--backbone_weights" if entry.kind == "backbone" else "--weights"
+        raise ValueError(
+            f"{what} {name!r}: got a {entry.kind} of the catalogue, expected a {kind}; see {flag}"
+        )
+    if path.is_dir():
+        raise ValueError(f"{what} {name!r}: got a folder, expected a file or a {kind} of the catalogue")
+    names = catalog.resembling(name, kind)
+    hint = f"; did you mean {' or '.join(names)}?" if names else ""
+    raise FileNotFoundError(f"{what} {name!r}: got no such file or {kind} of the catalogue{hint}")
 
 
 def describe_weights(

@@ -15,7 +15,14 @@ from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.weights.importing import import_checkpoint
 from cascade_tf.weights.places import places
 from cascade_tf.weights_file import load_into, read_description, write_weights_file
-from cascade_tf.weights_source import WeightsSource, describe_weights, find_weights, load_weights, start_from
+from cascade_tf.weights_source import (
+    WeightsSource,
+    describe_weights,
+    find_backbone_weights,
+    find_weights,
+    load_weights,
+    start_from,
+)
 from tests.models.examples import CLASS_NAMES, build
 from tests.weights import synthetic
 from tests.weights.torch_writer import write_pickle
@@ -81,6 +88,39 @@ def test_nothing_else_is_left_behind(written):
 def test_other_names_are_refused(written, tmp_path):
     with pytest.raises(ValueError, match=r"expected one that ends in \.weights\.h5"):
         write_weights_file(tmp_path / "some.h5", written[1], experiment())
+
+
+@pytest.mark.parametrize("name", ["renamed.h5", "renamed"])
+def test_the_content_counts_and_not_the_name(written, tmp_path, name):
+    path = shutil.copyfile(written[0], tmp_path / name)
+    for detector in (load_weights(find_weights(path))[0], load(path)):
+        for one, other in zip(detector.get_weights(), written[1].get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("find", "name", "error", "message"),
+    [
+        (find_weights, "torchvision/resnet50", ValueError,
+         "weights 'torchvision/resnet50': got a backbone .*, expected a detector; see --backbone_weights"),
+        (find_backbone_weights, "detectron2/faster_rcnn_R_50_FPN_1x", ValueError,
+         "got a detector of the catalogue, expected a backbone; see --weights"),
+        (find_weights, "detectron2/faster_rcnn_R_50_FPN_2x", FileNotFoundError,
+         "no such file or detector of the catalogue; did you mean detectron2/faster_rcnn_R_50_FPN_"),
+        (find_weights, "resnet50", FileNotFoundError, "detector of the catalogue$"),
+        (find_backbone_weights, "resnet5", FileNotFoundError, "did you mean torchvision/resnet50"),
+        (find_backbone_weights, "nothing", FileNotFoundError, "no such file or backbone of the catalogue$"),
+    ],
+)  # fmt: skip
+def test_names_that_are_not_there(find, name, error, message):
+    with pytest.raises(error, match=message):
+        find(name)
+
+
+@pytest.mark.parametrize("find", [find_weights, find_backbone_weights])
+def test_a_folder_is_no_file(find, tmp_path):
+    with pytest.raises(ValueError, match=r"got a folder, expected a file or a \w+ of the catalogue"):
+        find(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5 at all"])

@@ -170,14 +170,26 @@ def find(name: str) -> CatalogEntry:
     if name in CATALOG:
         return CATALOG[name]
     raise ValueError(
-        f"no checkpoint {name!r} in the catalogue: {_resembling(name)}; "
+        f"no checkpoint {name!r} in the catalogue: {_hint(resembling(name))}; "
         f"list_pretrained() gives all {len(CATALOG)}"
     )
 
 
-def _resembling(name: str) -> str:
-    """Up to three names like this one, given with or without the publisher."""
-    spellings = {text.lower(): full for full in CATALOG for text in (full, full.partition("/")[2])}
+def resembling(name: str, kind: str | None = None) -> list[str]:
+    """Up to three names of the catalogue that are like this one.
+
+    >>> resembling("resnet50")
+    ['torchvision/resnet50']
+
+    Args:
+        name: with or without the publisher.
+        kind: of the entries; None takes all.
+    """
+    known = [full for full, entry in CATALOG.items() if kind in (None, entry.kind)]
+    spellings = {text.lower(): full for full in known for text in (full, full.partition("/")[2])}
     close = difflib.get_close_matches(name.lower(), spellings, n=6)
-    names = list(dict.fromkeys(spellings[text] for text in close))[:3]
+    return list(dict.fromkeys(spellings[text] for text in close))[:3]
+
+
+def _hint(names: list[str]) -> str:
     return f"did you mean {' or '.join(map(repr, names))}?" if names else "no name resembles it"
