@@ -13,6 +13,9 @@ from cascade_tf.weights.files.raw_arrays import CopyBudget, shown
 _MAX_DIRECTORY_BYTES = 4 << 20
 _LOCAL_HEADER = struct.Struct("<4s22x2H")
 _ENCRYPTED = 1
+_END = b"PK\x05\x06"
+# A comment of up to 64 KiB may follow.
+_END_BYTES = 22 + 0xFFFF
 # Weights hardly compress; arrays of zeros do, a thousandfold.
 _MAX_EXPANSION = 20
 _OUTSIDE = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^\w:|\x00")
@@ -97,6 +100,8 @@ def _directory(content: memoryview) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(_Window(content)) as archive:
             return archive.infolist()
     except _UNREADABLE as error:
+        if _END not in bytes(content[-_END_BYTES:]):
+            raise ValueError("the zip archive is truncated: the directory at its end is missing") from None
         raise ValueError(f"the zip archive is truncated or broken ({shown(str(error))[1:-1]})") from None
 
 

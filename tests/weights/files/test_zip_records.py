@@ -72,7 +72,7 @@ def bomb(size):
 STORED = archive([("a", DATA)])
 PACKED = archive([("a", DATA)], zipfile.ZIP_DEFLATED)
 REFUSED = {
-    "no archive": (b"PK\x03\x04 cut off", "truncated or broken"),
+    "no archive": (b"PK\x03\x04 cut off", "is truncated: the directory at its end is missing"),
     "two records of one name": (None, "two records named 'a'"),
     "a path above the folder": (archive([("../../etc/passwd", DATA)]), "path out of it: '../../etc/passwd'"),
     "a path above, inside": (archive([("a/../../b", DATA)]), "path out of it"),
@@ -137,5 +137,12 @@ def test_a_directory_without_end():
 
 @pytest.mark.parametrize("length", range(0, len(STORED), 7))
 def test_every_truncation_is_noticed(length):
-    with pytest.raises(ValueError, match="the zip archive is truncated or broken"):
+    lost = length < STORED.index(b"PK\x05\x06") + 4
+    message = "is truncated: the directory at its end is missing" if lost else "is truncated or broken"
+    with pytest.raises(ValueError, match=f"the zip archive {message}"):
         records(STORED[:length])
+
+
+def test_a_directory_that_is_broken():
+    with pytest.raises(ValueError, match="the zip archive is truncated or broken"):
+        records(STORED.replace(b"PK\x01\x02", b"PK\xff\xff"))
