@@ -361,3 +361,17 @@ class TestLoadConfig:
         with pytest.raises(ValueError, match=r"mine\.py: ") as error:
             config.load_config(tmp_path / "mine.py")
         assert message in str(error.value)
+
+
+@pytest.mark.parametrize("sizes", [(32.0, 64.0), ((32.0, 45.0), (64.0, 90.0)), (32.0, (64.0, 90.0))])
+def test_anchor_sizes_may_be_several_per_level(sizes):
+    model = functools.partial(cascade_rcnn_fpn, anchor_sizes=sizes)
+    experiment = config.Experiment("made", model, class_names=("a",), category_ids=(1,))
+    again = config.from_json(config.to_json(experiment))
+    assert again.model.keywords["anchor_sizes"] == sizes
+
+
+def test_anchor_sizes_as_text():
+    model = functools.partial(cascade_rcnn_fpn)
+    changed = apply_overrides(config.Experiment("made", model), ["model.anchor_sizes=32,64"])
+    assert changed.model.keywords["anchor_sizes"] == (32.0, 64.0)

@@ -74,7 +74,7 @@ def cascade_rcnn_fpn(
     pixel_std: Sequence[float] = (1.0, 1.0, 1.0),
     fpn_channels: int = 256,
     fpn_norm: str = "auto",
-    anchor_sizes: Sequence[float] = (32, 64, 128, 256, 512),
+    anchor_sizes: Sequence[float | Sequence[float]] = (32, 64, 128, 256, 512),
     aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
     anchor_offset: float = 0.0,
     round_anchors: bool = False,
@@ -151,7 +151,7 @@ def cascade_rcnn_fpn(
         fpn_channels: width of the pyramid.
         fpn_norm: normalisation of the pyramid, ``"group"`` or ``"none"``; ``"auto"`` follows the backbone's
             ``"group"``, and is ``"none"`` beside any other.
-        anchor_sizes: pixels, one per level P2 to P6.
+        anchor_sizes: pixels, one or several per level P2 to P6.
         aspect_ratios: height / width of the anchors.
         anchor_offset: see ``AnchorGrid``.
         round_anchors: see ``AnchorGrid``'s ``rounding``.

@@ -9,6 +9,7 @@ import pytest
 
 from cascade_tf.weights import importing
 from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, find_family
+from cascade_tf.weights.families.architecture import backbone_settings
 from cascade_tf.weights.importing import describe_checkpoint
 from tests.weights import synthetic, synthetic_backbones, synthetic_caffe2, synthetic_tensorpack
 
@@ -103,3 +104,18 @@ def test_pixels_of_a_configuration(numbers, monkeypatch):
     monkeypatch.setattr(importing, "read_checkpoint", lambda path: given)
     with pytest.raises(ValueError, match=r"\(mmdetection\): got (mean|std) = .* finite"):
         describe_checkpoint("model.pth")
+
+
+def test_a_wide_network_whose_groups_no_whole_width_scales_to():
+    shapes = {
+        "backbone.res2.0.conv2.kernel": (3, 3, 65, 65),
+        "backbone.res2.0.conv3.kernel": (1, 1, 65, 1024),
+    }
+    blocks = {f"backbone.res{stage}.0.conv1.kernel": (1, 1, 8, 8) for stage in range(2, 6)}
+    known = shapes | blocks | {"backbone.stem.conv1.kernel": (7, 7, 3, 64)}
+    with pytest.raises(
+        ValueError, match="got 65 channels per group in a backbone of 4 times the usual width"
+    ):
+        backbone_settings(known.get)
+    known["backbone.res2.0.conv2.kernel"] = (3, 3, 64, 64)
+    assert backbone_settings(known.get)["width_per_group"] == 16

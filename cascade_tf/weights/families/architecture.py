@@ -169,7 +169,12 @@ def _count(shape_of: ShapeOf, names: Any) -> int:
     return sum(1 for _ in itertools.takewhile(lambda name: shape_of(name) is not None, names))
 
 
-def _width_per_group(channels: int, width: float) -> float:
-    """The whole number that scales to the channels, where there is one."""
+def _width_per_group(channels: int, width: float) -> int:
+    """The whole number that scales to the channels."""
     whole = round(channels / width)
-    return whole if round(whole * width) == channels else channels / width
+    if round(whole * width) != channels:
+        raise ValueError(
+            f"got {channels} channels per group in a backbone of {width:g} times the usual width, expected a "
+            "number that a whole one becomes by this factor"
+        )
+    return whole
