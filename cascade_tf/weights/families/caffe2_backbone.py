@@ -103,7 +103,11 @@ def has_statistics(blobs: Mapping[str, np.ndarray]) -> bool:
 
 
 def ignored_in_backbone(name: str) -> str | None:
-    """Why a blob of a ResNet that no place asks for is rightly not loaded."""
+    """Why a blob of a ResNet, or of its training, that no place asks for is rightly not loaded."""
+    if name.endswith("_momentum"):
+        return "the optimizer's momentum"
+    if name in ("lr", "weight_order"):
+        return "the state of the training"
     if re.fullmatch(r"(fc1000|pred)_[wb]", name):
         return "ImageNet's classifier"
     if re.fullmatch(r"(conv1|res\d_\d+_branch(1|2[abc]))_b", name):

@@ -82,10 +82,6 @@ class Detectron(Family):
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
-        if name.endswith("_momentum"):
-            return "the optimizer's momentum"
-        if name in ("lr", "weight_order"):
-            return "the state of the training"
         if re.fullmatch(r"res.*_bn_(rm|riv|running_mean|running_var)", name):
             return "statistics that are in scale and bias already"
         return ignored_in_backbone(name)

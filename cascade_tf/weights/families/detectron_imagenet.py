@@ -50,10 +50,6 @@ class DetectronImageNet(Family):
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
-        if name.endswith("_momentum"):
-            return "the optimizer's momentum"
-        if name in ("lr", "weight_order"):
-            return "the state of the training"
         return ignored_in_backbone(name)
 
 

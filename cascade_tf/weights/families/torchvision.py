@@ -12,6 +12,7 @@ import numpy as np
 from cascade_tf.weights.families import architecture
 from cascade_tf.weights.families.family import Family, Source
 from cascade_tf.weights.families.layouts import CHANNELS_FIRST, shape_from_channels_first
+from cascade_tf.weights.families.torch_family import PARAMETERS
 from cascade_tf.weights.places import Place
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ PIXELS = {
 VGG_FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Numbers of VGG16's convolutions among its features, which count ReLU and pooling too."""
 
-_LEAVES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
 _GROUPS = (2, 2, 3, 3, 3)
 _VGG_NAMES = [f"conv{group}_{i}" for group, count in enumerate(_GROUPS, start=1) for i in range(1, count + 1)]
 
@@ -83,7 +76,7 @@ def _tensor_name(name: str) -> str:
     """
     layer, _, vector = name.removeprefix("backbone.").rpartition(".")
     if layer in _VGG_NAMES:
-        return f"features.{VGG_FEATURES[_VGG_NAMES.index(layer)]}.{_LEAVES[vector]}"
+        return f"features.{VGG_FEATURES[_VGG_NAMES.index(layer)]}.{PARAMETERS[vector]}"
     norm = layer.endswith(".norm")
     block, _, part = layer.removesuffix(".norm").rpartition(".")
     if part == "shortcut":
@@ -91,7 +84,7 @@ def _tensor_name(name: str) -> str:
     elif norm:
         part = part.replace("conv", "bn")
     stage = re.sub(r"res(\d)", lambda match: f"layer{int(match[1]) - 1}", block)
-    return f"{part}.{_LEAVES[vector]}" if block == "stem" else f"{stage}.{part}.{_LEAVES[vector]}"
+    return f"{part}.{PARAMETERS[vector]}" if block == "stem" else f"{stage}.{part}.{PARAMETERS[vector]}"
 
 
 def _require_plain_vgg(checkpoint: CheckpointFile) -> None:
