@@ -94,7 +94,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
     if not path.exists():
         raise FileNotFoundError(f"checkpoint {path}: no such file")
     if not path.is_file():
-        raise ValueError(f"checkpoint {path}: {'a folder' if path.is_dir() else 'no regular file'}")
+        found = "a folder" if path.is_dir() else "no regular file"
+        raise ValueError(f"checkpoint {path}: got {found}, expected a file")
     try:
         return _read(path)
     except OSError as error:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from cascade_tf.weights.families.detectron import DETECTRON
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 from cascade_tf.weights.importing import import_checkpoint
+from tests.weights.same_network import assert_same_network
 from tests.weights.synthetic_caffe2 import SMALL, Caffe2Network, Model, detector_shapes, distinct, weightless
 from tests.weights.torch_writer import write_pickle
 
@@ -81,30 +81,9 @@ class TestNetwork:
 
     def test_computes_what_detectron_computes(self, imported):
         result, network = imported
-        detector, model = result.detector, network.model
         assert result.report.missing == {}
         assert result.report.unused == {}
-        images = 40 * random(2, 64, 96, 3)
-        maps, levels = network.features(images)
-        features = detector.backbone(images)
-        for got, wanted in zip(features.values(), maps, strict=True):
-            assert_equal(got, wanted)
-        for got, wanted in zip(detector.neck(features).values(), levels, strict=True):
-            assert_equal(got, wanted)
-        rpn = detector.region_proposal
-        hidden = tf.nn.relu(rpn.hidden(levels[0]))
-        logits, deltas = network.region_proposals(levels[0])
-        assert_equal(rpn.objectness(hidden), logits)
-        assert_equal(rpn.offsets(hidden), deltas)
-        pooled = random(4, 7, 7, model.fpn, seed=1)
-        assert len(detector.heads.stages) == model.stages
-        for number, stage in enumerate(detector.heads.stages, start=1):
-            for got, wanted in zip(stage.head(pooled), network.box_head(pooled, number), strict=True):
-                assert_equal(got, wanted)
-        assert len(detector.heads.mask_heads) == int(model.masks)
-        pooled = random(1, 3, 14, 14, model.fpn, seed=2)
-        for head in detector.heads.mask_heads:
-            assert_equal(head(pooled)[0], network.mask_head(pooled[0]))
+        assert_same_network(result.detector, network, 40 * random(2, 64, 96, 3), assert_equal)
 
 
 class TestLayouts:

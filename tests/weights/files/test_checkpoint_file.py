@@ -242,7 +242,7 @@ def test_an_archive_of_something_else(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_checkpoint(tmp_path / "none.pth")
-    with pytest.raises(ValueError, match="a folder"):
+    with pytest.raises(ValueError, match="got a folder, expected a file"):
         read_checkpoint(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="no regular file"):
