@@ -178,8 +178,8 @@ def find(name: str) -> CatalogEntry:
 def resembling(name: str, kind: str | None = None) -> list[str]:
     """Up to three names of the catalogue that are like this one.
 
-    >>> resembling("resnet50")
-    ['torchvision/resnet50']
+    >>> resembling("vgg16")
+    ['torchvision/vgg16']
 
     Args:
         name: with or without the publisher.
