@@ -108,7 +108,7 @@ def _write(detector: Any, folder: Path, batching: bool) -> None:
     warmup = folder / serving_files.WARMUP_FILE
     warmup.parent.mkdir()
     with tf.io.TFRecordWriter(str(warmup)) as writer:
-        for request in serving_files.warmup_requests():
+        for request in serving_files.warmup_requests(detector.has_masks):
             writer.write(request)
     if batching:
         write_atomically(folder / serving_files.BATCHING_FILE, serving_files.batching_parameters())

@@ -40,17 +40,22 @@ def read_labels(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
         ) from None
 
 
-def warmup_requests() -> list[bytes]:
-    """Returns requests that make a server run both signatures once before the first client does.
+def warmup_requests(masks: bool = False) -> list[bytes]:
+    """Returns requests that make a server run every signature once before the first client does.
 
     One landscape and one portrait image: the network resizes them to the largest sizes that clients' images
     of the common 4:3 can get, so that memory is allocated too.
+
+    Args:
+        masks: whether there is the signature ``full_masks``.
     """
     landscape, portrait = (np.full(shape, 127, np.uint8) for shape in ((36, 48, 3), (48, 36, 3)))
     inputs = [
         ("serving_default", {"image_bytes": np.array([tf.io.encode_jpeg(image).numpy()], object)})
         for image in (landscape, portrait)
     ]
+    if masks:
+        inputs.append(("full_masks", inputs[0][1]))
     inputs.append(("image_tensor", {"image_tensor": landscape[None]}))
     return [predict_log(signature, values) for signature, values in inputs]
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which instances_<split>.json of the data set.")
-OPTIONS.boolean("per_stage", False, "Also measures each stage of the cascade by itself.")
+OPTIONS.boolean(
+    "per_stage", None, "Also measures each stage of the cascade by itself. Default: evaluation.per_stage."
+)
 OPTIONS.string("output", None, "Folder of the results. Default: evaluation/ in the run's folder.", "DIR")
 
 
@@ -71,7 +73,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         detector,
         dataset,
         batch_size=experiment.evaluation.batch_size,
-        per_stage=OPTIONS.values.per_stage or experiment.evaluation.per_stage,
+        per_stage=_per_stage(experiment),
         skip_broken=experiment.data.skip_broken,
         augmentation=experiment.evaluation.augmentation(),
         prefix=folder / split,
@@ -82,9 +84,14 @@ def evaluate(arguments: Sequence[str]) -> None:
     print(f"\nThe numbers and the detections lie in {folder}.")
 
 
+def _per_stage(experiment: Experiment) -> bool:
+    given = OPTIONS.values.per_stage
+    return experiment.evaluation.per_stage if given is None else given
+
+
 def _read_split(experiment: Experiment, split: str) -> CocoDataset:
     try:
-        return program.read_split(experiment, split)
+        return program.read_split_to_measure(experiment, split)
     except ValueError as error:
         if not OPTIONS.values.weights or "expected those of the experiment" not in str(error):
             raise

@@ -87,7 +87,7 @@ class Flags:
         flags.DEFINE_string(name, default, text, flag_values=self.values)
         self._shown[name] = value
 
-    def boolean(self, name: str, default: bool, text: str) -> None:
+    def boolean(self, name: str, default: bool | None, text: str) -> None:
         """Declares a flag that is ``--name`` or ``--noname``."""
         flags.DEFINE_boolean(name, default, text, flag_values=self.values)
 
@@ -347,6 +347,32 @@ def read_split(experiment: Experiment, split: str, *, segmentations: bool = Fals
     except ValueError as error:
         raise ValueError(f"{dataset.annotation_file}: {error}") from None
     return dataset
+
+
+def has_masks(experiment: Experiment) -> bool:
+    """Whether the experiment's detector has mask heads, which no other setting can give it."""
+    from cascade_tf.config import settings
+
+    return bool(settings(experiment).get("model.mask_stages"))
+
+
+def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
+    """Returns a split to evaluate on, with its masks where the detector has mask heads and they are usable.
+
+    Without usable masks boxes can be measured all the same; what is wrong with the masks is logged.
+
+    Raises:
+        ValueError: as in ``read_split``, for all but masks.
+    """
+    if not has_masks(experiment):
+        return read_split(experiment, split)
+    try:
+        return read_split(experiment, split, segmentations=True)
+    except ValueError as error:
+        if "segmentation" not in str(error):
+            raise
+        logging.warning("masks will not be measured: %s", error)
+    return read_split(experiment, split)
 
 
 def load_run(experiment: Experiment, workdir: str | os.PathLike) -> Any:

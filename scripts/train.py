@@ -120,11 +120,11 @@ def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoData
 
     train_set = _read_train_split(experiment)
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
-    return experiment, train_set, program.read_split(experiment, "val")
+    return experiment, train_set, program.read_split_to_measure(experiment, "val")
 
 
 def _read_train_split(experiment: Experiment) -> CocoDataset:
-    masks = _learns_masks(experiment)
+    masks = program.has_masks(experiment)
     try:
         return program.read_split(experiment, "train", segmentations=masks)
     except ValueError as error:
@@ -253,15 +253,8 @@ def _batches(experiment: Experiment, train_set: CocoDataset, start_step: int) ->
         start_step=start_step,
         workers=data.workers,
         skip_broken=data.skip_broken,
-        masks=_learns_masks(experiment),
+        masks=program.has_masks(experiment),
     )
-
-
-def _learns_masks(experiment: Experiment) -> bool:
-    """Whether the experiment's detector has mask heads, which no other setting can give it."""
-    from cascade_tf.config import settings
-
-    return bool(settings(experiment).get("model.mask_stages"))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,13 @@ def test_full_masks_of_images_of_any_sizes(detector, folder):
         assert not full[b, count:].any()
 
 
+def test_the_server_warms_up_every_signature(folder):
+    records = tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))
+    content = b"".join(records.as_numpy_iterator())
+    for name in (b"serving_default", b"image_tensor", b"full_masks"):
+        assert name in content
+
+
 def test_box_detectors_have_no_masks(tmp_path):
     path = export_saved_model(build(short_side=64, max_side=96), tmp_path / "boxes")
     loaded = tf.saved_model.load(str(path))

@@ -116,7 +116,9 @@ class CascadeHeads(Layer):
         mask_heads: one for each of ``mask_stages``.
         mask_stages: numbers of the stages, from 1 and ascending, whose foreground a mask head trains on:
             ``(1,)`` is strategy (b) of Fig. 6, ``(T,)`` is (c), all stages are (d). At test every head sees
-            the final boxes, and the mean of their probabilities is the mask.
+            the final boxes, and the mean of their probabilities is
+            the mask. Their loss has weight 1 (Detectron, detectron2), or with ``rescale_heads=False`` that of
+            the stage (MMDetection).
         mask_features: pools the boxes for the mask heads.
 
     Raises:

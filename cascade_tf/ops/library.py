@@ -28,7 +28,7 @@ def check_implementation(implementation: str) -> None:
         raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
 
 
-def custom_ops(implementation: str) -> Any | None:
+def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
     """The module of generated C++ op functions, or None if the twin is to run.
 
     "auto" takes the C++ ops where they can be had. The kernels are for the CPU, so with a GPU "auto" means
@@ -36,6 +36,8 @@ def custom_ops(implementation: str) -> Any | None:
 
     Args:
         implementation: "auto", "custom" or "tensorflow".
+        on_host: whether the inputs are arrays of the host, and the op will run there: then a GPU is no reason
+            for the twin.
 
     Raises:
         ValueError: unknown implementation.
@@ -44,7 +46,7 @@ def custom_ops(implementation: str) -> Any | None:
     check_implementation(implementation)
     if implementation == "tensorflow":
         return None
-    if implementation == "auto" and tf.config.list_physical_devices("GPU"):
+    if implementation == "auto" and not on_host and tf.config.list_physical_devices("GPU"):
         return None
     try:
         return load()

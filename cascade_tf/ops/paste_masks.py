@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from cascade_tf.ops import library
@@ -25,7 +26,8 @@ def paste_masks(
         boxes: [..., 4] float32 xyxy in pixels of the image.
         image_size: (H, W) in pixels: integers, or a [2] int32 tensor.
         threshold: least probability of a pixel of the object, above 0 and at most 1.
-        implementation: "auto", "custom" (C++) or "tensorflow".
+        implementation: "auto", "custom" (C++) or "tensorflow". NumPy arrays are pasted on the CPU, where
+            "auto" is the C++ op beside a GPU too.
 
     Returns:
         [..., H, W] bool.
@@ -33,11 +35,19 @@ def paste_masks(
     Raises:
         ValueError: wrong or unequal shapes, a threshold out of range, or an unknown implementation.
     """
+    if isinstance(masks, np.ndarray) and isinstance(boxes, np.ndarray):
+        with tf.device("CPU:0"):
+            return _paste(
+                masks, boxes, image_size, threshold, library.custom_ops(implementation, on_host=True)
+            )
+    return _paste(masks, boxes, image_size, threshold, library.custom_ops(implementation))
+
+
+def _paste(masks: Any, boxes: Any, image_size: Any, threshold: float, custom: Any) -> tf.Tensor:
     masks = tf.stop_gradient(tf.cast(masks, tf.float32))
     boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
     image_size = tf.cast(tf.convert_to_tensor(image_size), tf.int32)
     _check(masks, boxes, image_size, threshold)
-    custom = library.custom_ops(implementation)
     outer = tf.shape(boxes)[:-1]
     flat_masks = tf.reshape(masks, tf.concat([[-1], tf.shape(masks)[-2:]], axis=0))
     flat_boxes = tf.reshape(boxes, [-1, 4])

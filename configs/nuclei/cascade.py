@@ -1,6 +1,6 @@
 r"""Cascade Mask R-CNN on 538 pictures of cell nuclei (2018 Data Science Bowl), half-width ResNet-50.
 
-One class, many small objects of which every one has a mask: 32 a picture, up to 151. Small enough for two CPU
+One class, many small objects of which every one has a mask: 31 a picture, up to 151. Small enough for two CPU
 cores: pictures at 384 pixels, ImageNet features of half the usual channels. It exists to compare a cascade of
 strategy (c) with its own one-stage baseline (`nuclei/mask`): the same backbone, schedule, seed and pictures.
 Measured: box AP 57.3 (AP90 20.0), mask AP 57.3 (AP90 21.5), 30 minutes of CPU time; docs/reproduction.md has

@@ -283,3 +283,11 @@ def test_shape_function_rejects_wrong_shapes_while_the_graph_is_built():
             pytest.raises(ValueError, match=r"must be rank|must be equal|Dimension"),
         ):
             op(masks=tf.zeros(masks), boxes=tf.zeros(boxes), image_size=[5, 5], threshold=0.5)
+
+
+def test_arrays_of_the_host_are_pasted_by_the_kernel_beside_a_gpu_too(monkeypatch):
+    monkeypatch.setattr(
+        tf.config, "list_physical_devices", lambda kind=None: ["one"] if kind == "GPU" else []
+    )
+    assert library.custom_ops("auto") is None
+    assert library.custom_ops("auto", on_host=True) is library.custom_ops("custom")

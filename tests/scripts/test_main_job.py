@@ -23,6 +23,7 @@ SMALL = (
     "model.width=0.125",
     "model.fpn_channels=32",
     "model.head_units=32",
+    "model.mask_channels=16",
     "model.short_side=96",
     "model.max_side=128",
     "model.post_nms_test=30",
@@ -70,8 +71,9 @@ class TestDemo:
         assert "expected more than 0.990" in demo.out
 
     def test_ends_with_the_numbers_and_where_everything_lies(self, demo):
-        for row in ("stage 1 ", "stage 2 ", "stage 3 ", "detector "):
-            assert row in demo.out
+        for row in ("stage 1", "stage 2", "stage 3", "detector"):
+            assert f"{row}, boxes " in demo.out
+            assert f"{row}, masks " in demo.out
         for place in ("report.html", "pictures", "export/1", "dataset"):
             assert str(demo.workdir / place) in demo.out
             assert (demo.workdir / place).exists()
@@ -89,21 +91,24 @@ class TestDemo:
         content = json.loads((demo.workdir / "pictures" / "detections.json").read_text())
         names = {image["file_name"] for image in content["images"]}
         assert len(names) == 12
+        assert all("segmentation" in found for found in content["annotations"])
         assert all(Path(name).parent == demo.workdir / "unseen" / "images" for name in names)
         known = {path.read_bytes() for path in (demo.workdir / "dataset" / "images").iterdir()}
         assert not any(Path(name).read_bytes() in known for name in names)
 
     def test_report_shows_pictures_and_curves(self, demo):
         page = (demo.workdir / "report.html").read_text()
-        assert page.count("<figure") >= 12
+        assert page.count("data:image/") >= 12
+        assert "<svg" in page
         assert "demo/cascade" in page
-        assert "<svg" in page or "data:image" in page
+        assert "mask" in page
 
     def test_evaluation_is_written(self, demo):
         folder = demo.workdir / "evaluation"
         stages = [json.loads((folder / f"val_stage{t}.json").read_text())["summary"]["AP"] for t in (1, 2, 3)]
         assert all(0.0 <= ap <= 1.0 for ap in stages)
-        assert len((folder / "val_stages.csv").read_text().splitlines()) == 5
+        # A heading, and boxes and masks of three stages and of the detector.
+        assert len((folder / "val_stages.csv").read_text().splitlines()) == 9
         detections = json.loads((folder / "val_detections.json").read_text())
         assert {d["image_id"] for d in detections} == {e.image_id for e in self.val(demo).examples}
 
@@ -209,4 +214,6 @@ class TestPredict:
             limit = sizes[found["image_id"]]
             assert 0 <= x < x + width <= limit[0] + 0.01
             assert 0 <= y < y + height <= limit[1] + 0.01
-            assert found["area"] == pytest.approx(width * height)
+            # The area is that of the mask, which lies in its box up to whole pixels.
+            assert 0 <= found["area"] <= (width + 2) * (height + 2)
+            assert found["segmentation"]["size"] == [limit[1], limit[0]]

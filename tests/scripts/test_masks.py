@@ -110,3 +110,25 @@ def test_predict_writes_and_draws_masks(call, workdir, drawn, tmp_path):
     # The file is one that an annotation file's reader takes.
     with contextlib.redirect_stdout(io.StringIO()):
         assert len(COCO(str(tmp_path / "detections.json")).anns) == len(content["annotations"])
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_broken_mask_in_the_images_to_measure(call, workdir, dataset, edit_annotations, tmp_path, skip):
+    def damage(content):
+        content["annotations"][0]["segmentation"] = [[1.0, 2.0, 3.0, 4.0]]
+
+    edit_annotations(damage)
+    said = call(
+        "evaluate",
+        f"--workdir={workdir}",
+        f"--dataset_dir={dataset}",
+        f"--output={tmp_path / 'out'}",
+        f"--set=data.skip_broken={str(skip).lower()}",
+        "--noper_stage",
+    )
+    assert said.status == 0, said.err
+    content = json.loads((tmp_path / "out" / "val.json").read_text())
+    assert content["summary"]["AP"] is not None
+    # One object less to find, or no masks at all and the reason.
+    assert ("mask" in content) == skip
+    assert ("no_mask" in content) != skip

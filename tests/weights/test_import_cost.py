@@ -16,12 +16,13 @@ from tests.weights.torch_writer import write_pickle
 SECONDS = 15.0
 TIMES_ITS_SIZE = 3.0
 MEASURE = """
-import json, resource, sys, time
+import json, re, sys, time
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.weights.importing import import_checkpoint
 
 def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not ru_maxrss, which a process takes over from the one that started it.
+    return 1024 * int(re.search("VmHWM: *\\t* *([0-9]+) kB", open("/proc/self/status").read()).group(1))
 
 # What TensorFlow takes for itself is no part of the import.
 cascade_rcnn_fpn(["object"], depth=14, width=0.125, fpn_channels=16, head_units=16)
@@ -32,6 +33,7 @@ print(json.dumps([time.monotonic() - start, peak() - before, len(report.loaded)]
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_resnet_50(tmp_path):
     shapes = synthetic.detectron2_shapes(synthetic.CASCADE_MASK)
     rng = np.random.default_rng(0)
@@ -41,4 +43,5 @@ def test_resnet_50(tmp_path):
     seconds, memory, loaded = json.loads(result.stdout.splitlines()[-1])
     assert loaded == len(arrays)
     assert seconds < SECONDS
-    assert memory < TIMES_ITS_SIZE * path.stat().st_size
+    # At least the variables themselves: else nothing was measured.
+    assert path.stat().st_size < memory < TIMES_ITS_SIZE * path.stat().st_size
