@@ -1,9 +1,9 @@
 """The main job from end to end, on pictures that it draws itself.
 
-Draws a data set of textured shapes, trains a small Cascade R-CNN on it, measures each of its stages, exports
-a SavedModel, loads that in a fresh process, detects in pictures that it has not seen, and writes a report. It
-takes 3 to 15 minutes of CPU time, spread over the cores, starts anew each time, and fails if the AP is not above
---least_ap.
+Draws a data set of textured shapes, trains a small Cascade Mask R-CNN on it, measures each of its stages,
+exports a SavedModel, loads that in a fresh process, detects in pictures that it has not seen, and writes a
+report. It takes 3 to 15 minutes of CPU time, spread over the cores, starts anew each time, and fails if the
+AP is not above --least_ap.
 
     python scripts/demo.py
     python scripts/demo.py --config demo/faster --workdir runs/demo_baseline
