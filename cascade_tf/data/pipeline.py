@@ -67,6 +67,8 @@ def train_batches(
             stopping. With ``masks``, an object whose mask cannot be drawn becomes a crowd and is logged.
         masks: give the objects' masks too, for a detector with mask heads. A crowd's is all zeros, since
             nothing learns from it; an object without a single pixel at the network's scale becomes a crowd.
+            They are drawn by Python functions inside tf.data: an iterator that is still alive when the
+            interpreter ends can keep it from ending, so let it go out of scope before.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is

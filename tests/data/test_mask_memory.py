@@ -12,18 +12,22 @@ from PIL import Image
 
 # Promised for two images of 1333 x 800 with a hundred objects each, in bytes.
 LIMIT = 1e9
+TIMEOUT = 300  # seconds
 MEASURE = """
 import re, sys
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.pipeline import train_batches
 
-masks = sys.argv[2] == "True"
-data = read_dataset_dir(sys.argv[1], "train", segmentations=masks)
-batches = iter(train_batches(data, batch_size=2, short_sides=(800,), max_side=1333, masks=masks))
-for _ in range(6):
-    batch, targets = next(batches)
-if masks:
-    assert targets.masks.shape[:2] == (2, 100), targets.masks.shape
+def read(folder, masks):
+    data = read_dataset_dir(folder, "train", segmentations=masks)
+    # Local: an iterator that draws masks must not live until the interpreter ends.
+    batches = iter(train_batches(data, batch_size=2, short_sides=(800,), max_side=1333, masks=masks))
+    for _ in range(6):
+        batch, targets = next(batches)
+    if masks:
+        assert targets.masks.shape[:2] == (2, 100), targets.masks.shape
+
+read(sys.argv[1], sys.argv[2] == "True")
 print(1024 * int(re.search("VmHWM:[^0-9]*([0-9]+) kB", open("/proc/self/status").read()).group(1)))
 """
 
@@ -65,6 +69,6 @@ def test_masks_of_crowded_batches_are_bounded(crowded):
     peaks = []
     for masks in (False, True):
         command = [sys.executable, "-c", MEASURE, str(crowded), str(masks)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT)
         peaks.append(int(done.stdout.split()[-1]))
     assert peaks[1] - peaks[0] < LIMIT

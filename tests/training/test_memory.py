@@ -57,5 +57,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1)) * 1024)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_cascade_mask_rcnn_trains_in_5_gb():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=600
+    )
     assert int(done.stdout.split()[-1]) < LIMIT

@@ -39,7 +39,9 @@ def test_resnet_50(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     path = write_pickle(tmp_path / "model.pkl", {"model": arrays})
-    result = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True, timeout=600
+    )
     seconds, memory, loaded = json.loads(result.stdout.splitlines()[-1])
     assert loaded == len(arrays)
     assert seconds < SECONDS
