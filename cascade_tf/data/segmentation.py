@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from cascade_tf.run_lengths import uncompress
+
 # Drawing a polygon takes time and memory for every pixel of its outline, outside the image too.
 MAX_COORDINATE = 1e5
 
@@ -153,7 +155,7 @@ def _draw(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Packed union of polygons of at least three corners."""
     outlines = [polygon.ravel().tolist() for polygon in polygons]
     rle = coco_mask.merge(coco_mask.frPyObjects(outlines, *size))
-    return _pack(_uncompress(rle["counts"]), size)
+    return _pack(uncompress(rle["counts"]), size)
 
 
 def _pack(lengths: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -222,7 +224,7 @@ def _checked_lengths(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarra
     if not isinstance(given, Sequence) or list(given) != list(size):
         raise ValueError(f"RLE size is {_short(given)}, expected the image's [height, width] {list(size)}")
     counts = rle.get("counts")
-    lengths = _uncompress(counts) if isinstance(counts, (str, bytes)) else _checked_counts(counts)
+    lengths = uncompress(counts) if isinstance(counts, (str, bytes)) else _checked_counts(counts)
     if (lengths < 0).any():
         raise ValueError(f"RLE counts hold the negative length {lengths.min()}")
     height, width = size
@@ -240,27 +242,6 @@ def _checked_counts(counts: Any) -> np.ndarray:
         return np.asarray(counts, np.int64)
     except OverflowError:
         raise ValueError(f"RLE counts hold a length that is too large: {max(counts, key=abs)}") from None
-
-
-def _uncompress(counts: str | bytes) -> np.ndarray:
-    """Lengths of runs from COCO's text: 5 bits per character, from the third run on as differences.
-
-    The bit above the five says that more follow, and the highest of the last five is the sign.
-    """
-    data = counts.encode("utf-8") if isinstance(counts, str) else counts
-    digits = np.frombuffer(data, np.uint8).astype(np.int64) - 48
-    if ((digits < 0) | (digits > 63)).any() or (digits.size and digits[-1] & 32):
-        raise ValueError(f"RLE counts are {_short(counts)}, which is not COCO's text of run lengths")
-    last = np.flatnonzero(digits & 32 == 0)
-    first = np.concatenate([[0], last[:-1] + 1]) if last.size else last
-    if (last - first > 6).any():
-        raise ValueError("RLE counts hold a length that is too large")
-    place = np.arange(digits.size) - np.repeat(first, last - first + 1)
-    values = np.add.reduceat((digits & 31) << (5 * place), first) if last.size else last
-    values -= np.where(digits[last] & 16, np.int64(1) << (5 * (last - first + 1)), 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
 
 
 def _short(value: Any, limit: int = 80) -> str:

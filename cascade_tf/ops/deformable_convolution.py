@@ -151,7 +151,7 @@ def _inside(positions: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 def _sample(padded: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """[B, h, w, C] float32 values of the map at [B, h, w, 2] positions.
 
-    ``crop_and_resize`` with crops of one pixel is faster as gathering and weighting four cells.
+    ``crop_and_resize`` with crops of one pixel is faster than gathering and weighting four cells.
     """
     shape = tf.shape(positions)
     size = tf.shape(padded)[1:3]
