@@ -1,4 +1,4 @@
-"""COCO's descriptions of an object's pixels, drawn as packed masks and written back.
+"""COCO's descriptions of an object's pixels, drawn as packed masks.
 
 Annotation files give polygons, uncompressed RLE (``counts`` is a list) or compressed RLE (a text). Packed
 masks hold eight pixels in a byte, as ``np.packbits(mask, axis=-1)`` makes them, and are what training reads.
@@ -84,25 +84,6 @@ def compact_segmentation(segmentation: Any, size: tuple[int, int]) -> list[np.nd
     if isinstance(counts, (str, bytes)):
         return {"size": list(size), "counts": counts}
     return dict(coco_mask.frPyObjects({"size": list(size), "counts": lengths.tolist()}, *size))
-
-
-def encode_rle(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's compressed run lengths of a mask, as result files hold them.
-
-    Args:
-        mask: [height, width] bool.
-
-    Returns:
-        ``{"size": [height, width], "counts": text}``, ready for JSON and for pycocotools.
-
-    Raises:
-        ValueError: not a matrix of booleans.
-    """
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or mask.dtype != np.bool_:
-        raise ValueError(f"encode_rle: mask must be [height, width] bool, got {mask.dtype} {mask.shape}")
-    encoded = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))
-    return {"size": [int(side) for side in mask.shape], "counts": encoded["counts"].decode("ascii")}
 
 
 def _checked_polygons(segmentation: Any, size: tuple[int, int]) -> list[np.ndarray]:

@@ -7,9 +7,9 @@ import re
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from cascade_tf.data.coco import read_coco, read_dataset_dir
-from cascade_tf.data.segmentation import encode_rle
 from cascade_tf.metrics import evaluate_coco
 from tests.data.small_dataset import content, content_with_masks, write_annotations
 
@@ -443,4 +443,5 @@ def _rectangle(annotations, record):
     x, y, width, height = (int(value) for value in record["bbox"])
     mask = np.zeros((image["height"], image["width"]), bool)
     mask[y : y + height, x : x + width] = True
-    return encode_rle(mask)
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {**encoded, "counts": encoded["counts"].decode()}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from cascade_tf.data.segmentation import MAX_COORDINATE, encode_rle, packed_mask, to_packed_mask
+from cascade_tf.data.segmentation import MAX_COORDINATE, packed_mask, to_packed_mask
 
 SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]  # columns 2..5 and rows 1..3
 
@@ -182,25 +182,6 @@ def test_run_lengths_at_their_own_size(rng, flip):
     mask = rng.random((13, 21)) < 0.5
     packed = packed_mask(rle_forms(mask)[2], (13, 21), (13, 21), flip)
     np.testing.assert_array_equal(unpack(packed, 21), mask[:, ::-1] if flip else mask)
-
-
-def test_encode_is_what_pycocotools_decodes(rng):
-    for share in (0, 0.1, 0.9, 1):
-        mask = rng.random((31, 17)) < share
-        rle = encode_rle(mask)
-        assert rle["size"] == [31, 17]
-        assert isinstance(rle["counts"], str)
-        np.testing.assert_array_equal(coco_mask.decode(rle), mask)
-        np.testing.assert_array_equal(unpack(to_packed_mask(rle, 31, 17), 17), mask)
-    assert encode_rle(np.zeros((0, 5), bool))["size"] == [0, 5]
-
-
-@pytest.mark.parametrize(
-    "mask", [np.zeros((4, 5), np.uint8), np.zeros((2, 4, 5), bool), np.zeros((4, 5), np.float32)]
-)
-def test_only_boolean_matrices_are_encoded(mask):
-    with pytest.raises(ValueError, match=r"mask must be \[height, width\] bool, got"):
-        encode_rle(mask)
 
 
 TRIANGLE = [1, 1, 8, 1, 1, 5]
