@@ -27,11 +27,6 @@ def scale_boxes(boxes: Tensor, from_size: tuple[Tensor, Tensor], to_size: tuple[
     return tf.minimum(boxes * new / old, new)
 
 
-def flip_image(image: Tensor) -> Tensor:
-    """Mirrors an image [H, W, C] left and right."""
-    return tf.reverse(image, axis=[1])
-
-
 def flip_boxes(boxes: Tensor, width: Tensor) -> Tensor:
     """Mirrors boxes left and right: x becomes ``width - x``. Twice is nothing, up to rounding.
 

@@ -8,7 +8,6 @@ drawn in Python.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +17,8 @@ from cascade_tf.data.coco import CocoDataset
 from cascade_tf.data.masks import MaskDrawer
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
 from cascade_tf.data.table import ExampleTable
-from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
+from cascade_tf.ops.resize import pad_images, shortest_edge_size
+from cascade_tf.ops.resize_and_pad import resize_and_pad
 from cascade_tf.structures import ImageBatch, InstanceTargets, Targets, Tensor
 
 # Steps planned at once: long enough that Python is idle, short enough that the first batch comes soon.
@@ -103,12 +103,12 @@ def train_batches(
 
     def load(step: PlannedSteps) -> tuple[ImageBatch, Targets | InstanceTargets]:
         index, image = _read(table, step.example, stand_ins)
-        image, size = _resize(image, step.short_side, max_side)
+        height, width = table.size_of(index)
+        size = shortest_edge_size(height, width, step.short_side, max_side)
+        image = resize_and_pad(image, size, flip=step.flip, multiple=size_divisor)
         boxes, classes, crowd = table.objects_of(index)
-        boxes = augment.scale_boxes(boxes, table.size_of(index), size)
-        image = tf.cond(step.flip, lambda: augment.flip_image(image), lambda: image)
+        boxes = augment.scale_boxes(boxes, (height, width), size)
         boxes = tf.cond(step.flip, lambda: augment.flip_boxes(boxes, size[1]), lambda: boxes)
-        image = pad_images(image, size_divisor)
         batch = _image_batch(table, index, image, size)
         targets = Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed)
         if draw is None:
@@ -176,10 +176,11 @@ def eval_batches(
             image = tf.cond(intact, lambda: image, lambda: broken.note(table.path_of(index), blank))
         else:
             image = images.require_as_annotated(image, table.path_of(index), height, width)
-        size = height, width
-        if short_side is not None and max_side is not None:
-            image, size = _resize(image, short_side, max_side)
-        return _image_batch(table, index, pad_images(image, size_divisor), size), intact
+        if short_side is None or max_side is None:
+            return _image_batch(table, index, pad_images(image, size_divisor), (height, width)), intact
+        size = shortest_edge_size(height, width, short_side, max_side)
+        image = resize_and_pad(image, size, multiple=size_divisor)
+        return _image_batch(table, index, image, size), intact
 
     order = tf.data.Dataset.range(len(dataset.examples), output_type=tf.int32)
     loaded = order.map(
@@ -234,12 +235,6 @@ def _read(table: ExampleTable, index: Tensor, successors: np.ndarray | None) -> 
         )
     image = images.require_as_annotated(image, table.path_of(index), *table.size_of(index))
     return index, image
-
-
-def _resize(image: Tensor, short_side: Any, max_side: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    shape = tf.shape(image)
-    size = shortest_edge_size(shape[0], shape[1], short_side, max_side)
-    return tf.cast(resize_image(image, size), tf.uint8), size
 
 
 def _with_masks(targets: Targets, masks: Tensor, intact: Tensor) -> InstanceTargets:
