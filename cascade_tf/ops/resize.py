@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 def shortest_edge_size(
-    height: Any, width: Any, short_side: int, max_side: int
+    height: Any, width: Any, short_side: Any, max_side: Any
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Size at which the shorter side is ``short_side``, unless the longer one would exceed ``max_side``.
 
@@ -20,8 +20,8 @@ def shortest_edge_size(
     Args:
         height: image height in pixels, integer scalar (Python or tensor).
         width: image width in pixels, integer scalar.
-        short_side: wanted length of the shorter side, pixels.
-        max_side: limit of the longer side, pixels.
+        short_side: wanted length of the shorter side in pixels, integer scalar.
+        max_side: limit of the longer side in pixels, integer scalar.
 
     Returns:
         (height, width), int32 scalars of at least 1.
