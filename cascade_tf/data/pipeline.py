@@ -1,8 +1,7 @@
 """Batches for training and evaluation: Examples in, (ImageBatch, Targets) out.
 
 The plan (`cascade_tf.data.plan`) is NumPy and runs ahead, many steps at a time; reading, decoding, resizing
-and padding are TensorFlow ops that run in parallel without Python. Only masks, where they are wanted, are
-drawn in Python.
+padding and drawing masks are TensorFlow ops that run in parallel without Python.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from cascade_tf.data import augment, images
 from cascade_tf.data.coco import CocoDataset
-from cascade_tf.data.masks import MaskDrawer
+from cascade_tf.data.masks import mask_function
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
 from cascade_tf.data.table import ExampleTable
 from cascade_tf.ops.resize import pad_images, shortest_edge_size
@@ -67,8 +66,8 @@ def train_batches(
             stopping. With ``masks``, an object whose mask cannot be drawn becomes a crowd and is logged.
         masks: give the objects' masks too, for a detector with mask heads. A crowd's is all zeros, since
             nothing learns from it; an object without a single pixel at the network's scale becomes a crowd.
-            They are drawn by Python functions inside tf.data: an iterator that is still alive when the
-            interpreter ends can keep it from ending, so let it go out of scope before.
+            Without the C++ ops they are drawn by Python functions inside tf.data: then an iterator that is
+            still alive when the interpreter ends can keep it from ending, so let it go out of scope before.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
@@ -99,7 +98,7 @@ def train_batches(
     buckets = aspect_buckets(table.sizes, batch_size if aspect_grouping else len(table.sizes) + 1)
     plan = BatchPlan(buckets, batch_size, tuple(short_sides), flip, seed)
     stand_ins = _successors(buckets) if skip_broken else None
-    draw = MaskDrawer(table, skip_broken=skip_broken) if masks else None
+    draw = mask_function(table, skip_broken=skip_broken) if masks else None
 
     def load(step: PlannedSteps) -> tuple[ImageBatch, Targets | InstanceTargets]:
         index, image = _read(table, step.example, stand_ins)

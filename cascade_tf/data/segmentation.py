@@ -58,7 +58,7 @@ def packed_mask(
         ValueError: what is wrong with the segmentation.
     """
     if isinstance(segmentation, Mapping):
-        lengths = _checked_lengths(segmentation, original_size)
+        lengths = checked_run_lengths(segmentation, original_size)
         return _pack_scaled(lengths, original_size, output_size, flip)
     polygons = _checked_polygons(segmentation, original_size)
     return _draw([_transform(polygon, original_size, output_size, flip) for polygon in polygons], output_size)
@@ -80,10 +80,38 @@ def compact_segmentation(segmentation: Any, size: tuple[int, int]) -> list[np.nd
     """
     if not isinstance(segmentation, Mapping):
         return [corners.ravel() for corners in _checked_polygons(segmentation, size)]
-    lengths, counts = _checked_lengths(segmentation, size), segmentation["counts"]
+    lengths, counts = checked_run_lengths(segmentation, size), segmentation["counts"]
     if isinstance(counts, (str, bytes)):
         return {"size": list(size), "counts": counts}
     return dict(coco_mask.frPyObjects({"size": list(size), "counts": lengths.tolist()}, *size))
+
+
+def checked_run_lengths(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
+    """Lengths of runs that cover the image; pycocotools would decode others to pixels that nobody wrote.
+
+    Args:
+        rle: ``size`` and ``counts``, compressed or not.
+        size: (height, width) of the image.
+
+    Returns:
+        int64 lengths that go down the columns, the first one outside the object.
+
+    Raises:
+        ValueError: what is wrong with the mapping.
+    """
+    given = rle.get("size")
+    if not isinstance(given, Sequence) or list(given) != list(size):
+        raise ValueError(f"RLE size is {_short(given)}, expected the image's [height, width] {list(size)}")
+    counts = rle.get("counts")
+    lengths = uncompress(counts) if isinstance(counts, (str, bytes)) else _checked_counts(counts)
+    if (lengths < 0).any():
+        raise ValueError(f"RLE counts hold the negative length {lengths.min()}")
+    height, width = size
+    # In floating point, a sum of hostile lengths cannot wrap around.
+    total = lengths.sum(dtype=np.float64)
+    if total != height * width:
+        raise ValueError(f"RLE counts cover {total:.0f} pixels, expected {height} x {width}")
+    return lengths
 
 
 def _checked_polygons(segmentation: Any, size: tuple[int, int]) -> list[np.ndarray]:
@@ -197,23 +225,6 @@ def _nearest(old: int, new: int) -> np.ndarray:
     steps = np.full(new, step)
     steps[0] = 0.5 * step
     return np.cumsum(steps).astype(np.int64)
-
-
-def _checked_lengths(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
-    """Lengths of runs that cover the image; pycocotools would decode others to pixels that nobody wrote."""
-    given = rle.get("size")
-    if not isinstance(given, Sequence) or list(given) != list(size):
-        raise ValueError(f"RLE size is {_short(given)}, expected the image's [height, width] {list(size)}")
-    counts = rle.get("counts")
-    lengths = uncompress(counts) if isinstance(counts, (str, bytes)) else _checked_counts(counts)
-    if (lengths < 0).any():
-        raise ValueError(f"RLE counts hold the negative length {lengths.min()}")
-    height, width = size
-    # In floating point, a sum of hostile lengths cannot wrap around.
-    total = lengths.sum(dtype=np.float64)
-    if total != height * width:
-        raise ValueError(f"RLE counts cover {total:.0f} pixels, expected {height} x {width}")
-    return lengths
 
 
 def _checked_counts(counts: Any) -> np.ndarray:

@@ -20,7 +20,6 @@ from cascade_tf.data.pipeline import train_batches
 
 def read(folder, masks):
     data = read_dataset_dir(folder, "train", segmentations=masks)
-    # Local: an iterator that draws masks must not live until the interpreter ends.
     batches = iter(train_batches(data, batch_size=2, short_sides=(800,), max_side=1333, masks=masks))
     for _ in range(6):
         batch, targets = next(batches)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -11,10 +14,11 @@ import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from cascade_tf.data import masks
+from cascade_tf.data import masks, pipeline
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import train_batches
+from cascade_tf.data.table import ExampleTable
 from cascade_tf.structures import InstanceTargets, Targets
 from tests.data.small_dataset import content_with_masks, write_annotations
 
@@ -172,8 +176,8 @@ def test_without_masks_nothing_changes(dataset, dataset_dir):
     batches = batches_of(dataset, **settings)
     assert batches.element_spec == expected.element_spec
     assert_same(take(batches, 6), take(expected, 6))
-    with mock.patch.object(masks, "packed_mask", side_effect=AssertionError("drawn")):
-        ((_, targets),) = take(batches)
+    with mock.patch.object(pipeline, "mask_function", side_effect=AssertionError("drawn")):
+        ((_, targets),) = take(batches_of(dataset, **settings))
     assert type(targets) is Targets
 
 
@@ -274,3 +278,56 @@ def test_an_object_that_has_no_pixel_left_is_ignored(dataset):
     assert lost.valid.tolist() == [[False]]
     assert lost.crowd.tolist() == [[True]]
     assert lost.boxes.tolist() == [[[2.25, 2.5, 2.5, 2.75]]]
+
+
+def test_c_and_python_draw_the_same(dataset):
+    table = ExampleTable.of(dataset.examples, None)
+    custom, python = (
+        masks.mask_function(table, implementation=implementation)
+        for implementation in ("custom", "tensorflow")
+    )
+    seen = 0
+    for index in range(len(dataset.examples)):
+        for size, flip in (((40, 60), False), ((71, 53), True)):
+            arguments = tf.constant(index), size, tf.constant(flip), tf.constant([72, 64])
+            drawn, expected = custom(*arguments), python(*arguments)
+            assert_same(drawn, expected)
+            seen += drawn[0].numpy().any(axis=(1, 2)).sum()
+    assert seen == 2 * 4
+
+
+def test_which_function_draws(dataset):
+    table = ExampleTable.of(dataset.examples, None)
+    assert not isinstance(masks.mask_function(table), masks.MaskDrawer)
+    assert isinstance(masks.mask_function(table, implementation="tensorflow"), masks.MaskDrawer)
+    broken = ExampleTable.of(only(dataset, 10, segmentations=(BROKEN,)).examples, None)
+    assert isinstance(masks.mask_function(broken), masks.MaskDrawer)
+    with pytest.raises(ValueError, match="a segmentation is broken"):
+        masks.mask_function(broken, implementation="custom")
+
+
+# Objects enough that drawing them goes on when the program ends.
+ENDS_WITH_AN_ITERATOR = """
+import dataclasses, sys
+import numpy as np
+from cascade_tf.data.coco import read_dataset_dir
+from cascade_tf.data.pipeline import train_batches
+
+data = read_dataset_dir(sys.argv[1], "train", segmentations=True)
+image = data.examples[0]
+objects = {name: np.repeat(getattr(image, name), 600, axis=0) for name in ("boxes", "classes", "crowd")}
+crowded = dataclasses.replace(image, segmentations=image.segmentations * 600, **objects)
+data = dataclasses.replace(data, examples=(crowded,) * 8)
+batches = iter(train_batches(data, batch_size=2, short_sides=(200,), max_side=1333, masks=True))
+print(next(batches)[1].masks.shape)
+"""
+TIMEOUT = 120  # seconds; TensorFlow's start takes most of some ten
+
+
+def test_an_iterator_that_is_alive_does_not_keep_the_interpreter_from_ending(dataset, dataset_dir):
+    """With Python functions drawing in other threads at that moment the interpreter waited for ever."""
+    command = [sys.executable, "-c", ENDS_WITH_AN_ITERATOR, str(dataset_dir)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["(2,", "600,", "224,", "40)"]
