@@ -54,9 +54,8 @@ void BlendColumns(const float* __restrict__ row, const int* first, const float* 
     const float* source = row + int64_t{kColours} * first[i];
     Pixel sum = weights[0] * ReadPixel(source);
     for (int tap = 1; tap < taps; ++tap) sum += weights[tap] * ReadPixel(source + kColours * tap);
-    // No value is negative, so cutting off is rounding down.
-    const Levels levels = __builtin_convertvector(sum + 0.5f, Levels);
-    const Bytes bytes = __builtin_convertvector(levels > 255 ? Levels{255, 255, 255, 255} : levels, Bytes);
+    // Means of bytes are neither negative nor much above 255, so cutting off is rounding down, to a byte.
+    const Bytes bytes = __builtin_convertvector(__builtin_convertvector(sum + 0.5f, Levels), Bytes);
     std::memcpy(out, &bytes, sizeof(bytes));
   }
 }
