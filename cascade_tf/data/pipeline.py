@@ -1,11 +1,12 @@
 """Batches for training and evaluation: Examples in, (ImageBatch, Targets) out.
 
-The plan (`cascade_tf.data.plan`) is NumPy and runs ahead, many steps at a time; reading, decoding, resizing
-padding and drawing masks are TensorFlow ops that run in parallel without Python.
+The plan (`cascade_tf.data.plan`) is NumPy and runs ahead, many steps at a time. Reading, decoding, resizing,
+padding and the drawing of masks are TensorFlow ops that run in parallel without Python.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -59,7 +60,8 @@ def train_batches(
         max_boxes: G; an image with more objects keeps its largest. Default: the most that an image has.
         seed: of the order, the scales, the flips and ``Targets.seed``.
         start_step: the first batch, counted from 0; batches before it cost nothing.
-        num_steps: how many batches; None for no end.
+        num_steps: how many batches; None for no end. With a number everything is planned at once, and no
+            Python is left in the graph: a service of tf.data can run it in another process.
         size_divisor: both sides of the batch are padded to a multiple of this, the network's coarsest stride.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: take another example for an image that cannot be read and log its name, instead of
@@ -114,11 +116,7 @@ def train_batches(
             return batch, targets
         return batch, _with_masks(targets, *draw(index, size, step.flip, tf.shape(image)[:2]))
 
-    steps = tf.data.Dataset.from_generator(
-        lambda: _planned(plan, start_step, num_steps),
-        output_signature=PlannedSteps(*(tf.TensorSpec([None, *s], d) for s, d in _PLAN_SPEC)),
-    )
-    batches = steps.unbatch().map(
+    batches = _planned(plan, start_step, num_steps).map(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
     )
     capacity = table.capacity
@@ -202,12 +200,18 @@ def _successors(buckets: Sequence[np.ndarray]) -> np.ndarray:
     return following
 
 
-def _planned(plan: BatchPlan, start_step: int, num_steps: int | None) -> Iterator[PlannedSteps]:
-    step = start_step
-    while num_steps is None or step < start_step + num_steps:
-        count = _PLANNED_STEPS if num_steps is None else min(_PLANNED_STEPS, start_step + num_steps - step)
-        yield plan.steps(step, count)
-        step += count
+def _planned(plan: BatchPlan, start_step: int, num_steps: int | None) -> tf.data.Dataset:
+    """The plan's examples, one after the other."""
+    if num_steps is not None:
+        # All at once takes about a microsecond an image, and leaves a graph that runs in other processes too.
+        return tf.data.Dataset.from_tensor_slices(plan.steps(start_step, num_steps))
+
+    def endless() -> Iterator[PlannedSteps]:
+        for step in itertools.count(start_step, _PLANNED_STEPS):
+            yield plan.steps(step, _PLANNED_STEPS)
+
+    signature = PlannedSteps(*(tf.TensorSpec([None, *shape], dtype) for shape, dtype in _PLAN_SPEC))
+    return tf.data.Dataset.from_generator(endless, output_signature=signature).unbatch()
 
 
 def _read(table: ExampleTable, index: Tensor, successors: np.ndarray | None) -> tuple[Tensor, Tensor]:

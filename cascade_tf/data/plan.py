@@ -118,7 +118,7 @@ class BatchPlan:
             self._batch(0 if first else 1, int(number))
             for first, number in zip(from_first, batch, strict=True)
         ]
-        return np.concatenate(rows)
+        return np.concatenate([np.zeros(0, np.int32), *rows])
 
     def _first_bucket_batches(self, step: np.ndarray) -> np.ndarray:
         """How many of the batches before ``step`` come from bucket 0: an even spread, without a state."""

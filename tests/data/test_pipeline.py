@@ -170,6 +170,10 @@ def test_a_resumed_run_gets_the_batches_of_one_that_never_stopped(dataset, start
     assert_same(take(batches_of(dataset, start_step=start, num_steps=4, **settings), -1), whole[start:])
 
 
+def test_no_steps_are_no_batches(dataset):
+    assert take(batches_of(dataset, num_steps=0), -1) == []
+
+
 def test_replicas_share_a_batch(dataset, two_devices):
     strategy = tf.distribute.MirroredStrategy(two_devices)
     whole = take(batches_of(dataset, batch_size=2), 3)
