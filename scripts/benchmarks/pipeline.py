@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,14 @@ import program
 if TYPE_CHECKING:
     from cascade_tf.data.coco import CocoDataset
 
-GOAL = 35  # images per second and core
+GOAL = ">= 35 per core"
 WARMUPS = 2  # rounds that do not count
 # Of a whole pipeline in each round: batches before the clock starts, and those that count.
 FIRST_BATCHES, BATCHES = 8, 24
 
 OPTIONS = measuring.flags(rounds=9)
 OPTIONS.string("images", None, "Measures with the JPEGs of this folder, instead of drawn ones.", "DIR")
+OPTIONS.boolean("alternatives", False, "Measures files and batches made beforehand and a service too.")
 OPTIONS.integer("num_images", 32, "How many images are drawn.", lower=2)
 OPTIONS.integer("batch_size", 8, "Images in a batch.", lower=1)
 OPTIONS.integer("short_side", 800, "Length of the shorter side, pixels.", lower=1)
@@ -74,10 +76,13 @@ def _work(_: list[str]) -> None:
     import photos
 
     flags = OPTIONS.values
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = _jpegs(flags.images) if flags.images else photos.write_photos(Path(scratch), flags.num_images)
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        paths = _jpegs(flags.images) if flags.images else photos.write_photos(scratch, flags.num_images)
         sizes = [path.stat().st_size for path in paths]
-        lines = _measure(photos.make_dataset(paths))
+        dataset = photos.make_dataset(paths)
+        others = stack.enter_context(_alternatives(dataset, scratch)) if flags.alternatives else []
+        lines = _measure(dataset, others)
     settings = {
         "images": f"{flags.images or 'drawn'}: {len(paths)} of {statistics.mean(sizes) / 1e3:.0f} kB",
         "short side": flags.short_side,
@@ -95,34 +100,52 @@ def _jpegs(folder: str) -> list[Path]:
     return paths
 
 
-def _measure(dataset: CocoDataset) -> list[measuring.Row]:
+def _measure(dataset: CocoDataset, alternatives: list[Sample]) -> list[measuring.Row]:
     from pipeline_parts import Parts
 
     flags = OPTIONS.values
     parts = Parts(dataset, flags.short_side, flags.max_side, flags.batch_size)
     needed, others = ([_part(*item) for item in group.items()] for group in (parts.needed(), parts.others()))
-    boxes, masks = ([_whole(dataset, masks, one_core) for one_core in _CORES] for masks in (False, True))
-    samples = [*boxes, *masks, *needed, *others]
+    boxes, masks = ([_pipeline(dataset, masks, one_core) for one_core in _CORES] for masks in (False, True))
+    samples = [*boxes, *masks, *needed, *others, *alternatives]
     for number in range(WARMUPS + flags.rounds):
         for sample in samples:
             sample.measure(counts=number >= WARMUPS)
-    return [*_whole_rows(boxes), *_whole_rows(masks), *_part_rows(boxes[0], needed), *map(_time_row, others)]
+    rows = [row for pipelines in (boxes, masks) for row in _whole_rows(pipelines, GOAL)]
+    rows += [*_part_rows(boxes[0], needed), *map(_time_row, others)]
+    return rows + [row for sample in alternatives for row in _whole_rows([sample])]
 
 
 # Whether the threads of a whole pipeline are kept to one core; elsewhere than on Linux they cannot be.
 _CORES = (False, True) if sys.platform == "linux" else (False,)
 
 
-def _whole(dataset: CocoDataset, masks: bool, one_core: bool) -> Sample:
+def _settings() -> dict[str, Any]:
+    flags = OPTIONS.values
+    return {"batch_size": flags.batch_size, "short_sides": (flags.short_side,), "max_side": flags.max_side}
+
+
+def _pipeline(dataset: CocoDataset, masks: bool, one_core: bool) -> Sample:
     from cascade_tf.data.pipeline import train_batches
 
-    flags = OPTIONS.values
+    name = "pipeline with boxes and masks" if masks else "pipeline with boxes"
+    workers = 1 if one_core else None
+    make = functools.partial(train_batches, dataset, masks=masks, workers=workers, **_settings())
+    return _whole(name, make, one_core)
 
+
+@contextlib.contextmanager
+def _alternatives(dataset: CocoDataset, scratch: Path) -> Iterator[list[Sample]]:
+    from pipeline_alternatives import alternatives
+
+    with alternatives(dataset, scratch, **_settings()) as makers:
+        yield [_whole(*item) for item in makers.items()]
+
+
+def _whole(name: str, make_batches: Callable[[], Iterable[Any]], one_core: bool = False) -> Sample:
     def run(read_clocks: Callable[[], None]) -> int:
-        settings: dict[str, Any] = {"batch_size": flags.batch_size, "short_sides": (flags.short_side,)}
-        settings["workers"] = 1 if one_core else None
         with _kept_to_one_core() if one_core else contextlib.nullcontext():
-            batches = iter(train_batches(dataset, max_side=flags.max_side, masks=masks, **settings))
+            batches = iter(make_batches())
             for _ in range(FIRST_BATCHES):
                 next(batches)
             read_clocks()
@@ -130,9 +153,9 @@ def _whole(dataset: CocoDataset, masks: bool, one_core: bool) -> Sample:
                 next(batches)
             # Before the iterator goes, which may wait for half a second.
             read_clocks()
-        return BATCHES * flags.batch_size
+        return BATCHES * OPTIONS.values.batch_size
 
-    return Sample("pipeline with boxes and masks" if masks else "pipeline with boxes", run)
+    return Sample(name, run)
 
 
 def _part(name: str, handle: Callable[[], int]) -> Sample:
@@ -163,13 +186,12 @@ def _keep_threads_to(cores: set[int]) -> None:
             os.sched_setaffinity(int(thread), cores)
 
 
-def _whole_rows(samples: Sequence[Sample]) -> list[measuring.Row]:
+def _whole_rows(samples: Sequence[Sample], goal: str = "") -> list[measuring.Row]:
     everywhere, *alone = samples
+    name = everywhere.name
     rows = [
-        _rate_row(
-            f"{everywhere.name}, by CPU time", everywhere.cpu, "images/s per core", f">= {GOAL} per core"
-        ),
-        _rate_row(f"{everywhere.name}, all cores", everywhere.wall, "images/s"),
+        _rate_row(f"{name}, by CPU time", everywhere.cpu, "images/s per core", goal),
+        _rate_row(f"{name}, all cores", everywhere.wall, "images/s"),
     ]
     return rows + [_rate_row(f"{sample.name}, one core", sample.wall, "images/s") for sample in alone]
 
@@ -182,9 +204,8 @@ def _rate_row(name: str, seconds: Sequence[float], unit: str, goal: str = "") ->
 def _part_rows(whole: Sample, parts: Sequence[Sample]) -> list[measuring.Row]:
     """The parts with their shares of the whole, and what is left of it."""
     rows = [_time_row(part, _share(part.cpu, whole)) for part in parts]
-    rest = [
-        total - sum(values) for total, *values in zip(whole.cpu, *(part.cpu for part in parts), strict=True)
-    ]
+    rounds = zip(whole.cpu, *(part.cpu for part in parts), strict=True)
+    rest = [total - sum(values) for total, *values in rounds]
     return [*rows, _time_row(Sample("rest: tf.data itself", whole.run, rest), _share(rest, whole))]
 
 

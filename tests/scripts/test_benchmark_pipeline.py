@@ -40,7 +40,8 @@ def test_rates_and_shares_by_hand(benchmark):
 
     whole = sample("all", [0.010, 0.020, 0.008], [0.005, 0.010, 0.004])
     alone = sample("all", [0.010, 0.020, 0.010], [0.010, 0.025, 0.010])
-    per_core, everywhere, one = pipeline._whole_rows([whole, alone])
+    per_core, everywhere, one = pipeline._whole_rows([whole, alone], "a goal")
+    assert [row.goal for row in (per_core, everywhere, one)] == ["a goal", "", ""]
     assert (per_core.value, per_core.low, per_core.high) == pytest.approx((100, 50, 125))
     assert (everywhere.value, one.value) == pytest.approx((200, 100))
     parts = [sample("a", [0.005, 0.010, 0.004], []), sample("b", [0.002, 0.001, 0.002], [])]
@@ -85,16 +86,24 @@ def test_drawn_photos_are_as_large_as_coco(benchmark, tmp_path):
             assert (corners <= box[2:] + 1e-3).all()
 
 
+@pytest.mark.slow
 def test_runs_and_frees_the_cores(call, benchmark, folder):
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     file = folder / "figures.json"
-    settings = ["--batch_size=2", "--short_side=96", "--max_side=160", "--rounds=1"]
+    settings = ["--batch_size=2", "--short_side=96", "--max_side=160", "--rounds=1", "--alternatives"]
     said = call("pipeline", f"--images={folder}", f"--json={file}", *settings)
     assert said.status == 0, said.err
     rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
     assert all(name in said.out for name in rows)
     for kind in ("boxes", "boxes and masks"):
         assert rows[f"pipeline with {kind}, by CPU time"]["goal"] == ">= 35 per core"
+    kinds = [name.rsplit(",", 1)[0] for name in rows if name.endswith(", all cores")]
+    assert len(kinds) == 5
+    assert kinds[2:] == [
+        "files decoded beforehand (BMP)",
+        "batches saved beforehand",
+        "batches of a tf.data service in another process",
+    ]
     assert [name.rsplit(" (", 1)[0] for name in rows if "%" in name] == [*PARTS, "rest: tf.data itself"]
     assert min(row["value"] for name, row in rows.items() if not name.startswith("rest")) > 0
     if cores is not None:
