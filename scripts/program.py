@@ -53,6 +53,7 @@ class Flags:
         positional: see above.
         workdir: default of ``--workdir``.
         of_runs: whether there are the flags of a run, ``--workdir`` and ``--dataset_dir``.
+        settings: whether there is ``--set``.
         weights: whether ``--weights`` may stand in for ``--workdir``.
     """
 
@@ -62,6 +63,7 @@ class Flags:
         positional: str = "",
         workdir: str | None = None,
         of_runs: bool = True,
+        settings: bool = True,
         weights: bool = False,
     ) -> None:
         self.values = flags.FlagValues()
@@ -77,9 +79,10 @@ class Flags:
             )
         if weights:
             self.string("weights", None, f"Instead of --workdir: {WEIGHTS_TEXT}", "NAME")
-        flags.DEFINE_multi_string(
-            "set", [], "Changes one setting, as a.b=value; may be repeated.", flag_values=self.values
-        )
+        if settings:
+            flags.DEFINE_multi_string(
+                "set", [], "Changes one setting, as a.b=value; may be repeated.", flag_values=self.values
+            )
         self.boolean("debug", False, "Shows where in the code an error came from.")
 
     def string(self, name: str, default: str | None, text: str, value: str = "TEXT") -> None:
@@ -157,7 +160,7 @@ def run(
     argv = list(sys.argv if argv is None else argv)
     name = Path(argv[0]).name
     if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
-        print(options.help(document, name))
+        print(options.help(document, _shown_path(argv[0])))
         return 0
     for flag in options.values:
         # A program may be called more than once in a process.
@@ -169,6 +172,13 @@ def run(
     if rest and not options.positional:
         return _fail(name, f"got the argument {rest[0]!r}, expected flags only; --help lists them")
     return _guarded(work, rest, name, debug=options.values.debug)
+
+
+def _shown_path(path: str) -> str:
+    """The program's path below this folder, as a command line names it."""
+    here = Path(__file__).resolve().parent
+    program = Path(path).resolve()
+    return program.relative_to(here).as_posix() if program.is_relative_to(here) else program.name
 
 
 def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str, *, debug: bool) -> int:
