@@ -18,6 +18,7 @@ import tensorflow as tf
 from cascade_tf import serving_files
 from cascade_tf.files import write_atomically
 from cascade_tf.inference import to_original_frame
+from cascade_tf.layers.grouped_convolution import FoldedConv2D
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
@@ -92,17 +93,16 @@ def _write(detector: Any, folder: Path, batching: bool) -> None:
         folder / serving_files.LABELS_FILE,
         serving_files.labels_json(detector.class_names, detector.category_ids),
     )
-    module = _variables_of(detector)
+    module = tf.Module(name="detector")
     module.labels = tf.saved_model.Asset(str(labels))
-    with _core_ops(detector):
-        signatures = _signatures(detector)
-    tf.saved_model.save(
-        module,
-        str(folder),
-        signatures=signatures,
-        # Nobody trains the export, and gradient functions would double the graph.
-        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-    )
+    with _core_ops(detector), _folded_weights(detector) as module.weights:
+        tf.saved_model.save(
+            module,
+            str(folder),
+            signatures=_signatures(detector),
+            # Nobody trains the export, and gradient functions would double the graph.
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
     # The asset's copy in assets/ remains.
     labels.unlink()
     warmup = folder / serving_files.WARMUP_FILE
@@ -114,16 +114,24 @@ def _write(detector: Any, folder: Path, batching: bool) -> None:
         write_atomically(folder / serving_files.BATCHING_FILE, serving_files.batching_parameters())
 
 
-def _variables_of(detector: Any) -> tf.Module:
-    """A module with the detector's TensorFlow variables and nothing else of it.
+@contextlib.contextmanager
+def _folded_weights(detector: Any) -> Iterator[list[tf.Variable]]:
+    """The TensorFlow variables that the graph reads while this lasts, frozen normalisations folded in.
 
     The loader of the server, unlike Python's, does not find the variables of a Keras model that a module
-    holds; and Keras's own archives write every weight twice.
+    holds, so the module holds these and nothing else; and Keras's own archives write every weight twice.
     """
-    module = tf.Module(name="detector")
+    layers = detector._flatten_layers()
+    folded = [layer for layer in layers if isinstance(layer, FoldedConv2D)]
+    replaced = {id(v) for layer in folded for v in [layer.kernel, *layer.norm.variables]}
     # Keras 3 wraps a TensorFlow variable, Keras 2 variables are TensorFlow's.
-    module.weights = [v if isinstance(v, tf.Variable) else v.value for v in detector.variables]
-    return module
+    weights = [
+        v if isinstance(v, tf.Variable) else v.value for v in detector.variables if id(v) not in replaced
+    ]
+    with contextlib.ExitStack() as stack:
+        for layer in folded:
+            weights += stack.enter_context(layer.fixed_weights())
+        yield weights
 
 
 @contextlib.contextmanager

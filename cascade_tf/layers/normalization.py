@@ -16,16 +16,21 @@ class FrozenBatchNormalization(Layer):
     """Batch normalisation whose statistics and affine parameters never change.
 
     Detectors train with a few images per device, too few to estimate statistics, and therefore keep those of
-    the pre-training (``FrozenBN``, ``AffineChannel``). It is one multiplication and one addition per value.
+    the pre-training (``FrozenBN``, ``AffineChannel``). It is one multiplication and one addition per value,
+    or none where the convolution before it is a ``FoldedConv2D``.
 
     Args:
         epsilon: added to the variance.
+
+    Attributes:
+        folded: whether the convolution before it does its work, so that it returns its input.
     """
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: object):
         # Without autocasting the statistics stay float32 in mixed precision; the result has the input's type.
         super().__init__(trainable=False, autocast=False, **kwargs)
         self.epsilon = epsilon
+        self.folded = False
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the four vectors of the input's channel count."""
@@ -42,10 +47,16 @@ class FrozenBatchNormalization(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Normalises [..., C] values by the stored statistics."""
+        if self.folded:
+            return inputs
+        scale, shift = self.affine()
+        return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """The [C] float32 scale and shift that normalising amounts to."""
         variance = tf.convert_to_tensor(self.moving_variance)
         scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
-        shift = tf.convert_to_tensor(self.beta) - tf.convert_to_tensor(self.moving_mean) * scale
-        return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
+        return scale, tf.convert_to_tensor(self.beta) - tf.convert_to_tensor(self.moving_mean) * scale
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")

@@ -20,10 +20,11 @@ PIXELS = 1.2e-2
 SCORES = 2e-4
 LOSSES = 2e-5
 MASKS = 4e-3
-# Noise of one unit in the last place of the pixels moves single norms by 4e-3 in the GroupNorm model and by
-# 6e-3 in ResNeXt, where it flips the sign of an L1 difference; the median moves by 3e-4 at most.
+# Noise of one unit in the last place of the pixels moves single norms by 4e-3 in the GroupNorm model, by 6e-3
+# in ResNeXt, where it flips the sign of an L1 difference, and by 2.4e-3 in the others; folding the frozen
+# normalisation into the convolutions is such a change of rounding. The median moves by 3e-4 at most.
 GRADIENTS = {"cascade_mask_rcnn_r50_fpn_gn": 1e-2, "cascade_rcnn_x50_fpn": 1e-2}
-OTHER_GRADIENTS = 1e-3
+OTHER_GRADIENTS = 5e-3
 MEDIAN_GRADIENT = 5e-4
 
 
