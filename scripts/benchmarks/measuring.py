@@ -157,9 +157,15 @@ def _row(case: Case, calibrator: Case | None) -> Row:
     return row
 
 
+def quotient(name: str, case: Case, other: Case, goal: str = "") -> Row:
+    """How many times as long as ``other`` a case takes: the median of the rounds' quotients."""
+    ratios = [one / two for one, two in zip(case.seconds, other.seconds, strict=True)]
+    return Row(name, statistics.median(ratios), "x", min(ratios), max(ratios), goal=goal)
+
+
 def report(name: str, lines: Sequence[Row], settings: dict[str, Any], json_file: str | None) -> None:
     """Prints the table, and writes JSON with the machine and the settings if a file is named."""
-    described = {"benchmark": name, "machine": machine(), "settings": settings}
+    described: dict[str, Any] = {"benchmark": name, "machine": machine(), "settings": settings}
     print(f"{name}: {', '.join(f'{key} {value}' for key, value in settings.items())}")
     print(", ".join(f"{key} {value}" for key, value in described["machine"].items()))
     print(table(lines))

@@ -1,0 +1,80 @@
+"""Times a training step of a full-size detector, whole and in parts, beside the machine's own arithmetic.
+
+Cascade R-CNN R50-FPN of 80 classes, one image of 800 x 1344 pixels, 512 RoIs in the first stage; the update
+is that of ``UpdateStep``: losses, gradients, clipping, momentum. The floor is the multiply-adds of both passes,
+counted in the graph, over the rate of a 3x3 convolution measured in the same rounds.
+
+    python scripts/benchmarks/training.py
+    python scripts/benchmarks/training.py --precision mixed_bfloat16 --json training.json
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import measuring
+import program
+from floor import count_operations
+from measuring import Case
+from workload import HEIGHT, WIDTH, make_batch, make_detector, make_targets
+
+OPTIONS = measuring.flags(rounds=5)
+OPTIONS.choice("precision", "float32", ("float32", "mixed_bfloat16"), "What the layers compute in.")
+OPTIONS.integer("height", HEIGHT, "Of the image in pixels, a multiple of 32.", lower=64)
+OPTIONS.integer("width", WIDTH, "Of the image in pixels, a multiple of 32.", lower=64)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    return program.run(measure, OPTIONS, __doc__, argv)
+
+
+def measure(arguments: Sequence[str]) -> None:
+    """Times the step of the cascade and of its one-stage baseline."""
+    values = OPTIONS.values
+    calibrator = measuring.convolution("bfloat16" if values.precision != "float32" else "float32")
+    data = (
+        make_batch(1, values.height, values.width),
+        make_targets(1, height=values.height, width=values.width),
+    )
+    cascade = make_detector("cascade", values.precision)
+    cases = [
+        _step_case("cascade step", 1.35, calibrator, cascade, data),
+        _step_case(
+            "one-stage baseline step", None, calibrator, make_detector("baseline", values.precision), data
+        ),
+        _losses_case("losses of the cascade, no gradient", calibrator, cascade, data),
+    ]
+    measuring.run_rounds([calibrator, *cases], values.rounds)
+    lines = measuring.rows(cases, [calibrator])
+    lines.append(measuring.quotient("cascade over baseline", cases[0], cases[1], goal="< 1.10"))
+    settings = {name: values[name].value for name in ("precision", "height", "width", "rounds")}
+    measuring.report("training", lines, settings, values.json)
+
+
+def _step_case(name: str, goal: float | None, calibrator: Case, detector: Any, data: Any) -> Case:
+    import tensorflow as tf
+
+    from cascade_tf.training.optimizer import MomentumSGD
+    from cascade_tf.training.step import UpdateStep
+
+    # Small, so that the weights stay near those of a network that behaves like a trained one.
+    optimizer = MomentumSGD(1e-6, l2=1e-4)
+    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, data)
+    step = UpdateStep(detector, optimizer, tf.distribute.get_strategy(), signature, clip_norm=35.0)
+    operations = count_operations(step.function, *data)
+    return Case(name, lambda: measuring.wait(step(*data)), operations, dtype=calibrator.dtype, goal=goal)
+
+
+def _losses_case(name: str, calibrator: Case, detector: Any, data: Any) -> Case:
+    import tensorflow as tf
+
+    losses = tf.function(lambda batch, targets: detector.compute_losses(batch, targets)[0], autograph=False)
+    operations = count_operations(losses, *data)
+    return Case(name, lambda: measuring.wait(losses(*data)), operations, dtype=calibrator.dtype)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
