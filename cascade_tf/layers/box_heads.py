@@ -107,11 +107,16 @@ class BoxHead(Layer):
         Returns:
             Class logits [B, S, K + 1], background first, and offsets [B, S, 4] or [B, S, 4 K]; both float32.
         """
-        x = flatten_rois(pooled)
+        # Matrix products bear no RoIs at all, so that nothing needs to stand in, which would be a copy.
+        x = flatten_rois(pooled) if self.convs else pooled
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = tf.nn.relu(norm(conv(x)))
-        x = tf.reshape(x, [tf.shape(x)[0], x.shape[-3] * x.shape[-2] * x.shape[-1]])
+        x = tf.reshape(x, [-1, x.shape[-3] * x.shape[-2] * x.shape[-1]])
         for layer in self.dense:
             x = tf.nn.relu(layer(x))
         logits, deltas = (tf.cast(layer(x), tf.float32) for layer in (self.classifier, self.regressor))
-        return unflatten_rois(logits, pooled), unflatten_rois(deltas, pooled)
+        if self.convs:
+            return unflatten_rois(logits, pooled), unflatten_rois(deltas, pooled)
+        outer = tf.shape(pooled)[:-3]
+        logits, deltas = (tf.reshape(x, tf.concat([outer, x.shape[1:]], axis=0)) for x in (logits, deltas))
+        return logits, deltas

@@ -1,8 +1,8 @@
 """Times a training step of a full-size detector, whole and in parts, beside the machine's own arithmetic.
 
 Cascade R-CNN R50-FPN of 80 classes, one image of 800 x 1344 pixels, 512 RoIs in the first stage; the update
-is that of ``UpdateStep``: losses, gradients, clipping, momentum. The floor is the multiply-adds of both passes,
-counted in the graph, over the rate of a 3x3 convolution measured in the same rounds.
+is that of ``UpdateStep``: losses, gradients, clipping, momentum. The floor is both passes' multiply-adds,
+counted in the graph, over the rate of a 3x3 convolution in the same rounds.
 
     python scripts/benchmarks/training.py
     python scripts/benchmarks/training.py --precision mixed_bfloat16 --json training.json
