@@ -18,7 +18,7 @@ import tensorflow as tf
 from cascade_tf import serving_files
 from cascade_tf.files import write_atomically
 from cascade_tf.inference import to_original_frame
-from cascade_tf.layers.grouped_convolution import FoldedConv2D
+from cascade_tf.layers.folding import foldings
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
@@ -121,16 +121,15 @@ def _folded_weights(detector: Any) -> Iterator[list[tf.Variable]]:
     The loader of the server, unlike Python's, does not find the variables of a Keras model that a module
     holds, so the module holds these and nothing else; and Keras's own archives write every weight twice.
     """
-    layers = detector._flatten_layers()
-    folded = [layer for layer in layers if isinstance(layer, FoldedConv2D)]
-    replaced = {id(v) for layer in folded for v in [layer.kernel, *layer.norm.variables]}
+    folded = foldings(list(detector._flatten_layers()))
+    replaced = {id(v) for one in folded for v in [one.conv.kernel, *one.norm.variables]}
     # Keras 3 wraps a TensorFlow variable, Keras 2 variables are TensorFlow's.
     weights = [
         v if isinstance(v, tf.Variable) else v.value for v in detector.variables if id(v) not in replaced
     ]
     with contextlib.ExitStack() as stack:
-        for layer in folded:
-            weights += stack.enter_context(layer.fixed_weights())
+        for one in folded:
+            weights += stack.enter_context(one.fixed_weights())
         yield weights
 
 

@@ -9,8 +9,9 @@ import keras
 
 from cascade_tf.layers.base import Configured, require
 from cascade_tf.layers.deformable_convolution import DeformableConv2D
-from cascade_tf.layers.grouped_convolution import FoldedConv2D, GroupedConv2D
-from cascade_tf.layers.normalization import FrozenBatchNormalization, normalization
+from cascade_tf.layers.folding import FoldedNormalization
+from cascade_tf.layers.grouped_convolution import GroupedConv2D
+from cascade_tf.layers.normalization import normalization
 from cascade_tf.structures import Tensor
 
 # Bottleneck blocks per stage. 14 and 26 are small members of the same family, for tests and small data sets.
@@ -130,8 +131,6 @@ class _Builder:
     ) -> Tensor:
         if kernel > 1:
             x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-        if self.norm == "frozen":
-            return self._folded(x, name, channels, kernel, frozen, relu, strides=stride)
         conv = keras.layers.Conv2D(channels, kernel, strides=stride, name=name, **self._settings())
         return self._normalize(conv, x, frozen, relu)
 
@@ -139,40 +138,25 @@ class _Builder:
         """The 3x3 convolution of a block."""
         if not shape.deformable and shape.groups == 1:
             return self.convolution(x, name, shape.inner, 3, stride, shape.frozen)
-        if self.norm == "frozen" and not shape.deformable:
-            x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-            settings = {"strides": stride, "groups": shape.groups}
-            return self._folded(x, name, shape.inner, 3, shape.frozen, relu=True, **settings)
         if shape.deformable:
             # It pads by itself: its samples may lie anywhere.
             kind, given = DeformableConv2D, x
         else:
             kind, given = GroupedConv2D, keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-        conv = kind(shape.inner, 3, strides=stride, groups=shape.groups, name=name, **self._settings())
+        settings = self._settings(folds=kind is GroupedConv2D)
+        conv = kind(shape.inner, 3, strides=stride, groups=shape.groups, name=name, **settings)
         return self._normalize(conv, given, shape.frozen, relu=True)
 
-    def _settings(self) -> dict[str, Any]:
-        return {"use_bias": self.norm == "none", "kernel_initializer": self._initializer()}
-
-    def _initializer(self) -> keras.initializers.Initializer:
-        return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
-
-    def _folded(
-        self, x: Tensor, name: str, channels: int, kernel: int, frozen: bool, relu: bool, **settings: Any
-    ) -> Tensor:
-        norm = FrozenBatchNormalization(name=f"{name}_norm")
-        norm.build((None, None, None, channels))
-        initializer = self._initializer()
-        conv = FoldedConv2D(norm, channels, kernel, name=name, kernel_initializer=initializer, **settings)
-        return self._apply(conv, norm, x, frozen, relu)
+    def _settings(self, folds: bool = True) -> dict[str, Any]:
+        initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+        autocast = {"autocast": False} if folds and self.norm == "frozen" else {}
+        return {"use_bias": self.norm == "none", "kernel_initializer": initializer, **autocast}
 
     def _normalize(self, conv: keras.layers.Layer, x: Tensor, frozen: bool, relu: bool) -> Tensor:
         norm = normalization(self.norm, f"{conv.name}_norm", min(self.norm_groups, conv.filters))
-        return self._apply(conv, norm, x, frozen, relu)
-
-    def _apply(
-        self, conv: keras.layers.Layer, norm: keras.layers.Layer, x: Tensor, frozen: bool, relu: bool
-    ) -> Tensor:
+        if self.norm == "frozen" and not conv.autocast:
+            norm.build((None, None, None, conv.filters))
+            FoldedNormalization(conv, norm)
         if frozen:
             conv.trainable = norm.trainable = False
         x = norm(conv(x))

@@ -17,7 +17,7 @@ class FrozenBatchNormalization(Layer):
 
     Detectors train with a few images per device, too few to estimate statistics, and therefore keep those of
     the pre-training (``FrozenBN``, ``AffineChannel``). It is one multiplication and one addition per value,
-    or none where the convolution before it is a ``FoldedConv2D``.
+    or none where a ``FoldedNormalization`` has the convolution do them.
 
     Args:
         epsilon: added to the variance.
