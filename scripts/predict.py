@@ -101,6 +101,10 @@ def _load_detector() -> tuple[Any, dict[str, Any]]:
             raise ValueError(
                 "got --set with --model, expected --workdir: a finished model keeps its settings"
             )
+        if OPTIONS.values.precision != "float32":
+            raise ValueError(
+                "got --precision with --model, expected --workdir: a finished model keeps its own"
+            )
         from cascade_tf.loading import load
 
         return load(OPTIONS.values.model), {}

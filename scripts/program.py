@@ -38,6 +38,7 @@ WEIGHTS_TEXT = (
     "a name of the catalogue such as detectron2/cascade_mask_rcnn_R_50_FPN_3x, a checkpoint of detectron2, "
     "MMDetection, Detectron or tensorpack, or a .weights.h5 of convert_weights.py."
 )
+PRECISIONS = ("float32", "bfloat16")
 _SHOWN_LINES = 10
 _INDENT: dict[str, Any] = {"initial_indent": " " * 6, "subsequent_indent": " " * 6}
 
@@ -54,7 +55,7 @@ class Flags:
         workdir: default of ``--workdir``.
         of_runs: whether there are the flags of a run, ``--workdir`` and ``--dataset_dir``.
         settings: whether there is ``--set``.
-        weights: whether ``--weights`` may stand in for ``--workdir``.
+        weights: whether ``--weights`` may stand in for ``--workdir``; such programs have ``--precision`` too.
     """
 
     def __init__(
@@ -79,6 +80,12 @@ class Flags:
             )
         if weights:
             self.string("weights", None, f"Instead of --workdir: {WEIGHTS_TEXT}", "NAME")
+            self.choice(
+                "precision",
+                "float32",
+                PRECISIONS,
+                "What convolutions and heads compute in; boxes and scores are float32 either way.",
+            )
         if settings:
             flags.DEFINE_multi_string(
                 "set", [], "Changes one setting, as a.b=value; may be repeated.", flag_values=self.values
@@ -262,18 +269,25 @@ def configured_experiment(options: Flags) -> Experiment:
 def open_detector(options: Flags) -> tuple[Any, Experiment]:
     """Returns the detector of ``--workdir`` or ``--weights``, and its experiment with ``--set`` applied.
 
+    It computes in ``--precision``, whatever it was trained in.
+
     Raises:
         ValueError: both flags or none are given, or the detector cannot be loaded.
         FileNotFoundError: there is nothing to load.
     """
+    from cascade_tf.training.precision import dtype_policy
+
+    policy = "float32" if options.values.precision == "float32" else "mixed_bfloat16"
     if not options.values.weights:
         experiment = trained_experiment(options)
-        return load_run(experiment, options.values.workdir), experiment
+        with dtype_policy(policy):
+            return load_run(experiment, options.values.workdir), experiment
     from cascade_tf.weights_source import find_weights, load_weights
 
     _refuse_both(options)
     changes, blank = model_changes(options)
-    detector, experiment = load_weights(find_weights(options.values.weights), changes)
+    with dtype_policy(policy):
+        detector, experiment = load_weights(find_weights(options.values.weights), changes)
     return detector, dataclasses.replace(experiment, data=blank.data, evaluation=blank.evaluation)
 
 
