@@ -87,8 +87,9 @@ def make_targets(batch_size: int = 1, objects: int = 8, height: int = HEIGHT, wi
     from cascade_tf.structures import Targets
 
     rng = np.random.default_rng(2)
-    low = rng.uniform(0, [width - 411, height - 300], (batch_size, objects, 2))
-    boxes = np.concatenate([low, low + rng.uniform(20, 300, low.shape)], axis=2).astype(np.float32)
+    largest = min(300, height // 2, width // 2)
+    low = rng.uniform(0, [width - 11 - largest, height - largest], (batch_size, objects, 2))
+    boxes = np.concatenate([low, low + rng.uniform(20, largest, low.shape)], axis=2).astype(np.float32)
     shape = (batch_size, objects)
     targets = Targets(
         boxes,
