@@ -77,6 +77,7 @@ def test_operations_of_the_detector(benchmark):
     [
         ("inference", ["--height=128", "--width=192"], "cascade over baseline"),
         ("training", ["--height=128", "--width=192"], "cascade over baseline"),
+        ("ops", [], "class-wise NMS, threshold 0"),
         ("export", ["--precision=mixed_bfloat16"], "graph nodes"),
     ],
 )
