@@ -17,6 +17,9 @@ import tensorflow as tf
 from cascade_tf.ops import library
 from cascade_tf.ops.roi_align_twin import MAX_RATIO, roi_align_tensorflow
 
+# What the C++ kernels read and write; they compute in float32.
+_KERNEL_TYPES = (tf.float32, tf.bfloat16)
+
 
 def assign_levels(
     boxes: Any,
@@ -100,7 +103,8 @@ def roi_align(
             canonical_size=canonical_size,
             canonical_level=canonical_level,
         )
-    maps = [tf.cast(feature, tf.float32) for feature in features]
+    native = custom is not None and features[0].dtype in _KERNEL_TYPES
+    maps = features if native else [tf.cast(feature, tf.float32) for feature in features]
     strides = [float(stride) for stride in strides]
     levels = tf.cast(levels, tf.int32)
     if not levels.shape.is_compatible_with(boxes.shape[:2]):

@@ -4,8 +4,10 @@
 
 // A function marked CASCADE_TF_VECTORIZED is compiled once per instruction set, and the loader picks the best one
 // that the CPU has: a binary must not need the CPU of the machine that built it. Elsewhere (other compilers, other
-// processors, no indirect functions in the C library) it is an ordinary function.
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+// processors, no indirect functions in the C library) it is an ordinary function. A test that compares instruction
+// sets defines the macro itself.
+#if defined(CASCADE_TF_VECTORIZED)
+#elif defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define CASCADE_TF_VECTORIZED __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define CASCADE_TF_VECTORIZED

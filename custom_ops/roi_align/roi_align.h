@@ -1,14 +1,15 @@
 // RoIAlign over the levels of a feature pyramid: geometry shared by all devices.
 //
 // Arguments of the op CascadeTf>RoiAlign
-//   features   L tensors [B, h_l, w_l, C] float32, each at least 1 x 1 cell
+//   features   L tensors [B, h_l, w_l, C] of type T, float32 or bfloat16, each at least 1 x 1 cell
 //   boxes      [B, R, 4] float32, (x1, y1, x2, y2) in pixels
 //   levels     [B, R] int32, index of the level that pools each box; clamped to 0 .. L-1
 //   strides    L floats, pixels per cell
 //   output_height, output_width   bins
 //   sampling_ratio   samples per bin and axis, at most kMaxRatio; 0 = ceil(bin size in cells), cut at kMaxRatio
 //   aligned    shift the box by half a cell; otherwise boxes are at least one cell wide and high
-// Result       [B, R, output_height, output_width, C]
+// Result       [B, R, output_height, output_width, C] of type T
+// The gradient op takes an upstream of type T and returns gradients of type T. All sums are float32 and rounded once.
 //
 // An output bin is the mean of bilinear samples. A sample more than one cell outside of the map is zero but counts;
 // a nearer one takes the border's value. The grid is separable, so an RoI is described by two lists of taps.

@@ -63,28 +63,30 @@ absl::Status GradientShape(InferenceContext* c) {
 }  // namespace
 
 REGISTER_OP("CascadeTf>RoiAlign")
-    .Input("features: num_levels * float")
+    .Input("features: num_levels * T")
     .Input("boxes: float")
     .Input("levels: int32")
-    .Output("pooled: float")
+    .Output("pooled: T")
     .Attr("num_levels: int >= 1")
     .Attr("strides: list(float)")
     .Attr("output_height: int >= 1")
     .Attr("output_width: int >= 1")
     .Attr("sampling_ratio: int >= 0")
     .Attr("aligned: bool")
+    .Attr("T: {float, bfloat16} = DT_FLOAT")
     .SetShapeFn(ForwardShape);
 
 REGISTER_OP("CascadeTf>RoiAlignGrad")
-    .Input("upstream: float")
+    .Input("upstream: T")
     .Input("boxes: float")
     .Input("levels: int32")
     .Input("feature_shapes: num_levels * int32")
-    .Output("gradients: num_levels * float")
+    .Output("gradients: num_levels * T")
     .Attr("num_levels: int >= 1")
     .Attr("strides: list(float)")
     .Attr("sampling_ratio: int >= 0")
     .Attr("aligned: bool")
+    .Attr("T: {float, bfloat16} = DT_FLOAT")
     .SetShapeFn(GradientShape);
 
 }  // namespace cascade_tf

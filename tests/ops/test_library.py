@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ from cascade_tf.ops import build, library
 ROOT = Path(__file__).parents[2]
 POOL = """
 import numpy as np, tensorflow as tf
-from cascade_tf.ops import library, roi_align, batched_nms
+from cascade_tf.ops import library, roi_align, batched_nms, batched_soft_nms
 """
 CALL = """
 for _ in range(2):
@@ -155,30 +157,51 @@ def test_probe_finds_this_environments_tensorflow(monkeypatch):
     assert any("tensorflow_framework" in flag for flag in info.link_flags)
 
 
-def test_threads_do_not_change_the_result(tmp_path):
-    program = (
-        POOL
-        + """
+# Arguments: threads, file of the results.
+SAVE_RESULTS = """
 import sys
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
 maps = [tf.constant(rng.standard_normal((2, 16 // s, 24 // s, 70)), tf.float32) for s in (1, 2)]
 corner = rng.uniform(0, 60, (2, 200, 2))
 boxes = tf.constant(np.concatenate([corner, corner + rng.uniform(1, 60, (2, 200, 2))], -1), tf.float32)
-with tf.GradientTape() as tape:
-    tape.watch(maps)
-    pooled = roi_align(maps, boxes, strides=(4, 8), output_size=3, sampling_ratio=0, implementation="custom")
-    loss = tf.reduce_sum(pooled ** 2)
+results = []
+for dtype in (tf.float32, tf.bfloat16):
+    low = [tf.cast(feature, dtype) for feature in maps]
+    with tf.GradientTape() as tape:
+        tape.watch(low)
+        pooled = roi_align(low, boxes, strides=(4, 8), output_size=3, sampling_ratio=0,
+                           implementation="custom")
+    results += [tf.cast(x, tf.float32) for x in (pooled, *tape.gradient(pooled, low, pooled))]
 scores = tf.constant(rng.uniform(size=(2, 200, 4)), tf.float32)
-kept = batched_nms(boxes[:, :, None], scores, iou_threshold=.5, score_threshold=.1, max_outputs=50,
-                   implementation="custom")
-np.savez(sys.argv[2], pooled, *tape.gradient(loss, maps), *kept)
+for suppress in (batched_nms, lambda *args, **kw: batched_soft_nms(*args, method="gaussian", **kw)):
+    results += suppress(boxes[:, :, None], scores, iou_threshold=.5, score_threshold=.1, max_outputs=50,
+                        implementation="custom")
+np.savez(sys.argv[2], *results)
 """
-    )
-    for threads in ("1", "5"):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run(
-            [sys.executable, "-c", program, threads, str(tmp_path / threads)], env=environment, check=True
-        )
-    one, five = ((tmp_path / f"{threads}.npz").read_bytes() for threads in ("1", "5"))
+
+
+def save_results(file, threads="1", before="", **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    program = POOL + before + SAVE_RESULTS
+    subprocess.run([sys.executable, "-c", program, threads, str(file)], env=environment, check=True)
+    return file.read_bytes()
+
+
+def test_threads_do_not_change_the_result(tmp_path):
+    one, five = (save_results(tmp_path / f"{threads}.npz", threads) for threads in ("1", "5"))
     assert one == five
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="one instruction set is compiled")
+@pytest.mark.parametrize("attribute", ["", '__attribute__((target("arch=x86-64-v3")))'], ids=["SSE2", "AVX2"])
+def test_instruction_sets_do_not_change_the_result(attribute, tmp_path, tensorflow_info):
+    if attribute and "avx2" not in Path("/proc/cpuinfo").read_text().split():
+        pytest.skip("this CPU has no AVX2")
+    flags = (*tensorflow_info.compile_flags, f"-DCASCADE_TF_VECTORIZED={attribute}")
+    info = dataclasses.replace(tensorflow_info, compile_flags=flags)
+    build.compile_library(build.source_folder(), tmp_path / "cascade_tf", info)
+    fixed = save_results(tmp_path / "fixed.npz", before=HIDE, XDG_CACHE_HOME=str(tmp_path))
+    # Compiled for all, of which the CPU takes the best that it has.
+    assert fixed == save_results(tmp_path / "best.npz")

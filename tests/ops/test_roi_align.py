@@ -383,19 +383,71 @@ def test_channel_blocks_of_the_custom_gradient(rng, channels):
         np.testing.assert_allclose(a, b, atol=TOLERANCE)
 
 
+LOW_PRECISION = ["bfloat16", "float16"]
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_low_precision_features_keep_boxes_exact(rng, dtype, implementation):
-    features, boxes = pyramid(rng), random_boxes(rng, 2, 4)
-    low = [tf.cast(feature, dtype) for feature in features]
-    settings = {"strides": STRIDES, "output_size": 2, "implementation": implementation}
-    with tf.GradientTape() as tape:
-        tape.watch(low)
-        pooled = roi_align(low, boxes, **settings)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+@pytest.mark.parametrize("dtype", LOW_PRECISION)
+def test_low_precision_rounds_the_float32_result_once(rng, dtype, sampling_ratio, implementation):
+    low = [tf.cast(feature, dtype) for feature in pyramid(rng, channels=37)]
+    # Coordinates that low precision would move.
+    boxes = random_boxes(rng, 2, 9) + 0.123
+    upstream = tf.cast(rng.standard_normal((2, 9, 3, 3, 37)), dtype)
+    settings = {"strides": STRIDES, "output_size": 3, "sampling_ratio": sampling_ratio}
+    pooled, gradients = pool_with_gradient(low, boxes, upstream, implementation=implementation, **settings)
     assert pooled.dtype == tf.as_dtype(dtype)
-    exact = roi_align([tf.cast(feature, tf.float32) for feature in low], boxes, **settings)
+    exact, exact_gradients = pool_with_gradient(
+        [tf.cast(feature, tf.float32) for feature in low],
+        boxes,
+        tf.cast(upstream, tf.float32),
+        implementation=implementation,
+        **settings,
+    )
     np.testing.assert_array_equal(pooled, tf.cast(exact, dtype))
-    assert all(gradient.dtype == tf.as_dtype(dtype) for gradient in tape.gradient(pooled, low))
+    for gradient, exact_gradient in zip(gradients, exact_gradients, strict=True):
+        np.testing.assert_array_equal(gradient, tf.cast(exact_gradient, dtype))
+
+
+def test_both_implementations_agree_in_bfloat16(rng):
+    low = [tf.cast(feature, tf.bfloat16) for feature in pyramid(rng, channels=16)]
+    boxes, upstream = random_boxes(rng, 2, 20), tf.cast(rng.standard_normal((2, 20, 7, 7, 16)), tf.bfloat16)
+    settings = {"strides": STRIDES, "output_size": 7}
+    custom, twin = (
+        pool_with_gradient(low, boxes, upstream, implementation=implementation, **settings)
+        for implementation in IMPLEMENTATIONS
+    )
+    # Eight bits: neighbouring numbers differ by 2^-7 at most, and the float32 results by TOLERANCE.
+    for a, b in zip([custom[0], *custom[1]], [twin[0], *twin[1]], strict=True):
+        np.testing.assert_allclose(
+            tf.cast(a, tf.float32), tf.cast(b, tf.float32), rtol=2.0**-7, atol=TOLERANCE
+        )
+
+
+def test_bfloat16_of_numbers_that_are_not_finite():
+    maps = np.zeros((1, 4, 4, 4), np.float32)
+    maps[..., 1:] = [np.nan, np.inf, -np.inf]
+    # One sample in the middle between four cells: no weight is zero.
+    boxes = np.float32([[[2, 2, 10, 10]]])
+    settings = {"strides": [4], "output_size": 1, "sampling_ratio": 1, "aligned": False}
+    pooled = roi_align([tf.constant(maps, tf.bfloat16)], boxes, implementation="custom", **settings)
+    np.testing.assert_array_equal(np.float32(pooled)[0, 0, 0, 0], np.float32([0, np.nan, np.inf, -np.inf]))
+
+
+@pytest.mark.parametrize(("dtype", "cast"), [("float32", False), ("bfloat16", False), ("float16", True)])
+def test_maps_of_the_kernels_types_are_not_cast(dtype, cast):
+    @tf.function(
+        input_signature=[[tf.TensorSpec([1, 8, 8, 2], dtype)] * 2, tf.TensorSpec([1, 3, 2, 2, 2], dtype)]
+    )
+    def pool(maps, upstream):
+        boxes = tf.constant([[[1.0, 1, 5, 5], [2, 2, 9, 9], [3, 3, 4, 4]]])
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            pooled = roi_align(maps, boxes, strides=(4, 8), output_size=2, implementation="custom")
+        return tape.gradient(pooled, maps, upstream)
+
+    casts = [op for op in pool.get_concrete_function().graph.get_operations() if op.type == "Cast"]
+    assert any(op.outputs[0].shape.rank >= 4 for op in casts) == cast
 
 
 BOXES = np.zeros((2, 3, 4), np.float32)
