@@ -4,6 +4,8 @@ Candidates are the pairs (box n, class k) whose score exceeds the threshold and 
 coordinates. Per class, candidates are visited from the best score down; one whose IoU with a kept box is
 strictly above the IoU threshold is dropped. The best ``max_outputs`` survivors of all classes are returned.
 Equal scores: the lower flattened index ``n * K + k`` comes first. A box without area overlaps nothing.
+Boxes and scores are float32 whatever a network computes in: bfloat16 would move coordinates by pixels and
+make scores equal that are not.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 #ifndef CASCADE_TF_NMS_NMS_KERNEL_H_
 #define CASCADE_TF_NMS_NMS_KERNEL_H_
 
-#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -13,10 +12,6 @@
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace cascade_tf {
-
-inline bool IsFinite(const float* box) {
-  return std::isfinite(box[0]) && std::isfinite(box[1]) && std::isfinite(box[2]) && std::isfinite(box[3]);
-}
 
 class SuppressionOp : public tensorflow::OpKernel {
  public:

@@ -35,7 +35,7 @@ struct Decay {
 // The candidates of one class that have not been selected yet, in the order of their indices.
 class DecayingBoxes {
  public:
-  void Add(const float* box, float score, int64_t index) {
+  void Add(const float* box, float score, int32_t index) {
     x1_.push_back(box[0]);
     y1_.push_back(box[1]);
     x2_.push_back(box[2]);

@@ -49,7 +49,7 @@ class BatchedSoftNmsOp : public SuppressionOp {
     std::vector<DecayingBoxes> by_class(num_classes);
     for (int64_t n = 0; n < num_boxes; ++n) {
       for (int64_t k = 0; k < num_classes; ++k) {
-        const int64_t index = n * num_classes + k;
+        const int32_t index = static_cast<int32_t>(n * num_classes + k);
         if (!(score[index] > score_threshold_)) continue;
         const float* own_box = box + (n * box_sets + k % box_sets) * 4;
         if (IsFinite(own_box)) by_class[k].Add(own_box, score[index], index);

@@ -183,6 +183,55 @@ def test_both_implementations_agree_on_a_large_problem(rng):
     np.testing.assert_array_equal(custom.box_index, again.box_index)
 
 
+@pytest.mark.parametrize("iou_threshold", [0.0, 0.3, 0.7, 1.0])
+def test_both_implementations_agree_on_thousands_of_survivors(rng, iou_threshold):
+    """More than are sorted at once, with scores of both signs, both zeros and many ties."""
+    boxes = random_boxes(rng, 1, 3000, 1) * np.float32(20)
+    scores = np.round(rng.normal(0, 1, (1, 3000, 2)), 1).astype(np.float32)
+    assert np.signbit(scores[scores == 0]).any()
+    settings = {"iou_threshold": iou_threshold, "score_threshold": -np.inf, "max_outputs": 7000}
+    custom = batched_nms(boxes, scores, implementation="custom", **settings)
+    twin = batched_nms(boxes, scores, implementation="tensorflow", **settings)
+    for a, b in zip(custom, twin, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert custom.count.numpy().tolist() == [6000] if iou_threshold == 1.0 else custom.count.numpy() < 6000
+
+
+@pytest.mark.parametrize("scale", [1e-21, 1e-15, 1e17])
+def test_both_implementations_agree_on_areas_at_the_ends_of_float32(rng, scale):
+    """Most overlaps are compared without a division: products that vanish must not matter."""
+    boxes = random_boxes(rng, 1, 300, 1) * np.float32(scale)
+    scores = rng.uniform(0, 1, (1, 300, 1)).astype(np.float32)
+    settings = {"iou_threshold": 0.3, "score_threshold": 0.0, "max_outputs": 300}
+    custom = batched_nms(boxes, scores, implementation="custom", **settings)
+    twin = batched_nms(boxes, scores, implementation="tensorflow", **settings)
+    for a, b in zip(custom, twin, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_iou_next_to_the_threshold_is_decided_by_the_quotient(rng):
+    """Thresholds are the very quotients of pairs of boxes, and their neighbours among the float32 numbers."""
+    for _ in range(50):
+        corner = rng.uniform(0, 40, (1, 2, 1, 2))
+        boxes = np.float32(np.concatenate([corner, corner + rng.uniform(50, 90, (1, 2, 1, 2))], axis=-1))
+        overlap = reference.iou(boxes[0, 0, 0], boxes[0, 1, 0])
+        below, above = np.nextafter(overlap, np.float32(0)), np.nextafter(overlap, np.float32(1))
+        counts = [
+            int(
+                batched_nms(
+                    boxes,
+                    np.float32([[[0.9], [0.8]]]),
+                    iou_threshold=float(threshold),
+                    score_threshold=0.0,
+                    max_outputs=2,
+                    implementation="custom",
+                ).count[0]
+            )
+            for threshold in (below, overlap, above)
+        ]
+        assert counts == [1, 2, 2]
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_graph_with_dynamic_shapes(rng, implementation):
     settings = {"iou_threshold": 0.5, "score_threshold": 0.1, "max_outputs": 20}
