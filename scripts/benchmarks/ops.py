@@ -1,23 +1,26 @@
-"""Times the package's ops beside the TensorFlow ops that do the same or nearly the same.
+"""Times the package's ops beside their TensorFlow twins and other ops that do the same or nearly the same.
 
 python scripts/benchmarks/ops.py
-python scripts/benchmarks/ops.py --json ops.json
+python scripts/benchmarks/ops.py --nopeers --only NMS --json ops.json
+
+The sizes are those of a detector with 1000 boxes and 80 classes on an image of 800 x 1344 pixels. Where
+torchvision is installed with ops for the CPU, they have rows of their own.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import measuring
-import numpy as np
+import op_cases
 import program
+import torchvision_cases
 from measuring import Case
-from workload import HEIGHT, WIDTH
 
 OPTIONS = measuring.flags(rounds=15)
-STRIDES = (4, 8, 16, 32)
+OPTIONS.string("only", "", "Only the rows with this text in their names.", "TEXT")
+OPTIONS.boolean("peers", True, "Times the twins and the other ops, too.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,105 +29,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(arguments: Sequence[str]) -> None:
-    """Times pooling and suppression."""
-    pooling = [*_pooling("float32"), *_pooling("bfloat16")]
-    cases = [*pooling, *_suppression(4000, 6), *_suppression(10000, 30), *_class_wise()]
+    """Times pooling, suppression, masks and deformable convolution."""
+    cases = [*op_cases.all_cases(), *torchvision_cases.all_cases()]
+    cases = selected(cases, OPTIONS.values.only, peers=OPTIONS.values.peers)
     measuring.run_rounds(cases, OPTIONS.values.rounds)
     settings = {"rounds": OPTIONS.values.rounds}
     measuring.report("ops", measuring.rows(cases, []), settings, OPTIONS.values.json)
 
 
-def spread_boxes(count: int, largest: float) -> Any:
-    """[count, 4] boxes all over the image, with sides from 16 pixels to ``largest``, evenly by octaves."""
-    rng = np.random.default_rng(0)
-    sides = 16.0 * (largest / 16.0) ** rng.uniform(0, 1, (count, 2))
-    low = rng.uniform(0, 1, (count, 2)) * np.maximum([WIDTH, HEIGHT] - sides, 1.0)
-    return np.concatenate([low, low + sides], axis=1).astype(np.float32)
+def selected(cases: Sequence[Case], only: str, *, peers: bool) -> list[Case]:
+    """The cases with ``only`` in their names, with peers or without.
 
-
-def _pooling(dtype: str) -> list[Case]:
-    import tensorflow as tf
-
-    from cascade_tf.ops import roi_align
-
-    maps = [
-        tf.cast(tf.random.stateless_normal([1, HEIGHT // s, WIDTH // s, 256], (s, 0)), dtype) for s in STRIDES
-    ]
-    boxes = tf.constant(spread_boxes(1000, 600.0)[None])
-    upstream = tf.ones([1, 1000, 7, 7, 256], dtype)
-
-    def pool(*maps: Any) -> Any:
-        return roi_align(maps, boxes, strides=STRIDES, output_size=7)
-
-    def both(*maps: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(maps)
-            pooled = pool(*maps)
-        return pooled, tape.gradient(pooled, maps, upstream)
-
-    return [
-        _case(f"RoIAlign forward, {dtype}", pool, maps, 20.0),
-        _case(f"RoIAlign forward and backward, {dtype}", both, maps, 80.0),
-    ]
-
-
-def _suppression(count: int, limit: float) -> list[Case]:
-    import tensorflow as tf
-
-    from cascade_tf.ops import batched_nms
-
-    boxes = tf.constant(spread_boxes(count, 400.0))
-    scores = tf.random.stateless_uniform([count], (1, 1))
-
-    def ours(boxes: Any, scores: Any) -> Any:
-        return batched_nms(
-            boxes[None, :, None],
-            scores[None, :, None],
-            iou_threshold=0.7,
-            score_threshold=0.0,
-            max_outputs=count,
-        )
-
-    def theirs(boxes: Any, scores: Any) -> Any:
-        return tf.image.non_max_suppression(boxes, scores, count, 0.7)
-
-    return [
-        _case(f"NMS, {count} spread boxes", ours, (boxes, scores), limit),
-        _case(f"NMS, {count}, tf.image.non_max_suppression", theirs, (boxes, scores)),
-    ]
-
-
-def _class_wise() -> list[Case]:
-    import tensorflow as tf
-
-    from cascade_tf.ops import batched_nms
-
-    boxes = tf.constant(spread_boxes(1000, 400.0)[None, :, None])
-    scores = np.random.default_rng(1).uniform(0, 0.05, (1, 1000, 80)).astype(np.float32)
-    chosen = np.random.default_rng(2).choice(80_000, 500, replace=False)
-    scores.reshape(-1)[chosen] = np.random.default_rng(3).uniform(0.05, 1.0, 500)
-    given = (boxes, tf.constant(scores))
-
-    def ours(threshold: float) -> Any:
-        return lambda boxes, scores: batched_nms(
-            boxes, scores, iou_threshold=0.5, score_threshold=threshold, max_outputs=100
-        )
-
-    def theirs(boxes: Any, scores: Any) -> Any:
-        return tf.image.combined_non_max_suppression(boxes, scores, 1000, 100, 0.5, 0.05, clip_boxes=False)
-
-    return [
-        _case("class-wise NMS, 500 scores above 0.05", ours(0.05), given, 1.0),
-        _case("class-wise NMS, threshold 0", ours(0.0), given, 40.0),
-        _case("tf.image.combined_non_max_suppression, 0.05", theirs, given),
-    ]
-
-
-def _case(name: str, function: Any, args: Any, limit: float | None = None) -> Case:
-    import tensorflow as tf
-
-    call = tf.function(function, autograph=False).get_concrete_function(*args)
-    return Case(name, lambda: measuring.wait(call(*args)), limit_ms=limit)
+    Raises:
+        ValueError: no case is left.
+    """
+    chosen = [case for case in cases if only in case.name and (peers or op_cases.PEER not in case.name)]
+    if not chosen:
+        raise ValueError(f"no row has {only!r} in its name, expected a part of one such as {cases[0].name!r}")
+    return chosen
 
 
 if __name__ == "__main__":

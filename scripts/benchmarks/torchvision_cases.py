@@ -1,0 +1,66 @@
+"""torchvision's ops on the inputs of ``op_cases.py``, where it is installed; nothing depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import op_cases
+from absl import logging
+from measuring import Case
+from workload import HEIGHT, WIDTH
+
+
+def all_cases() -> Iterator[Case]:
+    """Rows beside those of the package's ops; none without torchvision."""
+    try:
+        import torch
+        from torchvision import ops
+    except (ImportError, RuntimeError) as error:
+        # RuntimeError: torchvision for GPUs beside torch without.
+        logging.info("No rows of torchvision: %s", error)
+        return
+    yield from _suppression(torch, ops)
+    yield from _pooling(torch, ops)
+
+
+def _suppression(torch: Any, ops: Any) -> Iterator[Case]:
+    for count in (4000, 10000):
+        boxes, scores = map(
+            torch.from_numpy, (op_cases.spread_boxes(count, 400.0), op_cases.scores_of(count))
+        )
+        name = f"NMS, {count} spread boxes{op_cases.PEER}torchvision"
+        yield Case(name, lambda boxes=boxes, scores=scores: ops.nms(boxes, scores, 0.7))
+    boxes, scores = op_cases.spread_boxes(1000, 400.0), op_cases.class_scores(500)[0]
+    box, one_class = (scores > 0.05).nonzero()
+    args = [torch.from_numpy(array) for array in (boxes[box], scores[box, one_class], one_class)]
+    name = f"class-wise NMS, 500 scores above 0.05{op_cases.PEER}torchvision"
+    yield Case(name, lambda: ops.batched_nms(*args, 0.5)[:100])
+
+
+def _pooling(torch: Any, ops: Any) -> Iterator[Case]:
+    from cascade_tf.ops import assign_levels
+
+    boxes = op_cases.spread_boxes(1000, 800.0)
+    levels = assign_levels(boxes[None], len(op_cases.STRIDES)).numpy()[0]
+    calls = []
+    for level, stride in enumerate(op_cases.STRIDES):
+        shape = (1, op_cases.CHANNELS, HEIGHT // stride, WIDTH // stride)
+        feature = torch.randn(shape, requires_grad=True)
+        calls.append((feature, [torch.from_numpy(boxes[levels == level])], 7, 1 / stride, 2, True))
+    upstream = [torch.randn(int((levels == level).sum()), op_cases.CHANNELS, 7, 7) for level in range(4)]
+
+    def forward() -> Any:
+        return [ops.roi_align(*call) for call in calls]
+
+    def without_gradient() -> None:
+        with torch.no_grad():
+            forward()
+
+    pooled = forward()
+
+    def backward() -> None:
+        torch.autograd.grad(pooled, [call[0] for call in calls], upstream, retain_graph=True)
+
+    yield Case(f"RoIAlign forward, float32{op_cases.PEER}torchvision", without_gradient)
+    yield Case(f"RoIAlign backward, float32{op_cases.PEER}torchvision", backward)
