@@ -148,7 +148,7 @@ def _masks() -> Iterator[Case]:
     masks = np.random.default_rng(3).integers(0, 256, (1, 20, HEIGHT, WIDTH // 8), np.uint8)
     boxes = spread_boxes(128, 400.0)[None]
     objects = np.random.default_rng(4).integers(0, 20, (1, 128), np.int32)
-    args = [masks, np.int32([[HEIGHT, WIDTH]]), boxes, objects, np.ones((1, 128), bool)]
+    args = [masks, np.array([[HEIGHT, WIDTH]], np.int32), boxes, objects, np.ones((1, 128), bool)]
 
     def crop(implementation: str) -> Any:
         return lambda *args: crop_masks(*args, output_size=28, implementation=implementation)
