@@ -27,10 +27,13 @@ template <int N, bool kAdd, typename Element>
     weight[i] = weights[i];
   }
   for (int64_t c = 0; c < channels; ++c) {
-    float value = kAdd ? sum[c] : 0.0f;
+    float products[N];
 #pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) value += weight[i] * ToFloat(cell[i][c]);
-    sum[c] = value;
+    for (int i = 0; i < N; ++i) products[i] = weight[i] * ToFloat(cell[i][c]);
+    // Four in pairs: another order would round otherwise.
+    float value = products[0];
+    if constexpr (N == 4) value = (products[0] + products[1]) + (products[2] + products[3]);
+    sum[c] = (kAdd ? sum[c] : 0.0f) + value;
   }
 }
 

@@ -552,3 +552,19 @@ def test_shape_function_rejects_wrong_ranks_while_the_graph_is_built():
         unknown = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3])
         pooled = custom_forward([unknown], tf.zeros([1, 2, 4]), tf.zeros([1, 2], tf.int32))
         assert pooled.shape.as_list() == [1, 2, 2, 2, 3]
+
+
+def test_the_sum_of_a_bin_has_a_fixed_order():
+    """Four cells in pairs, to the last bit: float32 sums of another order round otherwise."""
+    rng = np.random.default_rng(3)
+    cells = rng.standard_normal((1, 2, 2, 64)).astype(np.float32)
+    # One sample at (0.75, 0.625) between the centres of the cells: all weights are exact.
+    box = np.float32([[[0.25, 0.125, 2.25, 2.125]]])
+    pooled = roi_align(
+        [cells], box, strides=(1.0,), output_size=1, sampling_ratio=1, implementation="custom"
+    )[0, 0, 0, 0]
+    x, y = np.float32(0.75), np.float32(0.625)
+    weights = [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
+    a, b, c, d = (weight * cell for weight, cell in zip(weights, cells.reshape(4, 64), strict=True))
+    np.testing.assert_array_equal(pooled, (a + b) + (c + d))
+    assert np.any((a + b) + (c + d) != ((a + b) + c) + d)
