@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def predict(arguments: Sequence[str]) -> int:
     """Detects in the inputs; returns 1 if some could not be read."""
     output = OPTIONS.need("output")
-    sources, missing = _named_sources(arguments) if arguments else _dataset_sources()
+    sources, missing = named_sources(arguments) if arguments else _dataset_sources()
     detector, settings = _load_detector()
     folder = program.writable_folder(output, "output folder")
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
@@ -112,7 +112,7 @@ def _load_detector() -> tuple[Any, dict[str, Any]]:
     return detector, {"augmentation": experiment.evaluation.augmentation()}
 
 
-def _named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
+def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
     """Returns the images that the inputs stand for, and a line for each input without any."""
     paths: list[Path] = []
     missing = []

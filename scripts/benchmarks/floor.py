@@ -1,4 +1,4 @@
-"""The multiply-adds of a computation, counted in its graph."""
+"""The multiply-adds that the results of a traced function need, counted in its graph."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 def count_operations(function: Any, *args: Any) -> float:
     """Multiply-adds times two of the convolutions and matrix products of a traced function.
+
+    Gradients that Python asked for and nothing uses, such as those of a frozen layer's input, do not count:
+    TensorFlow does not compute them either.
 
     Args:
         function: a ``tf.function``.
@@ -20,7 +23,19 @@ def count_operations(function: Any, *args: Any) -> float:
 
     specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, args)
     graph = function.get_concrete_function(*specs).graph
-    return 2.0 * sum(_multiply_adds(op) for op in graph.get_operations())
+    return 2.0 * sum(_multiply_adds(op) for op in _needed_operations(graph))
+
+
+def _needed_operations(graph: Any) -> set[Any]:
+    """Those that the graph's results and its effects on variables depend on."""
+    waiting = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
+    needed = set()
+    while waiting:
+        op = waiting.pop()
+        if op not in needed:
+            needed.add(op)
+            waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+    return needed
 
 
 def _multiply_adds(op: Any) -> float:

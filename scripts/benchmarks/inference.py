@@ -16,20 +16,18 @@ from typing import Any
 
 import measuring
 import program
+import workload
 from floor import count_operations
 from measuring import Case
-from workload import HEIGHT, WIDTH, make_batch, make_detector
+from workload import make_batch, make_detector
 
-OPTIONS = measuring.flags(rounds=9)
-OPTIONS.choice("precision", "float32", ("float32", "mixed_bfloat16"), "What the layers compute in.")
+OPTIONS = workload.flags(rounds=9)
 OPTIONS.choice(
     "ensemble",
     "last_boxes",
     ("last_boxes", "own_boxes"),
     "Of the classifiers; last_boxes runs two heads twice.",
 )
-OPTIONS.integer("height", HEIGHT, "Of the image in pixels, a multiple of 32.", lower=64)
-OPTIONS.integer("width", WIDTH, "Of the image in pixels, a multiple of 32.", lower=64)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(arguments: Sequence[str]) -> None:
     """Times the detector, its parts and its one-stage baseline."""
     values = OPTIONS.values
-    calibrator = measuring.convolution("bfloat16" if values.precision != "float32" else "float32")
+    calibrator = workload.calibrator(values.precision)
     batch = make_batch(1, values.height, values.width)
     cascade = make_detector("cascade", values.precision, ensemble=values.ensemble)
     baseline = make_detector("baseline", values.precision)

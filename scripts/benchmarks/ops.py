@@ -1,10 +1,10 @@
 """Times the package's ops beside their TensorFlow twins and other ops that do the same or nearly the same.
 
-python scripts/benchmarks/ops.py
-python scripts/benchmarks/ops.py --nopeers --only NMS --json ops.json
-
 The sizes are those of a detector with 1000 boxes and 80 classes on an image of 800 x 1344 pixels. Where
 torchvision is installed with ops for the CPU, they have rows of their own.
+
+    python scripts/benchmarks/ops.py
+    python scripts/benchmarks/ops.py --nopeers --only NMS --json ops.json
 """
 
 from __future__ import annotations

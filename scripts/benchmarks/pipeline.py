@@ -4,6 +4,10 @@ Each image is read, decoded, resized, mirrored, padded and put into a batch, wit
 masks. Images per second and core are images over the CPU time of the whole process; beside them stand the
 images per second that one core and all cores deliver. The parts are run by themselves in the same rounds, and
 their shares are those of the CPU time of the pipeline with boxes.
+
+    python scripts/benchmarks/pipeline.py
+    python scripts/benchmarks/pipeline.py --alternatives --json pipeline.json
+    python scripts/benchmarks/pipeline.py --images photos
 """
 
 from __future__ import annotations

@@ -16,14 +16,12 @@ from typing import Any
 
 import measuring
 import program
+import workload
 from floor import count_operations
 from measuring import Case
-from workload import HEIGHT, WIDTH, make_batch, make_detector, make_targets
+from workload import make_batch, make_detector, make_targets
 
-OPTIONS = measuring.flags(rounds=5)
-OPTIONS.choice("precision", "float32", ("float32", "mixed_bfloat16"), "What the layers compute in.")
-OPTIONS.integer("height", HEIGHT, "Of the image in pixels, a multiple of 32.", lower=64)
-OPTIONS.integer("width", WIDTH, "Of the image in pixels, a multiple of 32.", lower=64)
+OPTIONS = workload.flags(rounds=5)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(arguments: Sequence[str]) -> None:
     """Times the step of the cascade and of its one-stage baseline."""
     values = OPTIONS.values
-    calibrator = measuring.convolution("bfloat16" if values.precision != "float32" else "float32")
+    calibrator = workload.calibrator(values.precision)
     data = (
         make_batch(1, values.height, values.width),
         make_targets(1, height=values.height, width=values.width),

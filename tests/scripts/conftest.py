@@ -63,6 +63,14 @@ def call(capfd, monkeypatch):
     return run
 
 
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Imports a module of ``scripts/benchmarks`` by its name."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.syspath_prepend(str(SCRIPTS / "benchmarks"))
+    return importlib.import_module
+
+
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "data"

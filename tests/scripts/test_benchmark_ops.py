@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 
 import numpy as np
 import pytest
-
-from tests.scripts.conftest import SCRIPTS
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.syspath_prepend(str(SCRIPTS / "benchmarks"))
-    return importlib.import_module
 
 
 def test_scores_above_the_threshold_are_as_many_as_the_name_says(benchmark):

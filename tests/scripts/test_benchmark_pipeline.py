@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import statistics
@@ -11,17 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.scripts.conftest import SCRIPTS
-
 IMAGES = 6
 PARTS = ["plan (Python)", "read", "decode", "resize, flip and pad at once", "boxes", "batch"]
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.syspath_prepend(str(SCRIPTS / "benchmarks"))
-    return importlib.import_module
 
 
 @pytest.fixture

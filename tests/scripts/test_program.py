@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 PROGRAMS = ("train", "evaluate", "predict", "export", "demo")
@@ -124,3 +126,25 @@ class TestErrors:
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith("train.py: error: configuration 'coco/nothing': got no such file")
         assert list(tmp_path.iterdir()) == []
+
+
+class TestPrecision:
+    @pytest.mark.parametrize(("flag", "dtype"), [("float32", "float32"), ("bfloat16", "bfloat16")])
+    def test_convolutions_and_heads_compute_in_it(self, call, workdir, monkeypatch, tmp_path, flag, dtype):
+        opened = []
+        program = importlib.import_module("program")
+        load_run = program.load_run
+        monkeypatch.setattr(program, "load_run", lambda *a: opened.append(load_run(*a)) or opened[-1])
+        output = tmp_path / "found"
+        image = workdir / "image.png"
+        Image.new("RGB", (96, 64)).save(image)
+        said = call("predict", f"--workdir={workdir}", f"--precision={flag}", f"--output={output}", image)
+        assert said.status == 0, said.err
+        (detector,) = opened
+        assert detector.backbone.get_layer("stem_conv1").compute_dtype == dtype
+        assert detector.heads.stages[0].head.classifier.compute_dtype == dtype
+        assert detector.backbone.get_layer("stem_conv1").kernel.dtype == "float32"
+
+    def test_a_finished_model_keeps_its_own(self, call, tmp_path):
+        said = call("predict", "--model=export/1", f"--output={tmp_path}", "--precision=bfloat16", "x.png")
+        assert "--precision with --model" in said.complaint
