@@ -18,7 +18,7 @@ import tensorflow as tf
 from cascade_tf import serving_files
 from cascade_tf.files import write_atomically
 from cascade_tf.inference import to_original_frame
-from cascade_tf.layers.folding import foldings
+from cascade_tf.layers.folding import PreparedWeights
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
@@ -121,16 +121,14 @@ def _folded_weights(detector: Any) -> Iterator[list[tf.Variable]]:
     The loader of the server, unlike Python's, does not find the variables of a Keras model that a module
     holds, so the module holds these and nothing else; and Keras's own archives write every weight twice.
     """
-    folded = foldings(list(detector._flatten_layers()))
-    replaced = {id(v) for one in folded for v in [one.conv.kernel, *one.norm.variables]}
+    prepared = PreparedWeights(detector._flatten_layers())
+    replaced = {id(variable) for variable in prepared.replaced}
     # Keras 3 wraps a TensorFlow variable, Keras 2 variables are TensorFlow's.
     weights = [
         v if isinstance(v, tf.Variable) else v.value for v in detector.variables if id(v) not in replaced
     ]
-    with contextlib.ExitStack() as stack:
-        for one in folded:
-            weights += stack.enter_context(one.fixed_weights())
-        yield weights
+    with prepared.in_use():
+        yield weights + prepared.variables
 
 
 @contextlib.contextmanager

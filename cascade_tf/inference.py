@@ -15,10 +15,10 @@ from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.image_files import read_image
 from cascade_tf.instance_masks import decode_masks, encode_masks
-from cascade_tf.network_calls import make_batch, traced
+from cascade_tf.network_calls import make_batch, prepare_weights, traced
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.structures import Detections, ImageBatch, InstanceDetections, Tensor
-from cascade_tf.test_time_augmentation import Augmentation, detect
+from cascade_tf.test_time_augmentation import Augmentation, detect_prepared
 
 __all__ = [
     "ImageDetections",
@@ -127,6 +127,7 @@ def predict_images(
         FileNotFoundError: there is no such file.
         TypeError: an image is of none of the kinds that ``read_image`` takes.
     """
+    prepare_weights(detector)
     run = _runner(detector, augmentation)
     size = _input_size(detector, augmentation)
     records: list[ImageDetections] = []
@@ -167,6 +168,7 @@ def detect_dataset(
     """
     if per_stage and augmentation is not None:
         raise ValueError("got per_stage with augmentation, expected one of them: stages see an image once")
+    prepare_weights(detector)
     run = traced(detector, "per_stage", _per_stage) if per_stage else _runner(detector, augmentation)
     stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_stages if per_stage else 1)]
     batches = eval_batches(
@@ -317,7 +319,7 @@ def _is_one_image(images: Any) -> bool:
 def _runner(detector: Any, augmentation: Augmentation | None) -> Callable[[ImageBatch], Any]:
     if augmentation is None:
         return traced(detector, "detections", _network)
-    return lambda batch: detect(detector, batch, augmentation)
+    return lambda batch: detect_prepared(detector, batch, augmentation)
 
 
 def _input_size(detector: Any, augmentation: Augmentation | None) -> dict[str, Any]:

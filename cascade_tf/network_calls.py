@@ -6,9 +6,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from cascade_tf.layers.folding import PreparedWeights
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
 from cascade_tf.structures import ImageBatch
 
@@ -22,6 +24,21 @@ IMAGE_BATCH_SPEC = ImageBatch(
 
 # Traced functions by detector and name. They hold the detector weakly, so that the cache keeps none alive.
 _traced: weakref.WeakKeyDictionary[Any, dict[str, Callable]] = weakref.WeakKeyDictionary()
+# What these functions read in place of some of the detector's weights.
+_prepared: weakref.WeakKeyDictionary[Any, PreparedWeights] = weakref.WeakKeyDictionary()
+
+
+def prepare_weights(detector: Any) -> None:
+    """Computes from a detector's present weights what its traced functions read.
+
+    Call it before a series of calls of them; weights that change later are not seen.
+    """
+    if detector in _prepared:
+        _prepared[detector].update()
+        return
+    # Any callable may take a detector's place; only layers have something to prepare.
+    layers = detector._flatten_layers() if isinstance(detector, keras.layers.Layer) else ()
+    _prepared[detector] = PreparedWeights(layers)
 
 
 def traced(
@@ -29,7 +46,8 @@ def traced(
 ) -> Callable:
     """Returns a function of a detector as a graph, traced once per detector.
 
-    Settings of the detector that change after the trace are not seen.
+    Settings of the detector that change after the trace are not seen, and of its weights it sees the values
+    at the last `prepare_weights`.
 
     Args:
         detector: what ``function`` gets first; it is held weakly.
@@ -42,10 +60,15 @@ def traced(
     """
     functions = _traced.setdefault(detector, {})
     if name not in functions:
+        if detector not in _prepared:
+            prepare_weights(detector)
         reference = weakref.ref(detector)
-        functions[name] = tf.function(
-            lambda *tensors: function(reference(), *tensors), input_signature=list(signature), autograph=False
-        )
+
+        def run(*tensors: Any) -> Any:
+            with _prepared[reference()].in_use():
+                return function(reference(), *tensors)
+
+        functions[name] = tf.function(run, input_signature=list(signature), autograph=False)
     return functions[name]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.boxes import vote_boxes
-from cascade_tf.network_calls import IMAGE_BATCH_SPEC, make_batch, traced
+from cascade_tf.network_calls import IMAGE_BATCH_SPEC, make_batch, prepare_weights, traced
 from cascade_tf.structures import Detections, ImageBatch, InstanceDetections, Tensor
 
 
@@ -84,6 +84,14 @@ def detect(detector: Any, batch: ImageBatch, augmentation: Augmentation) -> Dete
     Returns:
         Detections in pixels of the original images.
     """
+    prepare_weights(detector)
+    return detect_prepared(detector, batch, augmentation)
+
+
+def detect_prepared(
+    detector: Any, batch: ImageBatch, augmentation: Augmentation
+) -> Detections | InstanceDetections:
+    """`detect` with the weights of the last ``prepare_weights``."""
     views = _Views(detector, batch)
     passes = augmentation.passes(detector.short_side, detector.max_side)
     parts = zip(*(views.candidates(one) for one in passes), strict=True)

@@ -11,7 +11,9 @@ from pycocotools import mask as coco_mask
 from cascade_tf import inference
 from cascade_tf.data.coco import read_coco
 from cascade_tf.models import cascade_mask_rcnn_fpn
+from cascade_tf.network_calls import make_batch
 from cascade_tf.structures import Detections, ImageBatch, InstanceDetections
+from cascade_tf.test_time_augmentation import Augmentation, detect
 from tests.tiny_detector import CATEGORY_IDS, CLASS_NAMES, MAX_DETECTIONS, SETTINGS, noise, tiny_detector
 
 
@@ -252,6 +254,35 @@ def test_the_real_network():
         assert np.all((record.boxes >= 0) & (record.boxes <= [*image.shape[1::-1]] * 2))
         assert set(record.category_ids) <= set(CATEGORY_IDS)
     np.testing.assert_array_equal(detector.predict(images[1])[0].boxes, records[1].boxes)
+
+
+@pytest.mark.parametrize("way", ["predict", "data set", "stages", "augmentation", "augmented batch"])
+def test_weights_that_changed_since_the_last_call_are_seen(way, tmp_path):
+    detector, image = tiny_detector(), noise(64, 96)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    content = {"images": [{"id": 1, "file_name": "a.png", "height": 64, "width": 96}], "annotations": []}
+    content["categories"] = [{"id": 40, "name": "a"}]
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    dataset = read_coco(tmp_path / "instances.json", tmp_path)
+    batch = make_batch([image], short_side=None, max_side=None, size_divisor=1)
+    runs = {
+        "predict": lambda: detector.predict(image)[0],
+        "data set": lambda: inference.detect_dataset(detector, dataset)[0],
+        "stages": lambda: inference.detect_dataset(detector, dataset, per_stage=True)[-1][0],
+        "augmentation": lambda: detector.predict(image, augmentation=Augmentation(flip=True))[0],
+        "augmented batch": lambda: detect(detector, batch, Augmentation(flip=True)),
+    }
+    before = np.asarray(runs[way]().scores)
+    norm = detector.backbone.get_layer("res5_0_conv3_norm")
+    assert norm.folded
+    norm.gamma.assign(norm.gamma * 3.0 + 1.0)
+    changed = np.asarray(runs[way]().scores)
+    assert changed.shape != before.shape or np.abs(changed - before).max() > 1e-3
+    # A detector that never saw the old weights says the same.
+    fresh = tiny_detector()
+    fresh.set_weights(detector.get_weights())
+    detector = fresh
+    np.testing.assert_array_equal(np.asarray(runs[way]().scores), changed)
 
 
 def left_half(size, box):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import contextvars
+from collections.abc import Iterable, Iterator
 
 import keras
 import tensorflow as tf
@@ -19,7 +20,8 @@ class FoldedNormalization:
     ``norm(conv(x, kernel)) = conv(x, kernel * scale) + shift``. The product is taken in every call, which
     costs a pass over the weights and saves two over the activations; so the variables stay what they are,
     gradients reach the kernel, and weights may change at any time. TensorFlow does not do this by itself
-    while weights are variables.
+    while weights are variables. `PreparedWeights` keep the products where weights do not change from call to
+    call.
 
     Both layers stay in the model with their names, classes and variables, which files of weights go by. The
     convolution calls this object in place of its ``convolution_op``, and the normalisation returns its input.
@@ -42,7 +44,6 @@ class FoldedNormalization:
         self.conv = conv
         self.norm = norm
         self._convolve = conv.convolution_op
-        self._fixed: tuple[tf.Variable, tf.Variable] | None = None
         conv.convolution_op = self
         norm.folded = True
 
@@ -53,25 +54,67 @@ class FoldedNormalization:
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """The kernel with the scale in it, and the shift [filters], in the layer's compute type."""
-        if self._fixed is not None:
-            kernel, shift = self._fixed
+        prepared = _in_use.get()
+        if prepared is not None and self in prepared.values:
+            kernel, shift = prepared.values[self]
             return tf.convert_to_tensor(kernel), tf.convert_to_tensor(shift)
+        return self.product()
+
+    def product(self) -> tuple[Tensor, Tensor]:
+        """`weights`, computed from the present variables."""
         scale, shift = self.norm.affine()
         kernel = tf.convert_to_tensor(self.conv.kernel) * scale
         return tf.cast(kernel, self.conv.compute_dtype), tf.cast(shift, self.conv.compute_dtype)
 
+
+class PreparedWeights:
+    """The products of all foldings of a model, computed once for many calls.
+
+    Create it outside of graphs: it holds variables.
+
+    Args:
+        layers: of the model, nested ones included.
+
+    Attributes:
+        values: kernel and shift of each folding, as the last `update` left them.
+    """
+
+    def __init__(self, layers: Iterable[keras.layers.Layer]):
+        self.values = {
+            one: tuple(tf.Variable(value, trainable=False) for value in one.product())
+            for one in foldings(layers)
+        }
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The variables of all values."""
+        return [variable for values in self.values.values() for variable in values]
+
+    @property
+    def replaced(self) -> list[keras.Variable]:
+        """The model's variables that calls do not read while this is in use."""
+        return [v for one in self.values for v in (one.conv.kernel, *one.norm.variables)]
+
+    def update(self) -> None:
+        """Computes the products of the model's present weights."""
+        for one, variables in self.values.items():
+            for variable, value in zip(variables, one.product(), strict=True):
+                variable.assign(value)
+
     @contextlib.contextmanager
-    def fixed_weights(self) -> Iterator[list[tf.Variable]]:
-        """While it lasts, calls read the product of today's weights from two variables, which it gives."""
-        kernel, shift = (tf.Variable(value, trainable=False) for value in self.weights())
-        self._fixed = kernel, shift
+    def in_use(self) -> Iterator[None]:
+        """While it lasts, the model reads these values in this thread, and so do graphs that are traced."""
+        token = _in_use.set(self)
         try:
-            yield [kernel, shift]
+            yield
         finally:
-            self._fixed = None
+            _in_use.reset(token)
 
 
-def foldings(layers: list[keras.layers.Layer]) -> list[FoldedNormalization]:
+_in_use: contextvars.ContextVar[PreparedWeights | None] = contextvars.ContextVar("prepared", default=None)
+
+
+def foldings(layers: Iterable[keras.layers.Layer]) -> list[FoldedNormalization]:
     """The foldings among a model's layers, in their order."""
     found = (getattr(layer, "convolution_op", None) for layer in layers)
     return [one for one in found if isinstance(one, FoldedNormalization)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cascade_tf.layers import FrozenBatchNormalization, GroupedConv2D
-from cascade_tf.layers.folding import FoldedNormalization, foldings
+from cascade_tf.layers.folding import FoldedNormalization, PreparedWeights, foldings
 from cascade_tf.training.precision import dtype_policy
 
 GENERATOR = np.random.default_rng(0)
@@ -62,14 +64,28 @@ class TestFolded:
         expected = one_after_the_other(layer, norm, tf.constant(X), layer.kernel.value)
         np.testing.assert_allclose(norm(layer(tf.constant(X))), expected, atol=TOLERANCE * 10)
 
-    def test_fixed_weights_are_todays(self, groups):
+    def test_prepared_weights_stay_until_their_update(self, groups):
         layer, norm = normalized(groups)
         before = layer(tf.constant(X))
-        with layer.convolution_op.fixed_weights() as variables:
-            assert [tuple(v.shape) for v in variables] == [(3, 3, 12 // groups, 24), (24,)]
-            norm.gamma.assign(norm.gamma * 2.0)
-            np.testing.assert_array_equal(layer(tf.constant(X)), before)
+        prepared = PreparedWeights([layer, norm])
+        assert [tuple(v.shape) for v in prepared.variables] == [(3, 3, 12 // groups, 24), (24,)]
+        with prepared.in_use():
+            traced = tf.function(lambda x: layer(x)).get_concrete_function(tf.constant(X))
+        norm.gamma.assign(norm.gamma * 2.0)
+        np.testing.assert_array_equal(traced(tf.constant(X)), before)
         assert np.abs(layer(tf.constant(X)) - before).max() > 0.1
+        prepared.update()
+        np.testing.assert_allclose(traced(tf.constant(X)), layer(tf.constant(X)), atol=TOLERANCE)
+
+    def test_other_layers_and_threads_do_not_read_prepared_weights(self, groups):
+        (layer, norm), (other, _) = normalized(groups), normalized(groups)
+        prepared = PreparedWeights([layer])
+        before = other(tf.constant(X))
+        with prepared.in_use(), concurrent.futures.ThreadPoolExecutor(1) as pool:
+            np.testing.assert_array_equal(other(tf.constant(X)), before)
+            norm.gamma.assign(norm.gamma * 2.0)
+            elsewhere = pool.submit(layer, tf.constant(X)).result()
+            assert np.abs(layer(tf.constant(X)) - elsewhere).max() > 0.1
 
 
 def test_folded_in_bfloat16_rounds_the_product_once():
