@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -103,6 +103,17 @@ class FPN(Layer):
 def _upsample(x: Tensor, like: Tensor) -> Tensor:
     """Doubles ``x`` by repetition and crops it to the size of ``like``."""
     shape, target = tf.shape(x), tf.shape(like)
-    doubled = tf.tile(x[:, :, None, :, None, :], [1, 1, 2, 1, 2, 1])
-    doubled = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])
-    return doubled[:, : target[1], : target[2]]
+
+    @tf.custom_gradient
+    def upsample(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        doubled = tf.tile(x[:, :, None, :, None, :], [1, 1, 2, 1, 2, 1])
+        doubled = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])
+        return doubled[:, : target[1], : target[2]], gradient
+
+    def gradient(upstream: Tensor) -> Tensor:
+        # The sum over each 2 x 2: TensorFlow's own gradient of a repetition takes ten times as long.
+        cropped = 2 * shape[1:3] - target[1:3]
+        upstream = tf.pad(upstream, [[0, 0], [0, cropped[0]], [0, cropped[1]], [0, 0]])
+        return tf.nn.avg_pool2d(upstream, 2, 2, "VALID") * tf.constant(4.0, upstream.dtype)
+
+    return upsample(x)

@@ -50,6 +50,28 @@ def test_top_down_sums(height, width):
     np.testing.assert_array_equal(levels["P6"], levels["P5"][:, ::2, ::2])
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (13, 9), (1, 7), (17, 33)])
+def test_gradients_go_down_to_each_level(height, width):
+    maps = backbone(height, width)
+    layer = FPN(3)
+    layer(maps)
+    plain(layer)
+    upstream = np.random.default_rng(1).normal(size=(1, height, width, 3)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        total = tf.reduce_sum(layer(maps)["P2"] * upstream)
+    gradients = tape.gradient(total, maps)
+    expected = upstream[0].sum(axis=-1)
+    for level in (2, 3, 4, 5):
+        if level > 2:
+            # What a cell was repeated into, the cropped part left out.
+            expected = np.pad(expected, [(0, size % 2) for size in expected.shape])
+            expected = expected.reshape(len(expected) // 2, 2, -1, 2).sum(axis=(1, 3))
+        found = gradients[f"C{level}"].numpy()[0]
+        np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
+        assert not found[..., 1:].any()
+
+
 def test_number_and_names_of_levels():
     maps = {name: value for name, value in backbone(16, 16).items() if name != "C2"}
     layer = FPN(3, num_extra_levels=2, first_level=3)

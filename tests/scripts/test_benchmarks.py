@@ -153,6 +153,15 @@ class TestPrecision:
         assert rows["boxes within 1 pixel"].value == pytest.approx(100 / 3)
         assert rows["scores within 0.02"].value == pytest.approx(100 / 3)
 
+    def test_choices_of_the_suppression_by_hand(self, benchmark):
+        boxes = [[0, 0, 10, 10], [20, 20, 40, 40], [50, 50, 90, 90]]
+        exact = self.image(boxes, [0.9, 0.8, 0.7], [1, 1, 1])
+        # The second moved and the third is lost; the second and another third were candidates.
+        rounded = self.image([boxes[0], [20, 20, 40, 43]], [0.9, 0.81], [1, 1])
+        candidates = self.image([boxes[0], boxes[1], [50, 50, 90, 94]], [0.9, 0.79, 0.7], [1, 1, 1])
+        row = benchmark("benchmarks.precision").near_ties([exact], [rounded], [candidates], 0.5, 8.0)
+        assert (row.value, row.high) == (1, 2)
+
     def test_an_image_without_detections_in_bfloat16_loses_all(self, benchmark):
         exact, nothing = self.image([[0, 0, 9, 9]], [0.9], [1]), self.image([], [], [])
         rows = benchmark("benchmarks.precision").compare([exact], [nothing], 0.0, 8.0)
@@ -164,4 +173,5 @@ class TestPrecision:
         said = call("precision", f"--workdir={workdir}", "--score_threshold=0", *images)
         assert said.status == 0, said.err
         assert "| boxes within 1 pixel" in said.out
+        assert "| one grey level: boxes within 1 pixel" in said.out
         assert "images 4" in said.out
