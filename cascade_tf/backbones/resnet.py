@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from cascade_tf.layers.deformable_convolution import DeformableConv2D
 from cascade_tf.layers.folding import FoldedNormalization
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.normalization import normalization
+from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.structures import Tensor
 
 # Bottleneck blocks per stage. 14 and 26 are small members of the same family, for tests and small data sets.
@@ -45,10 +48,13 @@ class ResNet(Configured, keras.Model):
         width_per_group: channels of each of these groups in C2's stage, doubled from stage to stage.
         deformable_stages: numbers among 2..5 of the stages whose 3x3 convolutions are deformable (Dai et
             al., 2017); the public X-152 has them in stages 3, 4 and 5.
+        recompute: in training keeps only what goes from block to block and computes the rest again for the
+            gradient: less memory for more time.
 
     Raises:
         ValueError: unknown depth or norm, ``freeze_at`` outside 0..5, a width or cardinality that is not
-            positive, or a stage that does not exist.
+            positive, a stage that does not exist, or ``recompute`` with ``"sync"``, whose statistics would
+            move twice.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class ResNet(Configured, keras.Model):
         cardinality: int = 1,
         width_per_group: int = 64,
         deformable_stages: Sequence[int] = (),
+        recompute: bool = False,
         **kwargs: Any,
     ):
         if depth not in BLOCKS:
@@ -76,10 +83,12 @@ class ResNet(Configured, keras.Model):
         require(
             set(deformable_stages) <= {2, 3, 4, 5}, "deformable_stages", deformable_stages, "some of 2..5"
         )
+        require(not (recompute and norm == "sync"), "recompute", recompute, "False with norm='sync'")
         build = _Builder(norm, norm_groups)
         images = keras.Input((None, None, 3), name="images")
         outputs = {}
         x = build.stem(images, stem_channels or _scaled(64, width), frozen=freeze_at >= 1)
+        borders = [images, x]
         for stage, blocks in enumerate(BLOCKS[depth], start=2):
             shape = _Bottleneck(
                 inner=cardinality * _scaled(width_per_group, width) * 2 ** (stage - 2),
@@ -92,6 +101,7 @@ class ResNet(Configured, keras.Model):
             for block in range(blocks):
                 stride = 2 if stage > 2 and block == 0 else 1
                 x = build.bottleneck(x, f"res{stage}_{block}", shape, stride, project=block == 0)
+                borders.append(x)
             outputs[f"C{stage}"] = x
         kwargs.pop("dtype", None)
         super().__init__(inputs=images, outputs=outputs, **kwargs)
@@ -105,7 +115,43 @@ class ResNet(Configured, keras.Model):
         self.cardinality = cardinality
         self.width_per_group = width_per_group
         self.deformable_stages = tuple(deformable_stages)
+        self.recompute = recompute
+        self._blocks = _Blocks(borders, outputs)
         self.strides = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> dict[str, Tensor]:
+        """Features of normalised images [B, H, W, 3]."""
+        if not (self.recompute and training):
+            return super().call(inputs, training=training, mask=mask)
+        return self._blocks(inputs, training)
+
+
+class _Blocks:
+    """The network in pieces, from each border to the next; they share the layers of the whole.
+
+    No Keras object, so that no file of weights sees the layers a second time.
+
+    Args:
+        borders: symbolic tensors: the images, the stem's output and each block's.
+        outputs: those of them that are features, by name.
+    """
+
+    def __init__(self, borders: list[Any], outputs: dict[str, Any]):
+        names = {id(tensor): name for name, tensor in outputs.items()}
+        self._pieces = [
+            (keras.Model(start, end, name=f"piece{number}"), names.get(id(end)))
+            for number, (start, end) in enumerate(itertools.pairwise(borders))
+        ]
+
+    def __call__(self, x: Tensor, training: bool) -> dict[str, Tensor]:
+        features, trains = {}, False
+        for piece, name in self._pieces:
+            # Nothing is kept for the pieces before the first that trains.
+            trains = trains or bool(piece.trainable_variables)
+            x = recomputed(functools.partial(piece, training=training), trains)(x)
+            if name is not None:
+                features[name] = x
+        return features
 
 
 class _Bottleneck(NamedTuple):

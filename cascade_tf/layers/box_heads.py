@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.normalization import normalization
+from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.layers.roi_batches import flatten_rois, unflatten_rois
 from cascade_tf.structures import Tensor
 
@@ -29,6 +30,7 @@ class BoxHead(Layer):
         units: of each of them.
         norm: normalisation after each convolution, ``"none"`` or ``"group"``.
         norm_groups: of ``"group"`` normalisation, at most as many as channels.
+        recompute: in training keeps nothing of the convolutions but computes them again for the gradient.
 
     Raises:
         ValueError: ``num_classes`` or ``units`` is not positive, or a number of layers is negative.
@@ -44,6 +46,7 @@ class BoxHead(Layer):
         units: int = 1024,
         norm: str = "none",
         norm_groups: int = 32,
+        recompute: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -59,6 +62,7 @@ class BoxHead(Layer):
         self.units = units
         self.norm = norm
         self.norm_groups = norm_groups
+        self.recompute = recompute
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the layers for RoI features [B, S, P, P, C]."""
@@ -102,15 +106,15 @@ class BoxHead(Layer):
 
         Args:
             pooled: [B, S, P, P, C] RoI features; a flattened [S, P, P, C] works too.
-            training: for normalisation layers.
+            training: whether ``recompute`` applies.
 
         Returns:
             Class logits [B, S, K + 1], background first, and offsets [B, S, 4] or [B, S, 4 K]; both float32.
         """
         # Matrix products bear no RoIs at all, so that nothing needs to stand in, which would be a copy.
-        x = flatten_rois(pooled) if self.convs else pooled
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = tf.nn.relu(norm(conv(x)))
+        x = pooled
+        if self.convs:
+            x = recomputed(self._convolve, self.recompute and training)(flatten_rois(pooled))
         x = tf.reshape(x, [-1, x.shape[-3] * x.shape[-2] * x.shape[-1]])
         for layer in self.dense:
             x = tf.nn.relu(layer(x))
@@ -120,3 +124,8 @@ class BoxHead(Layer):
         outer = tf.shape(pooled)[:-3]
         logits, deltas = (tf.reshape(x, tf.concat([outer, x.shape[1:]], axis=0)) for x in (logits, deltas))
         return logits, deltas
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = tf.nn.relu(norm(conv(x)))
+        return x

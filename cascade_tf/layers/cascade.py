@@ -308,7 +308,7 @@ class CascadeHeads(Layer):
         results = []
         for number, head in zip(self.mask_stages, self.mask_heads, strict=True):
             boxes, classes, index, valid = _foreground(outputs[number - 1].samples)
-            logits = head(self._pool_masks(features, boxes))
+            logits = head(self._pool_masks(features, boxes), training=True)
             results.append(MaskOutput(logits, boxes, classes, index, valid))
         return tuple(results)
 

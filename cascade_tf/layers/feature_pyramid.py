@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.base import Layer
 from cascade_tf.layers.normalization import normalization
+from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.structures import Tensor
 
 
@@ -28,6 +29,7 @@ class FPN(Layer):
         num_extra_levels: levels above the coarsest input, each the one before subsampled by two (P6 of the
             paper's detectors).
         first_level: number of the finest output, 2 for P2.
+        recompute: in training keeps no sums of the top-down path but computes them again for the gradient.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class FPN(Layer):
         norm_groups: int = 32,
         num_extra_levels: int = 1,
         first_level: int = 2,
+        recompute: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -45,6 +48,7 @@ class FPN(Layer):
         self.norm_groups = norm_groups
         self.num_extra_levels = num_extra_levels
         self.first_level = first_level
+        self.recompute = recompute
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Creates the convolutions for the given backbone levels, finest first by their names' order."""
@@ -81,23 +85,29 @@ class FPN(Layer):
         layer.build((None, None, None, channels))
         return layer
 
-    def call(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def call(self, features: Mapping[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """Builds the pyramid.
 
         Args:
             features: backbone maps [B, h, w, C_l]; their names sort from fine to coarse, strides double.
+            training: whether ``recompute`` applies.
 
         Returns:
             ``{"P2": [B, h, w, channels], ...}``, finest first.
         """
         maps = [features[name] for name in sorted(features)]
-        sums = [norm[0](conv(x)) for conv, norm, x in zip(self.laterals, self.norms, maps, strict=True)]
-        for level in reversed(range(len(sums) - 1)):
-            sums[level] += _upsample(sums[level + 1], sums[level])
+        sums = recomputed(self._top_down, self.recompute and training)(*maps)
         levels = [norm[1](conv(x)) for conv, norm, x in zip(self.outputs, self.norms, sums, strict=True)]
         for _ in range(self.num_extra_levels):
             levels.append(levels[-1][:, ::2, ::2])
         return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
+
+    def _top_down(self, *maps: Tensor) -> list[Tensor]:
+        """The lateral convolutions' results, each plus the coarser sum."""
+        sums = [norm[0](conv(x)) for conv, norm, x in zip(self.laterals, self.norms, maps, strict=True)]
+        for level in reversed(range(len(sums) - 1)):
+            sums[level] += _upsample(sums[level + 1], sums[level])
+        return sums
 
 
 def _upsample(x: Tensor, like: Tensor) -> Tensor:

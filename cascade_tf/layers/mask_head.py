@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.normalization import normalization
+from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.layers.roi_batches import flatten_rois, unflatten_rois
 from cascade_tf.structures import Tensor
 
@@ -24,6 +25,7 @@ class MaskHead(Layer):
         channels: of each of them and of the deconvolution.
         norm: normalisation after each 3x3 convolution, ``"none"`` or ``"group"``.
         norm_groups: of ``"group"`` normalisation, at most as many as channels.
+        recompute: in training keeps nothing of the convolutions but computes them again for the gradient.
 
     Raises:
         ValueError: a number of classes or channels that is not positive, or a negative number of layers.
@@ -37,6 +39,7 @@ class MaskHead(Layer):
         channels: int = 256,
         norm: str = "none",
         norm_groups: int = 32,
+        recompute: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -49,6 +52,7 @@ class MaskHead(Layer):
         self.channels = channels
         self.norm = norm
         self.norm_groups = norm_groups
+        self.recompute = recompute
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the layers for RoI features [..., P, P, C]."""
@@ -91,20 +95,24 @@ class MaskHead(Layer):
         self.predictor.build((None, None, None, self.channels))
         self.built = True
 
-    def call(self, pooled: Tensor) -> Tensor:
+    def call(self, pooled: Tensor, training: bool = False) -> Tensor:
         """Mask logits of RoIs.
 
         Args:
             pooled: [B, S, P, P, C] RoI features.
+            training: whether ``recompute`` applies.
 
         Returns:
             [B, S, 2 P, 2 P, K] float32 logits, one channel where masks are class-agnostic.
         """
-        x = flatten_rois(pooled)
+        x = recomputed(self._convolve, self.recompute and training)(flatten_rois(pooled))
+        logits = tf.cast(self.predictor(x), tf.float32)
+        return unflatten_rois(logits, pooled)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = tf.nn.relu(norm(conv(x)))
-        logits = tf.cast(self.predictor(tf.nn.relu(self.deconv(x))), tf.float32)
-        return unflatten_rois(logits, pooled)
+        return tf.nn.relu(self.deconv(x))
 
     def of_classes(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The logits of one class per RoI.

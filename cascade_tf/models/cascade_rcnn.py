@@ -126,6 +126,7 @@ def cascade_rcnn_fpn(
     short_side: int = 800,
     max_side: int = 1333,
     implementation: str = "auto",
+    recompute: bool = False,
 ) -> TwoStageDetector:
     """Cascade R-CNN with a ResNet-FPN backbone (Tables 5, 7, 9 and 10), weights initialised at random.
 
@@ -207,6 +208,8 @@ def cascade_rcnn_fpn(
         short_side: length of the shorter side of images at test.
         max_side: largest length of the longer side at test.
         implementation: of the ops, ``"auto"``, ``"custom"`` or ``"tensorflow"``.
+        recompute: trains with less memory in more time: the backbone's blocks, the pyramid's sums and the
+            heads' convolutions keep nothing but their inputs for the gradient.
 
     Returns:
         A built detector.
@@ -223,11 +226,12 @@ def cascade_rcnn_fpn(
         cardinality=cardinality,
         width_per_group=width_per_group,
         deformable_stages=deformable_stages,
+        recompute=recompute,
         name="backbone",
     )
     if fpn_norm == "auto":
         fpn_norm = "group" if norm == "group" else "none"
-    neck = FPN(fpn_channels, norm=fpn_norm, norm_groups=norm_groups, name="fpn")
+    neck = FPN(fpn_channels, norm=fpn_norm, norm_groups=norm_groups, recompute=recompute, name="fpn")
     region_proposal = RegionProposal(
         anchor_sizes=tuple(anchor_sizes),
         aspect_ratios=tuple(aspect_ratios),
@@ -258,6 +262,7 @@ def cascade_rcnn_fpn(
             units=head_units,
             norm=head_norm,
             norm_groups=norm_groups,
+            recompute=recompute,
             name=f"box_head{number}",
         )
         stages.append(
@@ -292,6 +297,7 @@ def cascade_rcnn_fpn(
             channels=mask_channels,
             norm=mask_norm,
             norm_groups=norm_groups,
+            recompute=recompute,
             name=f"mask_head{number}",
         )
         for number in masks

@@ -156,7 +156,7 @@ class TwoStageDetector(Configured, keras.Model):
     def features(self, batch: ImageBatch, training: bool = False) -> dict[str, Tensor]:
         """The maps that proposals and heads read: ``{"P2": [B, h, w, C], ...}``."""
         maps = self.backbone(self.image_inputs(batch.images, batch.image_size), training=training)
-        return self.neck(maps) if self.neck is not None else maps
+        return self.neck(maps, training=training) if self.neck is not None else maps
 
     def propose(self, batch: ImageBatch) -> tuple[dict[str, Tensor], RPNOutput, Proposals]:
         """Features, raw RPN output and proposals at test, for callers that run the stages themselves."""

@@ -16,21 +16,33 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import measuring
 import program
 from measuring import Row
 
 OPTIONS = measuring.flags(rounds=3)
-OPTIONS.integer("steps", 200, "Training steps on images of varying sizes.", lower=20)
+OPTIONS.integer("steps", 200, "Training steps on images of varying sizes.", lower=4)
 OPTIONS.string("part", None, "Runs one part in this process; the program calls itself with it.", "NAME")
 
 PEAKS = {
     "tensorflow": Row("TensorFlow alone, peak", 0.0, "GB"),
     "inference": Row("inference, 800 x 1344, peak", 0.0, "GB", goal="<= 1.6 GB"),
     "training": Row("training, 800 x 1344, batch 1, peak", 0.0, "GB", goal="<= 4.5 GB"),
+    "recomputing": Row("training, recompute=True, peak", 0.0, "GB"),
+    "group": Row("training with GroupNorm, peak", 0.0, "GB"),
+    "group recomputing": Row("training with GroupNorm, recompute=True, peak", 0.0, "GB"),
 }
+GROUP_NORM = {"norm": "group", "head_norm": "group", "head_convs": 4, "freeze_at": 0}
 SERIES = {"varying": "training, many sizes", "constant": "training, one size"}
+# Of the detectors that train; the GroupNorm models have convolutions in their heads.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "training": {},
+    "recomputing": {"recompute": True},
+    "group": GROUP_NORM,
+    "group recomputing": {**GROUP_NORM, "recompute": True},
+}
 QUARTERS = 4
 
 
@@ -77,8 +89,8 @@ def _run_part(name: str, steps: int, rounds: int) -> list[int]:
         return _train(_sizes(steps, varying=name == "varying"))
     if name == "inference":
         _infer(rounds)
-    elif name == "training":
-        _train([(800, 1344)] * rounds)
+    elif name in SETTINGS:
+        _train([(800, 1344)] * rounds, **SETTINGS[name])
     else:
         tf.zeros([1])
     return [_status("VmHWM")]
@@ -101,8 +113,16 @@ def _infer(rounds: int) -> None:
         measuring.wait(detect(make_batch()))
 
 
-def _train(sizes: Sequence[tuple[int, int]]) -> list[int]:
-    """Trains a step on each size; returns what is resident after each quarter of them."""
+def _train(sizes: Sequence[tuple[int, int]], **settings: Any) -> list[int]:
+    """Trains a step on each size.
+
+    Args:
+        sizes: (height, width) of the images.
+        **settings: of the detector.
+
+    Returns:
+        What is resident after each quarter of the steps, in bytes.
+    """
     import tensorflow as tf
     from workload import make_batch, make_detector, make_targets
 
@@ -112,7 +132,7 @@ def _train(sizes: Sequence[tuple[int, int]]) -> list[int]:
 
     specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, (make_batch(), make_targets()))
     step = UpdateStep(
-        make_detector(),
+        make_detector(**settings),
         MomentumSGD(1e-6),
         tf.distribute.get_strategy(),
         batch_signature(specs, 1),

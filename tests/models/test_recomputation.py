@@ -1,0 +1,156 @@
+"""Training with recomputed activations: the same losses and gradients, more operations.
+
+That it takes less memory, ``tests/scripts/test_benchmarks.py`` shows.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cascade_tf.backbones import ResNet
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.structures import ImageBatch
+from cascade_tf.training.distribution import batch_signature
+from cascade_tf.training.optimizer import MomentumSGD
+from cascade_tf.training.precision import dtype_policy
+from cascade_tf.training.step import UpdateStep, raw_variable
+from tests.conformance.catalogue import TINY, image_batch, targets, targets_of
+
+# The recomputed graph is optimised by itself, so that sums may come in another order.
+TOLERANCE = 1e-5
+SIZE = (64, 96)
+NAMES = ("a", "b", "c")
+KINDS = {
+    "frozen": {"norm": "frozen", "freeze_at": 2},
+    "everything trains": {"norm": "frozen", "freeze_at": 0},
+    "group": {"norm": "group", "head_convs": 2, "head_channels": 32, "head_norm": "group"},
+    "grouped convolutions": {"norm": "frozen", "cardinality": 4, "width_per_group": 8},
+    "masks": {"mask_stages": (1, 3), "mask_channels": 32, "mask_norm": "group", "mask_convs": 2},
+}
+
+
+def make(kind, policy="float32", **settings):
+    keras.utils.set_random_seed(7)
+    with dtype_policy(policy):
+        return cascade_rcnn_fpn(NAMES, **{**TINY, **KINDS[kind], **settings})
+
+
+def gradient_function(detector, training=True):
+    variables = [raw_variable(variable) for variable in detector.trainable_variables]
+
+    @tf.function(autograph=False)
+    def run(batch, truth):
+        with tf.GradientTape() as tape:
+            losses, _ = detector.compute_losses(batch, truth, training=training)
+            total = tf.add_n(list(losses.values()))
+        return losses, tape.gradient(total, variables)
+
+    return run
+
+
+def data_of(detector):
+    return tf.nest.map_structure(tf.constant, (image_batch(*SIZE), targets_of(detector, *SIZE)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses_and_gradients_are_the_same(kind):
+    results = []
+    for recompute in (False, True):
+        detector = make(kind, recompute=recompute)
+        losses, gradients = gradient_function(detector)(*data_of(detector))
+        results.append((losses, gradients))
+        names = [variable.path for variable in detector.trainable_variables]
+    (losses, gradients), (other_losses, others) = results
+    for name, loss in losses.items():
+        np.testing.assert_allclose(other_losses[name], loss, rtol=TOLERANCE, err_msg=name)
+    assert len(gradients) > 40
+    for name, one, other in zip(names, gradients, others, strict=True):
+        atol = TOLERANCE * max(1.0, float(np.abs(one).max()))
+        np.testing.assert_allclose(other, one, rtol=TOLERANCE, atol=atol, err_msg=name)
+
+
+def test_in_mixed_precision_too():
+    norms = []
+    for recompute in (False, True):
+        detector = make("frozen", "mixed_bfloat16", recompute=recompute)
+        _, gradients = gradient_function(detector)(*data_of(detector))
+        norms.append(float(tf.linalg.global_norm(gradients)))
+    assert norms[1] == pytest.approx(norms[0], rel=0.02)
+
+
+def test_without_a_graph_too():
+    """Eagerly, as one debugs."""
+    expected, found = (
+        gradient_function(make("frozen", recompute=recompute)).python_function(*data_of(make("frozen")))
+        for recompute in (False, True)
+    )
+    for one, other in zip(expected[1], found[1], strict=True):
+        np.testing.assert_allclose(other, one, rtol=TOLERANCE, atol=TOLERANCE * max(1, np.abs(one).max()))
+
+
+def count(function, *args, kind="Conv2D"):
+    specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, args)
+    graph = function.get_concrete_function(*specs).graph
+    return sum(op.type == kind for op in graph.get_operations())
+
+
+def test_what_trains_is_computed_twice_and_nothing_else():
+    plain, recomputing = (make("frozen", recompute=recompute) for recompute in (False, True))
+    data = data_of(plain)
+    extra = count(gradient_function(recomputing), *data) - count(gradient_function(plain), *data)
+    # Three stages of one block, of four convolutions each (the first stage is frozen), and four laterals.
+    assert extra == 3 * 4 + 4
+
+
+@pytest.mark.parametrize("way", ["detections", "losses"])
+def test_outside_of_training_nothing_changes(way):
+    counts = []
+    for recompute in (False, True):
+        detector = make("masks", recompute=recompute)
+        if way == "losses":
+            run = gradient_function(detector, training=False)
+            args = data_of(detector)
+        else:
+            run = tf.function(lambda *batch, detector=detector: detector(ImageBatch(*batch)), autograph=False)
+            args = tuple(data_of(detector)[0])
+        counts.append([count(run, *args), count(run, *args, kind="IdentityN")])
+    # The mask heads see the foreground in training alone: their losses are those of training either way.
+    if way == "losses":
+        assert counts[1][0] - counts[0][0] == 2 * 2
+    else:
+        assert counts[0] == counts[1]
+
+
+def test_weights_and_configuration_fit_both(tmp_path):
+    plain, recomputing = make("group"), make("group", recompute=True)
+    assert [v.path for v in plain.variables] == [v.path for v in recomputing.variables]
+    plain.save_weights(tmp_path / "a.weights.h5")
+    recomputing.load_weights(tmp_path / "a.weights.h5")
+    recomputing.save_weights(tmp_path / "b.weights.h5")
+    sizes = [(tmp_path / f"{name}.weights.h5").stat().st_size for name in "ab"]
+    assert sizes[0] == sizes[1]
+    copy = type(recomputing).from_config(recomputing.get_config())
+    assert copy.backbone.recompute
+    assert copy.neck.recompute
+    assert all(stage.head.recompute for stage in copy.heads.stages)
+
+
+def test_replicas_compute_the_mean_gradient(two_devices):
+    data = tf.nest.map_structure(tf.constant, (image_batch(*SIZE), targets(*SIZE)))
+    specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, data)
+    norms = []
+    for recompute in (False, True):
+        strategy = tf.distribute.MirroredStrategy(two_devices)
+        with strategy.scope():
+            detector = make("frozen", recompute=recompute)
+            step = UpdateStep(detector, MomentumSGD(0.01), strategy, batch_signature(specs, 2), clip_norm=1.0)
+        norms.append([float(step(*data).gradient_norm) for _ in range(2)])
+    np.testing.assert_allclose(norms[1], norms[0], rtol=1e-4)
+
+
+def test_moving_statistics_are_refused():
+    with pytest.raises(ValueError, match="recompute: got True, expected False with norm='sync'"):
+        ResNet(14, "sync", width=0.125, recompute=True)
