@@ -214,7 +214,10 @@ class CascadeHeads(Layer):
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
             samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)
-            pooled = self.roi_features(features, samples.boxes)
+            if training and stage is not self.stages[-1]:
+                pooled, features = self.roi_features.pool_in_turn(features, samples.boxes)
+            else:
+                pooled = self.roi_features(features, samples.boxes)
             shared = scale_gradient(pooled, stage.weight) if self.rescale_heads else pooled
             logits, deltas = stage(shared, training=training)
             boxes = stage.regress(logits, deltas, samples)

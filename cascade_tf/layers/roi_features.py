@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
-from cascade_tf.ops.roi_align import assign_levels, roi_align
+from cascade_tf.ops.roi_align import assign_levels, roi_align, roi_align_in_turn
 from cascade_tf.structures import Tensor
 
 
@@ -71,21 +71,41 @@ class ROIAlign(Layer):
         Returns:
             [B, R, P, P, C] of the features' type.
         """
-        names = sorted(features)[: len(self.strides)]
+        names = self._names(features)
+        return roi_align([features[name] for name in names], **self._settings(len(names), boxes))
+
+    def pool_in_turn(self, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Pools one set of boxes among several, in training; see ``ops.roi_align_in_turn``.
+
+        Args:
+            features: see ``call``.
+            boxes: see there.
+
+        Returns:
+            What ``call`` returns, and the features to pool the next set from.
+        """
+        names = self._names(features)
+        maps = [features[name] for name in names]
+        pooled, passed_on = roi_align_in_turn(maps, **self._settings(len(names), boxes))
+        return pooled, {**features, **dict(zip(names, passed_on, strict=True))}
+
+    def _names(self, features: Mapping[str, Tensor]) -> list[str]:
+        return sorted(features)[: len(self.strides)]
+
+    def _settings(self, num_levels: int, boxes: Tensor) -> dict[str, Any]:
         levels = assign_levels(
             boxes,
-            len(names),
+            num_levels,
             min_level=round(math.log2(self.strides[0])),
             canonical_size=self.canonical_size,
             canonical_level=self.canonical_level,
         )
-        return roi_align(
-            [features[name] for name in names],
-            boxes - tf.constant([0.0, 0.0, 1.0, 1.0]) if self.inclusive else boxes,
-            strides=tuple(self.strides),
-            output_size=self.output_size,
-            levels=levels,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
-            implementation=self.implementation,
-        )
+        return {
+            "boxes": boxes - tf.constant([0.0, 0.0, 1.0, 1.0]) if self.inclusive else boxes,
+            "strides": tuple(self.strides),
+            "output_size": self.output_size,
+            "levels": levels,
+            "sampling_ratio": self.sampling_ratio,
+            "aligned": self.aligned,
+            "implementation": self.implementation,
+        }

@@ -9,8 +9,8 @@ coordinate that is not finite, or farther than 2^24 cells from the origin, yield
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -88,6 +88,108 @@ def roi_align(
     Raises:
         ValueError: a wrong rank, unequal channels, batch sizes or list lengths, or a setting out of range.
     """
+    call = _checked_call(
+        features,
+        boxes,
+        strides=strides,
+        output_size=output_size,
+        levels=levels,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
+        canonical_size=canonical_size,
+        canonical_level=canonical_level,
+        implementation=implementation,
+    )
+    return tf.cast(call.pool(call.maps), call.dtype)
+
+
+def roi_align_in_turn(
+    features: Sequence[Any], boxes: Any, **settings: Any
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """``roi_align`` of one set of boxes among several, as the stages of a cascade pool theirs.
+
+    Pool the next set from the features that this returns. Values and gradients are those of ``roi_align`` on
+    the same features every time; but the gradient of each set is added to that of the next ones where it
+    lies, in place of as many gradients of the whole pyramid as there are sets, and of their sum. The C++ op
+    does so; elsewhere the features come back as they are. The last set is for ``roi_align``: what nothing
+    reads further on gets a gradient of zeros first.
+
+    Args:
+        features: see ``roi_align``.
+        boxes: see there.
+        **settings: see there.
+
+    Returns:
+        The pooled boxes, and the features.
+    """
+    call = _checked_call(features, boxes, **settings)
+    if not call.native:
+        return tf.cast(call.pool(call.maps), call.dtype), list(features)
+
+    @tf.custom_gradient
+    def pool(*maps: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Callable[..., list[tf.Tensor]]]:
+        def gradient(upstream: tf.Tensor, *others: tf.Tensor) -> list[tf.Tensor]:
+            return call.gradient(upstream, maps, others)
+
+        return (call.pool(maps), *(tf.identity(one) for one in maps)), gradient
+
+    pooled, *passed_on = pool(*call.maps)
+    return pooled, passed_on
+
+
+class _Call(NamedTuple):
+    """Checked arguments, and how they are computed with."""
+
+    custom: Any
+    native: bool  # whether the C++ op takes the features as they are
+    dtype: tf.DType
+    maps: list[tf.Tensor]
+    boxes: tf.Tensor
+    levels: tf.Tensor
+    size: tuple[int, int]
+    settings: dict[str, Any]
+
+    def pool(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
+        if self.custom is None:
+            levels = tf.clip_by_value(self.levels, 0, len(maps) - 1)
+            return roi_align_tensorflow(
+                list(maps), self.boxes, levels, output_size=self.size, **self.settings
+            )
+        return self.custom.cascade_tf_roi_align(
+            features=maps,
+            boxes=self.boxes,
+            levels=self.levels,
+            output_height=self.size[0],
+            output_width=self.size[1],
+            **self.settings,
+        )
+
+    def gradient(
+        self, upstream: tf.Tensor, maps: Sequence[tf.Tensor], others: Sequence[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        return self.custom.cascade_tf_roi_align_grad(
+            upstream=upstream,
+            boxes=self.boxes,
+            levels=self.levels,
+            feature_shapes=[tf.shape(one) for one in maps],
+            others=others,
+            **self.settings,
+        )
+
+
+def _checked_call(
+    features: Sequence[Any],
+    boxes: Any,
+    *,
+    strides: Sequence[float],
+    output_size: int | tuple[int, int],
+    levels: Any = None,
+    sampling_ratio: int = 2,
+    aligned: bool = True,
+    canonical_size: float = 224.0,
+    canonical_level: int = 4,
+    implementation: str = "auto",
+) -> _Call:
     custom = library.custom_ops(implementation)
     size = _checked_size(output_size)
     _check_settings(features, strides, sampling_ratio)
@@ -105,32 +207,23 @@ def roi_align(
         )
     native = custom is not None and features[0].dtype in _KERNEL_TYPES
     maps = features if native else [tf.cast(feature, tf.float32) for feature in features]
-    strides = [float(stride) for stride in strides]
     levels = tf.cast(levels, tf.int32)
     if not levels.shape.is_compatible_with(boxes.shape[:2]):
         raise ValueError(f"roi_align: levels must be [B, R] as boxes {boxes.shape}, got {levels.shape}")
-    if custom is None:
-        pooled = roi_align_tensorflow(
-            maps,
-            boxes,
-            tf.clip_by_value(levels, 0, len(maps) - 1),
-            strides=strides,
-            output_size=size,
-            sampling_ratio=sampling_ratio,
-            aligned=aligned,
-        )
-    else:
-        pooled = custom.cascade_tf_roi_align(
-            features=maps,
-            boxes=boxes,
-            levels=levels,
-            strides=strides,
-            output_height=size[0],
-            output_width=size[1],
-            sampling_ratio=sampling_ratio,
-            aligned=aligned,
-        )
-    return tf.cast(pooled, features[0].dtype)
+    return _Call(
+        custom,
+        native,
+        features[0].dtype,
+        maps,
+        boxes,
+        levels,
+        size,
+        {
+            "strides": [float(stride) for stride in strides],
+            "sampling_ratio": sampling_ratio,
+            "aligned": aligned,
+        },
+    )
 
 
 @tf.RegisterGradient("CascadeTf>RoiAlign")
@@ -141,6 +234,7 @@ def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
         boxes=op.inputs[num_levels],
         levels=op.inputs[num_levels + 1],
         feature_shapes=[tf.shape(feature) for feature in op.inputs[:num_levels]],
+        others=[],
         strides=op.get_attr("strides"),
         sampling_ratio=op.get_attr("sampling_ratio"),
         aligned=op.get_attr("aligned"),

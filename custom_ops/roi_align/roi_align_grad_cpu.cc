@@ -3,6 +3,9 @@
 // RoIs overlap, so a row first learns which rows of bins reach it. Then it is zeroed, summed up and, where the maps
 // are bfloat16, rounded while it lies in the cache: memory sees each row once. No two threads write to the same
 // place, and a cell's terms are added in the order of the RoIs and bins, however many threads there are.
+//
+// Where the maps have gradients from elsewhere too ("others"), rows begin with these in place of zeros, and in their
+// memory if nobody else reads them: the sum costs no further maps.
 #include <cstring>
 
 #include "../common/number_types.h"
@@ -17,7 +20,6 @@ using tensorflow::OpInputList;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
-using tensorflow::OpOutputList;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
@@ -102,6 +104,16 @@ void SpreadRow(const Bfloat16* bin_row, int bins, const int* begin, const Tap* t
   SpreadBins(bin_row, bins, begin, taps, weight, channels, cell_row);
 }
 
+// In place where a row is summed in the memory of the other gradient.
+void WidenRow(const float* row, int64_t count, float* out) {
+  if (row != out) std::memcpy(out, row, count * sizeof(float));
+}
+
+CASCADE_TF_VECTORIZED
+void WidenRow(const Bfloat16* __restrict__ row, int64_t count, float* __restrict__ out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = ToFloat(row[i]);
+}
+
 CASCADE_TF_VECTORIZED
 void RoundRow(const float* __restrict__ row, int64_t count, Bfloat16* __restrict__ out) {
   for (int64_t i = 0; i < count; ++i) Store(row[i], out + i);
@@ -113,14 +125,16 @@ class RoiAlignGradOp : public OpKernel {
   explicit RoiAlignGradOp(OpKernelConstruction* context) : OpKernel(context) { ReadSettings(context, &settings_); }
 
   void Compute(OpKernelContext* context) override {
-    OpInputList shapes;
-    OpOutputList gradients;
+    OpInputList shapes, others;
     const Tensor *upstream, *boxes, *levels;
     OP_REQUIRES_OK(context, context->input("upstream", &upstream));
     OP_REQUIRES_OK(context, context->input("boxes", &boxes));
     OP_REQUIRES_OK(context, context->input("levels", &levels));
     OP_REQUIRES_OK(context, context->input_list("feature_shapes", &shapes));
-    OP_REQUIRES_OK(context, context->output_list("gradients", &gradients));
+    OP_REQUIRES_OK(context, context->input_list("others", &others));
+    OP_REQUIRES(context, others.size() == 0 || others.size() == shapes.size(),
+                absl::InvalidArgumentError(absl::StrCat("roi_align: got ", others.size(),
+                                                        " other gradients, expected none or ", shapes.size())));
     CheckRois(context, *boxes, *levels);
     if (!context->status().ok()) return;
     const int64_t batch = boxes->dim_size(0), num_rois = boxes->dim_size(1);
@@ -139,10 +153,21 @@ class RoiAlignGradOp : public OpKernel {
       CheckFeature(context, shape, batch, upstream->dim_size(4));
       if (!context->status().ok()) return;
       Tensor* gradient;
-      OP_REQUIRES_OK(context, gradients.allocate(i, shape, &gradient));
+      const Element* other = nullptr;
+      if (others.size() == 0) {
+        OP_REQUIRES_OK(context, context->allocate_output(i, shape, &gradient));
+      } else {
+        OP_REQUIRES(context, others[i].shape() == shape,
+                    absl::InvalidArgumentError(absl::StrCat("roi_align: got another gradient of shape ",
+                                                            others[i].shape().DebugString(), ", expected ",
+                                                            shape.DebugString())));
+        other = ReadFrom<T>(others[i]);
+        const int input = context->num_inputs() - others.size() + i;
+        OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({input}, i, shape, &gradient));
+      }
       const int64_t first_row = maps.empty() ? 0 : maps.back().first_row + batch * maps.back().height;
-      maps.push_back({WriteTo<T>(gradient), static_cast<int>(shape.dim_size(1)), static_cast<int>(shape.dim_size(2)),
-                      first_row});
+      maps.push_back({WriteTo<T>(gradient), other, static_cast<int>(shape.dim_size(1)),
+                      static_cast<int>(shape.dim_size(2)), first_row});
     }
     Sum(context, *upstream, *boxes, *levels, maps);
   }
@@ -152,6 +177,7 @@ class RoiAlignGradOp : public OpKernel {
 
   struct Map {
     Element* data;
+    const Element* other;  // a gradient to begin with, may be the same memory; null: zeros
     int height;
     int width;
     int64_t first_row;  // of all maps' rows
@@ -196,9 +222,17 @@ class RoiAlignGradOp : public OpKernel {
     while (row < maps[level].first_row) --level;
     const Map& map = maps[level];
     const int64_t channels = upstream.dim_size(4), size = map.width * channels;
-    Element* out = map.data + (row - map.first_row) * size;
+    const int64_t offset = (row - map.first_row) * size;
+    Element* out = map.data + offset;
     float* sum = SumsOf(out, size, scratch);
-    std::memset(sum, 0, size * sizeof(float));
+    if (map.other == nullptr) {
+      std::memset(sum, 0, size * sizeof(float));
+    } else if (terms.begin(row) == terms.end(row)) {
+      if (map.other != map.data) std::memcpy(out, map.other + offset, size * sizeof(Element));
+      return;
+    } else {
+      WidenRow(map.other + offset, size, sum);
+    }
     const int64_t bin_row_size = upstream.dim_size(3) * channels;
     for (const RowTerm* term = terms.begin(row); term != terms.end(row); ++term) {
       const Element* values = ReadFrom<T>(upstream) + (term->roi * upstream.dim_size(2) + term->bin_row) * bin_row_size;

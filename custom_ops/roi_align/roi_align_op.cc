@@ -1,5 +1,6 @@
 // Interface of RoIAlign and of its gradient: attributes, shapes. See roi_align.h for the arguments.
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 
@@ -45,8 +46,13 @@ absl::Status ForwardShape(InferenceContext* c) {
 }
 
 absl::Status GradientShape(InferenceContext* c) {
-  int num_levels;
+  int num_levels, num_others;
   CASCADE_TF_RETURN_IF_ERROR(c->GetAttr("num_levels", &num_levels));
+  CASCADE_TF_RETURN_IF_ERROR(c->GetAttr("num_others", &num_others));
+  if (num_others != 0 && num_others != num_levels) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("roi_align: got ", num_others, " other gradients, expected none or ", num_levels));
+  }
   ShapeHandle upstream;
   CASCADE_TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 5, &upstream));
   DimensionHandle batch, rois;
@@ -55,6 +61,7 @@ absl::Status GradientShape(InferenceContext* c) {
     ShapeHandle feature;
     CASCADE_TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(3 + level, &feature));
     CASCADE_TF_RETURN_IF_ERROR(c->WithRank(feature, 4, &feature));
+    if (num_others > 0) CASCADE_TF_RETURN_IF_ERROR(c->Merge(feature, c->input(3 + num_levels + level), &feature));
     c->set_output(level, feature);
   }
   return absl::OkStatus();
@@ -81,8 +88,10 @@ REGISTER_OP("CascadeTf>RoiAlignGrad")
     .Input("boxes: float")
     .Input("levels: int32")
     .Input("feature_shapes: num_levels * int32")
+    .Input("others: num_others * T")
     .Output("gradients: num_levels * T")
     .Attr("num_levels: int >= 1")
+    .Attr("num_others: int >= 0 = 0")
     .Attr("strides: list(float)")
     .Attr("sampling_ratio: int >= 0")
     .Attr("aligned: bool")

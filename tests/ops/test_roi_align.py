@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.ops import assign_levels, library, roi_align
+from cascade_tf.ops import assign_levels, library, roi_align, roi_align_in_turn
 from tests.reference import roi_align as reference
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -527,10 +527,95 @@ def test_the_gradient_kernel_checks_its_inputs(upstream, shape, message):
             boxes=tf.zeros([1, 2, 4]),
             levels=tf.zeros([1, 2], tf.int32),
             feature_shapes=[tf.constant(shape)],
+            others=[],
             strides=[4.0],
             sampling_ratio=2,
             aligned=True,
         )
+
+
+def gradient_beside(others, shape=(1, 8, 8, 3)):
+    return library.load().cascade_tf_roi_align_grad(
+        upstream=tf.ones([1, 2, 2, 2, 3], others[0].dtype),
+        boxes=tf.constant([[[0.0, 0, 20, 20], [4, 4, 12, 30]]]),
+        levels=tf.zeros([1, 2], tf.int32),
+        feature_shapes=[tf.constant(shape)],
+        others=others,
+        strides=[4.0],
+        sampling_ratio=2,
+        aligned=True,
+    )
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_a_gradient_from_elsewhere_is_added_to_and_stays(rng, dtype):
+    other = tf.cast(rng.standard_normal((1, 8, 8, 3)), dtype)
+    [alone] = gradient_beside([tf.zeros_like(other)])
+    expected = tf.cast(other, tf.float32) + tf.cast(alone, tf.float32)
+    tolerance = 1e-6 if dtype == tf.float32 else 0.05
+
+    @tf.function
+    def run(x):
+        # A value that may be overwritten, and one that is read afterwards.
+        mine, shared = x * 1.0, x * 2.0
+        return gradient_beside([mine])[0], gradient_beside([shared])[0], shared
+
+    before = other.numpy()
+    for found in (gradient_beside([other])[0], run(other)[0]):
+        np.testing.assert_allclose(tf.cast(found, tf.float32), expected, atol=tolerance)
+        assert found.dtype == dtype
+    np.testing.assert_array_equal(other, before)
+    _, found, shared = run(other)
+    np.testing.assert_array_equal(shared, other * 2)
+    np.testing.assert_allclose(
+        tf.cast(found - shared, tf.float32), tf.cast(alone, tf.float32), atol=4 * tolerance
+    )
+
+
+def test_gradients_from_elsewhere_must_fit():
+    with pytest.raises(
+        (ValueError, tf.errors.InvalidArgumentError), match="got 2 other gradients, expected none or 1"
+    ):
+        gradient_beside([tf.zeros([1, 8, 8, 3])] * 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="another gradient of shape"):
+        gradient_beside([tf.zeros([1, 8, 7, 3])])
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float64])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_sets_of_boxes_in_turn(rng, implementation, dtype, graph):
+    features = [tf.cast(one, dtype) for one in pyramid(rng)]
+    sets = [random_boxes(rng, 2, count) for count in (7, 4, 9)]
+    upstreams = [tf.cast(rng.standard_normal((2, boxes.shape[1], 2, 2, 3)), dtype) for boxes in sets]
+    settings = {"strides": STRIDES, "output_size": 2, "implementation": implementation}
+
+    def in_turn(features):
+        for boxes in sets[:-1]:
+            pooled, features = roi_align_in_turn(features, boxes, **settings)
+            yield pooled
+        yield roi_align(features, sets[-1], **settings)
+
+    def at_once(features):
+        return [roi_align(features, boxes, **settings) for boxes in sets]
+
+    def gradients(pool, *features):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            pooled = list(pool(list(features)))
+            # The features have other readers as well.
+            total = tf.add_n([tf.reduce_sum(p * u) for p, u in zip(pooled, upstreams, strict=True)])
+            total += tf.add_n([tf.reduce_sum(one * one) for one in features])
+        return pooled, tape.gradient(total, list(features))
+
+    run = tf.function(gradients) if graph else gradients
+    found, expected = run(in_turn, *features), run(at_once, *features)
+    for one, other in zip(found[0], expected[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    tolerance = 0.1 if dtype == tf.bfloat16 else 1e-5
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert one.dtype == dtype
+        np.testing.assert_allclose(tf.cast(one, tf.float64), tf.cast(other, tf.float64), atol=tolerance)
 
 
 def test_the_kernel_survives_absurd_attributes():
