@@ -19,7 +19,7 @@ import program
 import workload
 from floor import count_operations
 from measuring import Case
-from workload import make_batch, make_detector, make_targets
+from workload import make_batch, make_detector, make_step, make_targets
 
 OPTIONS = workload.flags(rounds=5)
 
@@ -53,15 +53,7 @@ def measure(arguments: Sequence[str]) -> None:
 
 
 def _step_case(name: str, goal: float | None, calibrator: Case, detector: Any, data: Any) -> Case:
-    import tensorflow as tf
-
-    from cascade_tf.training.optimizer import MomentumSGD
-    from cascade_tf.training.step import UpdateStep
-
-    # Small, so that the weights stay near those of a network that behaves like a trained one.
-    optimizer = MomentumSGD(1e-6, l2=1e-4)
-    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, data)
-    step = UpdateStep(detector, optimizer, tf.distribute.get_strategy(), signature, clip_norm=35.0)
+    step = make_step(detector, data)
     operations = count_operations(step.function, *data)
     return Case(name, lambda: measuring.wait(step(*data)), operations, dtype=calibrator.dtype, goal=goal)
 

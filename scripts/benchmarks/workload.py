@@ -113,3 +113,21 @@ def make_targets(batch_size: int = 1, objects: int = 8, height: int = HEIGHT, wi
         rng.integers(0, 1000, (batch_size, 2), dtype=np.int32),
     )
     return tf.nest.map_structure(tf.constant, targets)
+
+
+def make_step(detector: Any, data: Any) -> Any:
+    """The ``UpdateStep`` that training benchmarks run.
+
+    Args:
+        detector: as ``make_detector`` returns it.
+        data: batch and targets of the sizes to trace for.
+    """
+    import tensorflow as tf
+
+    from cascade_tf.training.optimizer import MomentumSGD
+    from cascade_tf.training.step import UpdateStep
+
+    # The rate is small, so that the weights stay near those of a network that behaves like a trained one.
+    optimizer = MomentumSGD(1e-6, l2=1e-4)
+    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, data)
+    return UpdateStep(detector, optimizer, tf.distribute.get_strategy(), signature, clip_norm=35.0)

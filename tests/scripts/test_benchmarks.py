@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from cascade_tf.inference import ImageDetections
 
-BENCHMARKS = ("inference", "training", "ops", "pipeline", "export", "memory", "precision")
+BENCHMARKS = ("inference", "training", "ops", "pipeline", "export", "memory", "precision", "op_profile")
 
 
 def test_ratio_to_the_floor_by_hand(benchmark):
@@ -107,6 +108,31 @@ def test_help_says_what_it_measures_with_a_command_to_copy(benchmark, capfd, nam
     assert f"\n    python scripts/benchmarks/{name}.py" in said
     assert f"\nusage: python scripts/benchmarks/{name}.py [flags]" in said
     assert all(len(line) <= 110 for line in said.splitlines())
+
+
+@pytest.mark.parametrize("part", ["inference", "features", "training"])
+def test_a_profile_adds_up_to_the_whole(benchmark, part, tmp_path):
+    file = tmp_path / "figures.json"
+    flags = ["--height=128", "--width=192", "--rounds=2", f"--part={part}", f"--json={file}"]
+    # A process of its own, because this one's threads are set already.
+    program = benchmark("benchmarks.op_profile").__file__
+    subprocess.run([sys.executable, program, *flags], check=True, capture_output=True, timeout=300)
+    rows = {line["name"]: line for line in json.loads(file.read_text())["rows"]}
+    whole = rows.pop("whole")["value"]
+    assert sum(row["value"] for row in rows.values()) == pytest.approx(whole)
+    assert sum(row["ratio"] for row in rows.values()) == pytest.approx(1.0)
+    arithmetic = [rows[name]["ratio"] for name in ("convolutions", "matrix products") if name in rows]
+    assert len(arithmetic) == (1 if part == "features" else 2)
+    assert 0.3 < sum(arithmetic) < 1.0
+    assert -0.1 * whole < rows["between the ops"]["value"] < 0.6 * whole
+
+
+def test_kinds_of_ops_by_hand(benchmark):
+    lines = benchmark("benchmarks.op_profile").rows({"Mul": 0.1, "convolutions": 0.6, "Add": 0.2}, 1.0, 2)
+    named = {line.name: (line.value, line.ratio) for line in lines}
+    assert list(named) == ["whole", "convolutions", "Add", "all other ops", "between the ops"]
+    for name, value in (("convolutions", 0.6), ("all other ops", 0.1), ("between the ops", 0.1)):
+        assert named[name] == pytest.approx((1e3 * value, value))
 
 
 @pytest.mark.slow
