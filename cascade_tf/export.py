@@ -121,7 +121,7 @@ def _folded_weights(detector: Any) -> Iterator[list[tf.Variable]]:
     The loader of the server, unlike Python's, does not find the variables of a Keras model that a module
     holds, so the module holds these and nothing else; and Keras's own archives write every weight twice.
     """
-    prepared = PreparedWeights(detector._flatten_layers())
+    prepared = PreparedWeights.of(detector)
     replaced = {id(variable) for variable in prepared.replaced}
     # Keras 3 wraps a TensorFlow variable, Keras 2 variables are TensorFlow's.
     weights = [

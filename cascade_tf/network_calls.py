@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,6 +26,8 @@ IMAGE_BATCH_SPEC = ImageBatch(
 _traced: weakref.WeakKeyDictionary[Any, dict[str, Callable]] = weakref.WeakKeyDictionary()
 # What these functions read in place of some of the detector's weights.
 _prepared: weakref.WeakKeyDictionary[Any, PreparedWeights] = weakref.WeakKeyDictionary()
+# Several threads may predict: graphs of one detector must share one set of prepared weights.
+_lock = threading.RLock()
 
 
 def prepare_weights(detector: Any) -> None:
@@ -33,12 +35,11 @@ def prepare_weights(detector: Any) -> None:
 
     Call it before a series of calls of them; weights that change later are not seen.
     """
-    if detector in _prepared:
-        _prepared[detector].update()
-        return
-    # Any callable may take a detector's place; only layers have something to prepare.
-    layers = detector._flatten_layers() if isinstance(detector, keras.layers.Layer) else ()
-    _prepared[detector] = PreparedWeights(layers)
+    with _lock:
+        if detector in _prepared:
+            _prepared[detector].update()
+        else:
+            _prepared[detector] = PreparedWeights.of(detector)
 
 
 def traced(
@@ -58,18 +59,19 @@ def traced(
     Returns:
         A callable that takes the tensors.
     """
-    functions = _traced.setdefault(detector, {})
-    if name not in functions:
-        if detector not in _prepared:
-            prepare_weights(detector)
-        reference = weakref.ref(detector)
+    with _lock:
+        functions = _traced.setdefault(detector, {})
+        if name not in functions:
+            if detector not in _prepared:
+                prepare_weights(detector)
+            reference = weakref.ref(detector)
 
-        def run(*tensors: Any) -> Any:
-            with _prepared[reference()].in_use():
-                return function(reference(), *tensors)
+            def run(*tensors: Any) -> Any:
+                with _prepared[reference()].in_use():
+                    return function(reference(), *tensors)
 
-        functions[name] = tf.function(run, input_signature=list(signature), autograph=False)
-    return functions[name]
+            functions[name] = tf.function(run, input_signature=list(signature), autograph=False)
+        return functions[name]
 
 
 def make_batch(

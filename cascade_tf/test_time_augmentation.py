@@ -91,7 +91,16 @@ def detect(detector: Any, batch: ImageBatch, augmentation: Augmentation) -> Dete
 def detect_prepared(
     detector: Any, batch: ImageBatch, augmentation: Augmentation
 ) -> Detections | InstanceDetections:
-    """`detect` with the weights of the last ``prepare_weights``."""
+    """`detect` for a caller that has prepared the weights for a series of calls, see ``prepare_weights``.
+
+    Args:
+        detector: see `detect`.
+        batch: see there.
+        augmentation: see there.
+
+    Returns:
+        See there.
+    """
     views = _Views(detector, batch)
     passes = augmentation.passes(detector.short_side, detector.max_side)
     parts = zip(*(views.candidates(one) for one in passes), strict=True)

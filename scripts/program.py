@@ -266,10 +266,14 @@ def configured_experiment(options: Flags) -> Experiment:
     return _adjusted(load_config(options.need("config")), options)
 
 
-def open_detector(options: Flags) -> tuple[Any, Experiment]:
+def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Experiment]:
     """Returns the detector of ``--workdir`` or ``--weights``, and its experiment with ``--set`` applied.
 
     It computes in ``--precision``, whatever it was trained in.
+
+    Args:
+        options: the program's flags.
+        precision: in place of the flag, for a program that has none.
 
     Raises:
         ValueError: both flags or none are given, or the detector cannot be loaded.
@@ -277,7 +281,8 @@ def open_detector(options: Flags) -> tuple[Any, Experiment]:
     """
     from cascade_tf.training.precision import dtype_policy
 
-    policy = "float32" if options.values.precision == "float32" else "mixed_bfloat16"
+    wanted = precision or options.values.precision
+    policy = "float32" if wanted == "float32" else "mixed_bfloat16"
     if not options.values.weights:
         experiment = trained_experiment(options)
         with dtype_policy(policy):

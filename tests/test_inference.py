@@ -1,3 +1,4 @@
+import concurrent.futures
 import gc
 import json
 import weakref
@@ -283,6 +284,19 @@ def test_weights_that_changed_since_the_last_call_are_seen(way, tmp_path):
     fresh.set_weights(detector.get_weights())
     detector = fresh
     np.testing.assert_array_equal(np.asarray(runs[way]().scores), changed)
+
+
+def test_threads_that_begin_together_see_later_weights():
+    image = noise(64, 96)
+    for _ in range(3):
+        detector = tiny_detector()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _, d=detector: d.predict(image), range(4)))
+        norm = detector.backbone.get_layer("res5_0_conv3_norm")
+        norm.gamma.assign(norm.gamma * 3.0 + 1.0)
+        fresh = tiny_detector()
+        fresh.set_weights(detector.get_weights())
+        np.testing.assert_array_equal(detector.predict(image)[0].scores, fresh.predict(image)[0].scores)
 
 
 def left_half(size, box):

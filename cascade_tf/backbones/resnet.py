@@ -116,12 +116,12 @@ class ResNet(Configured, keras.Model):
         self.width_per_group = width_per_group
         self.deformable_stages = tuple(deformable_stages)
         self.recompute = recompute
-        self._blocks = _Blocks(borders, outputs)
+        self._blocks = _Blocks(borders, outputs) if recompute else None
         self.strides = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> dict[str, Tensor]:
         """Features of normalised images [B, H, W, 3]."""
-        if not (self.recompute and training):
+        if self._blocks is None or not training:
             return super().call(inputs, training=training, mask=mask)
         return self._blocks(inputs, training)
 
@@ -200,6 +200,7 @@ class _Builder:
 
     def _normalize(self, conv: keras.layers.Layer, x: Tensor, frozen: bool, relu: bool) -> Tensor:
         norm = normalization(self.norm, f"{conv.name}_norm", min(self.norm_groups, conv.filters))
+        # `_settings` turns the casts off where the normalisation is to be folded.
         if self.norm == "frozen" and not conv.autocast:
             norm.build((None, None, None, conv.filters))
             FoldedNormalization(conv, norm)

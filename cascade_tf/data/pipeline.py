@@ -61,7 +61,8 @@ def train_batches(
         seed: of the order, the scales, the flips and ``Targets.seed``.
         start_step: the first batch, counted from 0; batches before it cost nothing.
         num_steps: how many batches; None for no end. With a number everything is planned at once, and no
-            Python is left in the graph: a service of tf.data can run it in another process.
+            Python is left in the graph, unless ``skip_broken`` or a lack of the C++ ops asks for it: a
+            service of tf.data can run it in another process.
         size_divisor: both sides of the batch are padded to a multiple of this, the network's coarsest stride.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: take another example for an image that cannot be read and log its name, instead of

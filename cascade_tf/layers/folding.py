@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -70,10 +71,10 @@ class FoldedNormalization:
 class PreparedWeights:
     """The products of all foldings of a model, computed once for many calls.
 
-    Create it outside of graphs: it holds variables.
+    Create it outside of graphs: it holds variables, a copy of the folded kernels.
 
     Args:
-        layers: of the model, nested ones included.
+        layers: whose foldings are meant.
 
     Attributes:
         values: kernel and shift of each folding, as the last `update` left them.
@@ -84,6 +85,11 @@ class PreparedWeights:
             one: tuple(tf.Variable(value, trainable=False) for value in one.product())
             for one in foldings(layers)
         }
+
+    @classmethod
+    def of(cls, model: Any) -> PreparedWeights:
+        """Those of all layers of a Keras model, nested ones included; none of any other callable."""
+        return cls(model._flatten_layers() if isinstance(model, keras.layers.Layer) else ())
 
     @property
     def variables(self) -> list[tf.Variable]:

@@ -60,7 +60,8 @@ def draw_masks(
     Raises:
         LibraryError: there are no C++ ops.
         tf.errors.InvalidArgumentError: counts that do not add up, a frame smaller than the image, runs that
-            do not cover the original, or a corner that is not finite or beyond 2**27 pixels.
+            do not cover the original, a corner that is not finite or beyond 2**27 pixels, a polygon of less
+            than 3 corners, or an object with polygons and runs.
     """
     custom = library.load()
     with tf.device("CPU:0"):

@@ -5,7 +5,7 @@
 //   polygon_corners     [P] int32, how many of them each polygon has, at least 3
 //   object_polygons     [N] int32, how many of the polygons each object has
 //   runs                [R] int32, run lengths of all objects, down the columns of `original_size`, outside first
-//   object_runs         [N] int32, how many of the runs each object has
+//   object_runs         [N] int32, how many of the runs each object has; none where there are polygons
 //   original_size       [2] int32 (height, width) of the image that the corners and the runs describe
 //   size                [2] int32 (height, width) of the image as it is drawn
 //   flip                [] bool, mirror left and right

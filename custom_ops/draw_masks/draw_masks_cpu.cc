@@ -295,6 +295,12 @@ class DrawMasksOp : public tensorflow::OpKernel {
   }
 
   static absl::Status CheckCorners(const Drawing& drawing) {
+    for (size_t polygon = 0; polygon + 1 < drawing.first_corner.size(); ++polygon) {
+      if (drawing.polygon_corners[polygon] < 3) {
+        return absl::InvalidArgumentError(absl::StrCat("draw_masks: a polygon needs at least 3 corners, got ",
+                                                       drawing.polygon_corners[polygon]));
+      }
+    }
     const double scale[] = {static_cast<double>(drawing.width) / drawing.original_width,
                             static_cast<double>(drawing.height) / drawing.original_height};
     for (int64_t i = 0; i < 2 * drawing.first_corner.back(); ++i) {
@@ -318,7 +324,12 @@ class DrawMasksOp : public tensorflow::OpKernel {
         }
         sum += drawing.runs[run];
       }
-      if (drawing.first_run[object] < drawing.first_run[object + 1] && sum != pixels) {
+      const bool has_runs = drawing.first_run[object] < drawing.first_run[object + 1];
+      if (has_runs && drawing.first_polygon[object] < drawing.first_polygon[object + 1]) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("draw_masks: object ", object, " has polygons and runs, expected one of them"));
+      }
+      if (has_runs && sum != pixels) {
         return absl::InvalidArgumentError(
             absl::StrCat("draw_masks: runs must cover the ", pixels, " pixels of the original, got ", sum));
       }

@@ -10,6 +10,8 @@
 //   aligned    shift the box by half a cell; otherwise boxes are at least one cell wide and high
 // Result       [B, R, output_height, output_width, C] of type T
 // The gradient op takes an upstream of type T and returns gradients of type T. All sums are float32 and rounded once.
+// Its input `others` is empty, or has L gradients of the features that came from elsewhere: results are added to them,
+// in their memory where nothing else reads it.
 //
 // An output bin is the mean of bilinear samples. A sample more than one cell outside of the map is zero but counts;
 // a nearer one takes the border's value. The grid is separable, so an RoI is described by two lists of taps.

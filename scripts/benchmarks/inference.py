@@ -18,6 +18,7 @@ from typing import Any
 
 import measuring
 import program
+import torchvision_cases
 import workload
 from floor import count_operations
 from measuring import Case
@@ -49,6 +50,7 @@ def measure(arguments: Sequence[str]) -> None:
         parts = _parts(cascade, batch, calibrator)
     with _prepared(baseline):
         cases = [case, _case("one-stage baseline", None, calibrator, baseline, batch), *parts]
+    cases += torchvision_cases.convolution(calibrator)
     measuring.run_rounds([calibrator, *cases], values.rounds)
     lines = measuring.rows(cases, [calibrator])
     lines.append(measuring.quotient("cascade over baseline", cases[0], cases[1], goal="< 1.21"))
@@ -60,7 +62,7 @@ def _prepared(detector: Any) -> AbstractContextManager[None]:
     """While it lasts, graphs are traced as ``predict`` and ``export`` trace theirs."""
     from cascade_tf.layers.folding import PreparedWeights
 
-    return PreparedWeights(detector._flatten_layers()).in_use()
+    return PreparedWeights.of(detector).in_use()
 
 
 def _parts(detector: Any, batch: Any, calibrator: Case) -> list[Case]:

@@ -77,14 +77,17 @@ class Row:
     goal: str = ""
 
 
-def flags(rounds: int) -> program.Flags:
+def flags(
+    rounds: int, text: str = "Counted rounds; two more come before them and do not count."
+) -> program.Flags:
     """The flags that all benchmarks share.
 
     Args:
-        rounds: default number of counted rounds.
+        rounds: default number of rounds.
+        text: what a round is.
     """
     options = program.Flags(of_runs=False, settings=False)
-    options.integer("rounds", rounds, "Counted rounds; two more come before them and do not count.", lower=1)
+    options.integer("rounds", rounds, text, lower=1)
     options.string("json", None, "Also writes the figures to this file.", "FILE")
     return options
 

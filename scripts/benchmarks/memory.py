@@ -22,7 +22,7 @@ import measuring
 import program
 from measuring import Row
 
-OPTIONS = measuring.flags(rounds=3)
+OPTIONS = measuring.flags(rounds=3, text="Calls or steps before a peak is read.")
 OPTIONS.integer("steps", 200, "Training steps on images of varying sizes.", lower=4)
 OPTIONS.string("part", None, "Runs one part in this process; the program calls itself with it.", "NAME")
 
@@ -107,10 +107,13 @@ def _infer(rounds: int) -> None:
     import tensorflow as tf
     from workload import make_batch, make_detector
 
-    detector = make_detector()
-    detect = tf.function(lambda batch: detector(batch, training=False), autograph=False)
+    from cascade_tf.layers.folding import PreparedWeights
+
+    detector, batch = make_detector(), make_batch()
+    with PreparedWeights.of(detector).in_use():
+        detect = tf.function(lambda batch: detector(batch), autograph=False).get_concrete_function(batch)
     for _ in range(rounds):
-        measuring.wait(detect(make_batch()))
+        measuring.wait(detect(*batch))
 
 
 def _train(sizes: Sequence[tuple[int, int]], **settings: Any) -> list[int]:

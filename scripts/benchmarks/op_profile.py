@@ -76,7 +76,7 @@ def _call(part: str, precision: str, height: int, width: int) -> Callable[[], An
         step = workload.make_step(detector, data := (batch, make_targets(1, height=height, width=width)))
         return lambda: measuring.wait(step(*data))
     function = detector if part == "inference" else detector.features
-    with PreparedWeights(detector._flatten_layers()).in_use():
+    with PreparedWeights.of(detector).in_use():
         traced = tf.function(lambda batch: function(batch), autograph=False).get_concrete_function(batch)
     return lambda: measuring.wait(traced(*batch))
 

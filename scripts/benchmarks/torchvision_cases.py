@@ -1,4 +1,4 @@
-"""torchvision's ops on the inputs of ``op_cases.py``, where it is installed; nothing depends on it."""
+"""PyTorch's convolution and torchvision's ops on the same inputs, where they are installed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,25 @@ def all_cases() -> Iterator[Case]:
         return
     yield from _suppression(torch, ops)
     yield from _pooling(torch, ops)
+
+
+def convolution(calibrator: Case) -> Iterator[Case]:
+    """The calibrator's convolution by PyTorch; none without it."""
+    try:
+        import torch
+    except (ImportError, RuntimeError) as error:
+        logging.info("No convolution by PyTorch: %s", error)
+        return
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[calibrator.dtype]
+    settings: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}
+    x, kernel = torch.randn(1, 256, 200, 336).to(**settings), torch.randn(256, 256, 3, 3).to(**settings)
+
+    def convolve() -> None:
+        with torch.no_grad():
+            torch.nn.functional.conv2d(x, kernel, padding=1)
+
+    name = f"the same convolution{op_cases.PEER}PyTorch"
+    yield Case(name, convolve, calibrator.operations, calibrator.dtype)
 
 
 def _suppression(torch: Any, ops: Any) -> Iterator[Case]:

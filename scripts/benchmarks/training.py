@@ -16,6 +16,7 @@ from typing import Any
 
 import measuring
 import program
+import torchvision_cases
 import workload
 from floor import count_operations
 from measuring import Case
@@ -45,6 +46,7 @@ def measure(arguments: Sequence[str]) -> None:
         ),
         _losses_case("losses of the cascade, no gradient", calibrator, cascade, data),
     ]
+    cases += torchvision_cases.convolution(calibrator)
     measuring.run_rounds([calibrator, *cases], values.rounds)
     lines = measuring.rows(cases, [calibrator])
     lines.append(measuring.quotient("cascade over baseline", cases[0], cases[1], goal="< 1.10"))

@@ -97,12 +97,14 @@ def count(function, *args, kind="Conv2D"):
     return sum(op.type == kind for op in graph.get_operations())
 
 
-def test_what_trains_is_computed_twice_and_nothing_else():
-    plain, recomputing = (make("frozen", recompute=recompute) for recompute in (False, True))
+# Stages of one block have four convolutions each, and the pyramid has four laterals. Of "frozen" the stem and
+# the first stage do not train; of "group" everything does, with two convolutions in each of three heads.
+@pytest.mark.parametrize(("kind", "expected"), [("frozen", 3 * 4 + 4), ("group", 1 + 4 * 4 + 4 + 3 * 2)])
+def test_what_trains_is_computed_twice_and_nothing_else(kind, expected):
+    plain, recomputing = (make(kind, recompute=recompute) for recompute in (False, True))
     data = data_of(plain)
     extra = count(gradient_function(recomputing), *data) - count(gradient_function(plain), *data)
-    # Three stages of one block, of four convolutions each (the first stage is frozen), and four laterals.
-    assert extra == 3 * 4 + 4
+    assert extra == expected
 
 
 @pytest.mark.parametrize("way", ["detections", "losses"])

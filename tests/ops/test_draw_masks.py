@@ -176,6 +176,11 @@ RUNS = TRIANGLE._replace(
         (TRIANGLE._replace(object_runs=np.int32([1])), "must add up"),
         (RUNS._replace(runs=np.int32([60, 5])), "must cover the 64 pixels of the original, got 65"),
         (RUNS._replace(runs=np.int32([65, -1])), "must not be negative, got -1"),
+        (
+            TRIANGLE._replace(corners=np.ones((2, 2)), polygon_corners=np.int32([2])),
+            "at least 3 corners, got 2",
+        ),
+        (TRIANGLE._replace(runs=RUNS.runs, object_runs=np.int32([2])), "object 0 has polygons and runs"),
     ],
 )
 def test_broken_outlines_are_refused(outlines, line):

@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 POOL = """
 import numpy as np, tensorflow as tf
 from cascade_tf.ops import library, roi_align, batched_nms, batched_soft_nms
+from cascade_tf.ops.draw_masks import Outlines, draw_masks
+from cascade_tf.ops.resize_and_pad import resize_and_pad
 """
 CALL = """
 for _ in range(2):
@@ -177,6 +179,12 @@ scores = tf.constant(rng.uniform(size=(2, 200, 4)), tf.float32)
 for suppress in (batched_nms, lambda *args, **kw: batched_soft_nms(*args, method="gaussian", **kw)):
     results += suppress(boxes[:, :, None], scores, iou_threshold=.5, score_threshold=.1, max_outputs=50,
                         implementation="custom")
+image = rng.integers(0, 256, (61, 83, 3), dtype=np.uint8)
+results.append(resize_and_pad(image, (97, 132), flip=True, multiple=32, implementation="custom"))
+triangles = rng.uniform(0, 60, (39, 2))
+outlines = Outlines(tf.constant(triangles), tf.fill([13], 3), tf.fill([13], 1), tf.zeros([0], tf.int32),
+                    tf.zeros([13], tf.int32))
+results += draw_masks(outlines, (61, 83), (97, 132), tf.constant(True), tf.constant([128, 160]))
 np.savez(sys.argv[2], *results)
 """
 

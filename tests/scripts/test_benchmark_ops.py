@@ -58,6 +58,12 @@ def test_without_torchvision_there_are_no_rows_of_it(benchmark, monkeypatch):
     assert list(benchmark("torchvision_cases").all_cases()) == []
 
 
+def test_without_pytorch_there_is_no_convolution_of_it(benchmark, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    calibrator = benchmark("measuring").Case("rate", lambda: None, 1.0)
+    assert list(benchmark("torchvision_cases").convolution(calibrator)) == []
+
+
 def test_runs(benchmark, tmp_path, capfd):
     file = tmp_path / "figures.json"
     status = benchmark("benchmarks.ops").main(

@@ -187,8 +187,8 @@ class TestPrecision:
         # The second moved and the third is lost; the second and another third were candidates.
         rounded = self.image([boxes[0], [20, 20, 40, 43]], [0.9, 0.81], [1, 1])
         candidates = self.image([boxes[0], boxes[1], [50, 50, 90, 94]], [0.9, 0.79, 0.7], [1, 1, 1])
-        row = benchmark("benchmarks.precision").near_ties([exact], [rounded], [candidates], 0.5, 8.0)
-        assert (row.value, row.high) == (1, 2)
+        rows = benchmark("benchmarks.precision").differences([exact], [rounded], [candidates], 0.5, 8.0)
+        assert [row.value for row in rows] == [2, 1]
 
     def test_an_image_without_detections_in_bfloat16_loses_all(self, benchmark):
         exact, nothing = self.image([[0, 0, 9, 9]], [0.9], [1]), self.image([], [], [])

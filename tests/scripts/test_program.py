@@ -145,6 +145,21 @@ class TestPrecision:
         assert detector.heads.stages[0].head.classifier.compute_dtype == dtype
         assert detector.backbone.get_layer("stem_conv1").kernel.dtype == "float32"
 
+    @pytest.mark.parametrize("name", ["evaluate", "export"])
+    def test_the_other_programs_have_it_too(self, call, workdir, drawn, monkeypatch, tmp_path, name):
+        opened = []
+        program = importlib.import_module("program")
+        load_run = program.load_run
+        monkeypatch.setattr(program, "load_run", lambda *a: opened.append(load_run(*a)) or opened[-1])
+        flags = {
+            "evaluate": [f"--dataset_dir={drawn}", f"--output={tmp_path / 'results'}"],
+            "export": [f"--output={tmp_path / 'model'}"],
+        }
+        said = call(name, f"--workdir={workdir}", "--precision=bfloat16", *flags[name])
+        assert said.status == 0, said.err
+        (detector,) = opened
+        assert detector.neck.outputs[0].compute_dtype == "bfloat16"
+
     def test_a_finished_model_keeps_its_own(self, call, tmp_path):
         said = call("predict", "--model=export/1", f"--output={tmp_path}", "--precision=bfloat16", "x.png")
         assert "--precision with --model" in said.complaint
