@@ -1,7 +1,13 @@
-"""PyTorch's convolution and torchvision's ops on the same inputs, where they are installed."""
+"""PyTorch's convolution and torchvision's ops on the same inputs, where they are installed.
+
+A process that imports PyTorch after TensorFlow can crash, so this module imports it at once, and not at all
+where TensorFlow is there already.
+"""
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,25 +17,32 @@ from measuring import Case
 from workload import HEIGHT, WIDTH
 
 
-def all_cases() -> Iterator[Case]:
-    """Rows beside those of the package's ops; none without torchvision."""
+def _imported(name: str) -> Any:
+    """The module, or None without it."""
+    if name not in sys.modules and "tensorflow" in sys.modules:
+        return None
     try:
-        import torch
-        from torchvision import ops
+        return importlib.import_module(name)
     except (ImportError, RuntimeError) as error:
         # RuntimeError: torchvision for GPUs beside torch without.
-        logging.info("No rows of torchvision: %s", error)
-        return
-    yield from _suppression(torch, ops)
-    yield from _pooling(torch, ops)
+        logging.info("No rows of %s: %s", name, error)
+        return None
+
+
+_TORCH, _OPS = _imported("torch"), _imported("torchvision.ops")
+
+
+def all_cases() -> Iterator[Case]:
+    """Rows beside those of the package's ops; none without torchvision."""
+    if _TORCH is not None and _OPS is not None:
+        yield from _suppression(_TORCH, _OPS)
+        yield from _pooling(_TORCH, _OPS)
 
 
 def convolution(calibrator: Case) -> Iterator[Case]:
     """The calibrator's convolution by PyTorch; none without it."""
-    try:
-        import torch
-    except (ImportError, RuntimeError) as error:
-        logging.info("No convolution by PyTorch: %s", error)
+    torch = _TORCH
+    if torch is None:
         return
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[calibrator.dtype]
     settings: dict[str, Any] = {"dtype": dtype, "memory_format": torch.channels_last}

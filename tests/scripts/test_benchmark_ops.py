@@ -53,15 +53,14 @@ def test_rows_are_selected_by_name(benchmark):
         selected("twin", False)
 
 
-def test_without_torchvision_there_are_no_rows_of_it(benchmark, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    assert list(benchmark("torchvision_cases").all_cases()) == []
-
-
-def test_without_pytorch_there_is_no_convolution_of_it(benchmark, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    calibrator = benchmark("measuring").Case("rate", lambda: None, 1.0)
-    assert list(benchmark("torchvision_cases").convolution(calibrator)) == []
+@pytest.mark.parametrize("missing", ["torch", "torchvision.ops"])
+def test_without_pytorch_there_are_no_rows_of_it(benchmark, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    cases = benchmark("torchvision_cases")
+    assert cases._imported(missing) is None
+    monkeypatch.setattr(cases, "_TORCH", None)
+    assert list(cases.all_cases()) == []
+    assert list(cases.convolution(benchmark("measuring").Case("rate", lambda: None, 1.0))) == []
 
 
 def test_runs(benchmark, tmp_path, capfd):
