@@ -27,7 +27,7 @@ from measuring import Row
 from workload import make_batch, make_detector, make_targets
 
 OPTIONS = workload.flags(rounds=4)
-OPTIONS.choice("part", "inference", ("inference", "features", "training"), "What is profiled.")
+OPTIONS.choice("part", "inference", ("inference", "features", "proposals", "training"), "What is profiled.")
 OPTIONS.integer("top", 12, "Kinds of ops that are shown by themselves.", lower=1)
 
 GROUPS = {"Conv2D": "convolutions", "DepthwiseConv": "convolutions", "MatMul": "matrix products"}
@@ -75,10 +75,13 @@ def _call(part: str, precision: str, height: int, width: int) -> Callable[[], An
     if part == "training":
         step = workload.make_step(detector, data := (batch, make_targets(1, height=height, width=width)))
         return lambda: measuring.wait(step(*data))
-    function = detector if part == "inference" else detector.features
+    functions = {"inference": detector, "features": detector.features, "proposals": detector.region_proposal}
+    args = (detector.features(batch), batch.image_size) if part == "proposals" else (batch,)
     with PreparedWeights.of(detector).in_use():
-        traced = tf.function(lambda batch: function(batch), autograph=False).get_concrete_function(batch)
-    return lambda: measuring.wait(traced(*batch))
+        traced = tf.function(lambda *args: functions[part](*args), autograph=False)
+        call = traced.get_concrete_function(*args)
+    flat = tf.nest.flatten(args)
+    return lambda: measuring.wait(call(*flat))
 
 
 def read_profile(folder: Path) -> dict[str, float]:

@@ -110,7 +110,7 @@ def test_help_says_what_it_measures_with_a_command_to_copy(benchmark, capfd, nam
     assert all(len(line) <= 110 for line in said.splitlines())
 
 
-@pytest.mark.parametrize("part", ["inference", "features", "training"])
+@pytest.mark.parametrize("part", ["inference", "features", "proposals", "training"])
 def test_a_profile_adds_up_to_the_whole(benchmark, part, tmp_path):
     file = tmp_path / "figures.json"
     flags = ["--height=128", "--width=192", "--rounds=2", f"--part={part}", f"--json={file}"]
@@ -122,7 +122,7 @@ def test_a_profile_adds_up_to_the_whole(benchmark, part, tmp_path):
     assert sum(row["value"] for row in rows.values()) == pytest.approx(whole)
     assert sum(row["ratio"] for row in rows.values()) == pytest.approx(1.0)
     arithmetic = [rows[name]["ratio"] for name in ("convolutions", "matrix products") if name in rows]
-    assert len(arithmetic) == (1 if part == "features" else 2)
+    assert len(arithmetic) == (2 if part in ("inference", "training") else 1)
     assert 0.3 < sum(arithmetic) < 1.0
     assert -0.1 * whole < rows["between the ops"]["value"] < 0.6 * whole
 
