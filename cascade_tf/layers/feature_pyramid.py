@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,40 +91,43 @@ class FPN(Layer):
 
         Args:
             features: backbone maps [B, h, w, C_l]; their names sort from fine to coarse, strides double.
-            training: whether ``recompute`` applies.
+            training: whether ``recompute`` and the fast gradient apply.
 
         Returns:
             ``{"P2": [B, h, w, channels], ...}``, finest first.
         """
         maps = [features[name] for name in sorted(features)]
-        sums = recomputed(self._top_down, self.recompute and training)(*maps)
+        upsample = _upsample_in_training if training else _upsample
+        top_down = functools.partial(self._top_down, upsample)
+        sums = recomputed(top_down, self.recompute and training)(*maps)
         levels = [norm[1](conv(x)) for conv, norm, x in zip(self.outputs, self.norms, sums, strict=True)]
         for _ in range(self.num_extra_levels):
             levels.append(levels[-1][:, ::2, ::2])
         return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
 
-    def _top_down(self, *maps: Tensor) -> list[Tensor]:
+    def _top_down(self, upsample: Callable[[Tensor, Tensor], Tensor], *maps: Tensor) -> list[Tensor]:
         """The lateral convolutions' results, each plus the coarser sum."""
         sums = [norm[0](conv(x)) for conv, norm, x in zip(self.laterals, self.norms, maps, strict=True)]
         for level in reversed(range(len(sums) - 1)):
-            sums[level] += _upsample(sums[level + 1], sums[level])
+            sums[level] += upsample(sums[level + 1], sums[level])
         return sums
 
 
 def _upsample(x: Tensor, like: Tensor) -> Tensor:
     """Doubles ``x`` by repetition and crops it to the size of ``like``."""
     shape, target = tf.shape(x), tf.shape(like)
+    doubled = tf.tile(x[:, :, None, :, None, :], [1, 1, 2, 1, 2, 1])
+    doubled = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])
+    return doubled[:, : target[1], : target[2]]
 
-    @tf.custom_gradient
-    def upsample(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        doubled = tf.tile(x[:, :, None, :, None, :], [1, 1, 2, 1, 2, 1])
-        doubled = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])
-        return doubled[:, : target[1], : target[2]], gradient
+
+def _upsample_in_training(x: Tensor, like: Tensor) -> Tensor:
+    """`_upsample` with a gradient of its own: TensorFlow's for a repetition takes ten times as long."""
+    cropped = 2 * tf.shape(x)[1:3] - tf.shape(like)[1:3]
 
     def gradient(upstream: Tensor) -> Tensor:
-        # The sum over each 2 x 2: TensorFlow's own gradient of a repetition takes ten times as long.
-        cropped = 2 * shape[1:3] - target[1:3]
+        # The sum over each 2 x 2.
         upstream = tf.pad(upstream, [[0, 0], [0, cropped[0]], [0, cropped[1]], [0, 0]])
         return tf.nn.avg_pool2d(upstream, 2, 2, "VALID") * tf.constant(4.0, upstream.dtype)
 
-    return upsample(x)
+    return tf.custom_gradient(lambda x: (_upsample(x, like), gradient))(x)

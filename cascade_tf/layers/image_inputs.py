@@ -61,12 +61,13 @@ class PixelNormalization(Layer):
         if self.order == "BGR":
             images = tf.reverse(images, axis=[-1])
         shape = tf.shape(images)
-        rows = tf.cast(tf.range(shape[1]), tf.float32)[None, :] < image_size[:, :1]
-        columns = tf.cast(tf.range(shape[2]), tf.float32)[None, :] < image_size[:, 1:]
         # In rows of W * 3 values: broadcasting over a last axis of three takes three times as long.
-        pixels = tf.reshape(tf.cast(images, tf.float32), [shape[0], shape[1], 3 * shape[2]])
-        mean, std = (tf.tile(tf.constant(values), [shape[2]]) for values in (self.mean, self.std))
-        inside = rows[:, :, None] & tf.repeat(columns, 3, axis=1)[:, None, :]
+        row_size = 3 * shape[2]
+        rows = tf.cast(tf.range(shape[1]), tf.float32)[None, :] < image_size[:, :1]
+        columns = tf.cast(tf.range(row_size) // 3, tf.float32)[None, :] < image_size[:, 1:]
+        pixels = tf.reshape(tf.cast(images, tf.float32), [shape[0], shape[1], row_size])
+        mean, std = (tf.tile(tf.constant(values), shape[2:3]) for values in (self.mean, self.std))
+        inside = rows[:, :, None] & columns[:, None, :]
         return tf.reshape(tf.where(inside, (pixels - mean) / std, 0.0), shape)
 
     def normalize(self, batch: ImageBatch) -> Tensor:

@@ -50,8 +50,9 @@ def test_top_down_sums(height, width):
     np.testing.assert_array_equal(levels["P6"], levels["P5"][:, ::2, ::2])
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (13, 9), (1, 7), (17, 33)])
-def test_gradients_go_down_to_each_level(height, width):
+def test_gradients_go_down_to_each_level(height, width, training):
     maps = backbone(height, width)
     layer = FPN(3)
     layer(maps)
@@ -59,7 +60,7 @@ def test_gradients_go_down_to_each_level(height, width):
     upstream = np.random.default_rng(1).normal(size=(1, height, width, 3)).astype(np.float32)
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        total = tf.reduce_sum(layer(maps)["P2"] * upstream)
+        total = tf.reduce_sum(layer(maps, training=training)["P2"] * upstream)
     gradients = tape.gradient(total, maps)
     expected = upstream[0].sum(axis=-1)
     for level in (2, 3, 4, 5):
