@@ -30,7 +30,8 @@ OPTIONS = workload.flags(rounds=4)
 OPTIONS.choice("part", "inference", ("inference", "features", "proposals", "training"), "What is profiled.")
 OPTIONS.integer("top", 12, "Kinds of ops that are shown by themselves.", lower=1)
 
-GROUPS = {"Conv2D": "convolutions", "DepthwiseConv": "convolutions", "MatMul": "matrix products"}
+# What a kind of op contains, and what it is counted as.
+GROUPS = {"Conv2D": "convolutions", "MatMul": "matrix products"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
