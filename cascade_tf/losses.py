@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
 from cascade_tf.boxes.geometry import area, is_proper
-from cascade_tf.layers.region_proposal import AnchorTargets
-from cascade_tf.structures import RPNOutput, StageOutput, Tensor
+from cascade_tf.structures import AnchorTargets, RPNOutput, StageOutput, Tensor
 
 # Boxes above this IoU are taken for appended ground truth in the metrics.
 _OWN_BOX_IOU = 0.975

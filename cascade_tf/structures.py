@@ -92,6 +92,18 @@ class RPNOutput(NamedTuple):
     anchors: Tensor
 
 
+class AnchorTargets(NamedTuple):
+    """What the region proposal network should have said.
+
+    Attributes:
+        labels: [B, N] int32: 1 foreground, 0 background, -1 not sampled or ignored.
+        deltas: [B, N, 4] float32 encoded offsets, zeros unless foreground.
+    """
+
+    labels: Tensor
+    deltas: Tensor
+
+
 class Proposals(NamedTuple):
     """Candidate boxes, before sampling.
 

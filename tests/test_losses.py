@@ -9,9 +9,8 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
-from cascade_tf.layers.region_proposal import AnchorTargets
 from cascade_tf.losses import rpn_losses, smooth_l1, stage_losses, stage_metrics
-from cascade_tf.structures import RPNOutput, Samples, StageOutput
+from cascade_tf.structures import AnchorTargets, RPNOutput, Samples, StageOutput
 
 TOLERANCE = 1e-5
 PLAIN = BoxCoder((1.0, 1.0, 1.0, 1.0))

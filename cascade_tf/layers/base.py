@@ -36,6 +36,13 @@ def require(ok: bool, name: str, value: Any, expected: str) -> None:
         raise ValueError(f"{name}: got {value!r}, expected {expected}")
 
 
+def set_implementation(model: keras.layers.Layer, implementation: str) -> None:
+    """Chooses ``"auto"``, ``"custom"`` or ``"tensorflow"`` for every op inside a model or layer."""
+    for layer in model._flatten_layers():
+        if hasattr(layer, "implementation"):
+            layer.implementation = implementation
+
+
 class Layer(Configured, keras.layers.Layer):
     """A Keras layer whose constructor's arguments are its configuration."""
 

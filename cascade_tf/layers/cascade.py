@@ -11,84 +11,27 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cascade_tf.boxes import BoxCoder, clip_boxes, is_proper, sample_rois
-from cascade_tf.layers.base import Layer, require
-from cascade_tf.layers.box_heads import BoxHead
+from cascade_tf.boxes import clip_boxes, is_proper, sample_rois
+from cascade_tf.layers.base import Layer
 from cascade_tf.layers.mask_head import MaskHead
 from cascade_tf.layers.roi_features import ROIAlign
+from cascade_tf.layers.stage import Stage
+from cascade_tf.layers.stage_masks import check_mask_heads, foreground, mask_head_loss
+from cascade_tf.losses import stage_losses, stage_metrics
 from cascade_tf.ops.gradients import scale_gradient
-from cascade_tf.structures import MaskOutput, Proposals, Samples, StageOutput, Targets, Tensor
+from cascade_tf.structures import (
+    Detections,
+    InstanceDetections,
+    InstanceTargets,
+    MaskOutput,
+    Proposals,
+    Samples,
+    StageOutput,
+    Targets,
+    Tensor,
+)
 
 ENSEMBLES = ("last_boxes", "own_boxes", "own_logits", "last_stage")
-
-
-@keras.saving.register_keras_serializable(package="cascade_tf")
-class Stage(Layer):
-    """One detector of the cascade, specialised for one IoU.
-
-    Args:
-        head: its classifier and regressor.
-        iou: threshold that tells foreground from background in training (u of Eq. 5).
-        std: standard deviations of the offsets that this stage regresses; they shrink from stage to stage
-            (Sec. 4.1, Fig. 5).
-        weight: of this stage's losses (Sec. 5.2).
-        num_samples: S, RoIs per image in training; None keeps every box of the stage before.
-        foreground_fraction: share of foreground among ``num_samples``, at most.
-
-    Raises:
-        ValueError: a threshold, weight, number or share outside its range.
-    """
-
-    def __init__(
-        self,
-        head: BoxHead,
-        iou: float = 0.5,
-        std: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
-        weight: float = 1.0,
-        num_samples: int | None = 512,
-        foreground_fraction: float = 0.25,
-        **kwargs: Any,
-    ):
-        super().__init__(autocast=False, **kwargs)
-        if not 0.0 < iou <= 1.0:
-            raise ValueError(f"a stage's iou must be in (0, 1], got {iou}")
-        if weight <= 0.0:
-            raise ValueError(f"a stage's weight must be positive, got {weight}")
-        require(num_samples is None or num_samples >= 1, "num_samples", num_samples, "1 or more, or None")
-        require(
-            0.0 <= foreground_fraction <= 1.0, "foreground_fraction", foreground_fraction, "a share in 0..1"
-        )
-        self.head = head
-        self.iou = iou
-        self.std = std
-        self.weight = weight
-        self.num_samples = num_samples
-        self.foreground_fraction = foreground_fraction
-        self.coder = BoxCoder(std)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Builds the head for RoI features [B, S, P, P, C]."""
-        if not self.head.built:
-            self.head.build(input_shape)
-        self.built = True
-
-    def call(self, pooled: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Class logits and offsets of the head; see ``BoxHead.call``."""
-        return self.head(pooled, training=training)
-
-    def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
-        """All boxes that the offsets stand for: [B, S, 1, 4], or [B, S, K, 4] where they are class-aware."""
-        decoded = self.coder.decode(deltas, boxes)
-        return tf.reshape(decoded, tf.concat([tf.shape(boxes)[:2], [deltas.shape[-1] // 4, 4]], axis=0))
-
-    def regress(self, logits: Tensor, deltas: Tensor, samples: Samples) -> Tensor:
-        """[B, S, 4] the box that goes on: of the true class in training, else of the likeliest."""
-        boxes = self.decode(deltas, samples.boxes)
-        if boxes.shape[2] == 1:
-            return boxes[:, :, 0]
-        likeliest = tf.argmax(logits[..., 1:], axis=-1, output_type=tf.int32)
-        classes = tf.where(samples.classes > 0, samples.classes - 1, likeliest)
-        return tf.gather(boxes, classes, axis=2, batch_dims=2)
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -113,6 +56,7 @@ class CascadeHeads(Layer):
             ``"last_stage"`` takes the last classifier alone.
         crowd_cover: see ``match_boxes``.
         inclusive: see ``clip_boxes``.
+        box_beta: of the box losses, see ``stage_losses``.
         mask_heads: one for each of ``mask_stages``.
         mask_stages: numbers of the stages, from 1 and ascending, whose foreground a mask head trains on:
             ``(1,)`` is strategy (b) of Fig. 6, ``(T,)`` is (c), all stages are (d). At test every head sees
@@ -136,6 +80,7 @@ class CascadeHeads(Layer):
         ensemble: str = "last_boxes",
         crowd_cover: float | None = 0.7,
         inclusive: bool = False,
+        box_beta: float = 1.0,
         mask_heads: Sequence[MaskHead] = (),
         mask_stages: Sequence[int] = (),
         mask_features: ROIAlign | None = None,
@@ -144,7 +89,10 @@ class CascadeHeads(Layer):
         super().__init__(autocast=False, **kwargs)
         if not stages:
             raise ValueError("CascadeHeads needs at least one stage, got none")
-        _check_masks(len(stages), mask_heads, mask_stages, mask_features)
+        classes = {stage.head.num_classes for stage in stages}
+        if len(classes) != 1:
+            raise ValueError(f"stages: got heads of {sorted(classes)} classes, expected as many in each")
+        check_mask_heads(len(stages), mask_heads, mask_stages, mask_features)
         if append_ground_truth not in ("all", "first", "none"):
             raise ValueError(
                 f"append_ground_truth must be 'all', 'first' or 'none', got {append_ground_truth!r}"
@@ -160,10 +108,36 @@ class CascadeHeads(Layer):
         self.ensemble = ensemble
         self.crowd_cover = crowd_cover
         self.inclusive = inclusive
+        self.box_beta = box_beta
         self.mask_heads = list(mask_heads)
         self.mask_stages = tuple(mask_stages)
         self.mask_features = mask_features
         self.supports_jit = False
+
+    @property
+    def num_stages(self) -> int:
+        """T."""
+        return len(self.stages)
+
+    @property
+    def num_classes(self) -> int:
+        """K, without the background."""
+        return self.stages[0].head.num_classes
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are mask heads."""
+        return bool(self.mask_heads)
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """Names of the losses and metrics that ``fit`` shows."""
+        of_stages = [
+            f"stage{number}_{name}"
+            for number in range(1, len(self.stages) + 1)
+            for name in ("class", "box", "iou_before", "iou_after")
+        ]
+        return (*of_stages, *(f"stage{number}_mask" for number in self.mask_stages))
 
     @property
     def loss_weights(self) -> list[float]:
@@ -299,6 +273,81 @@ class CascadeHeads(Layer):
         last = outputs[-1]
         return self.stages[len(outputs) - 1].decode(last.deltas, last.samples.boxes)
 
+    def compute_losses(
+        self,
+        features: Mapping[str, Tensor],
+        outputs: Sequence[StageOutput],
+        image_size: Tensor,
+        targets: Targets | InstanceTargets,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What all stages are to learn from.
+
+        Args:
+            features: as in ``call``; the mask heads run here.
+            outputs: of ``call`` in training.
+            image_size: as in ``call``.
+            targets: ground truth, with masks where there are mask heads.
+
+        Returns:
+            Losses (``stage1_class``, ``stage1_box``, ...; ``stage3_mask`` for a mask head of stage 3),
+            already weighted, and metrics (``stage1_positives``, ``stage1_iou_before``, ``stage1_iou_after``,
+            ``stage1_accuracy``, ...); float32 scalars.
+
+        Raises:
+            ValueError: there are mask heads and the targets have no masks.
+        """
+        losses: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor] = {}
+        parts = zip(outputs, self.stages, self.loss_weights, strict=True)
+        for number, (output, stage, weight) in enumerate(parts, start=1):
+            class_loss, box_loss = stage_losses(output, stage.coder, beta=self.box_beta)
+            losses[f"stage{number}_class"] = weight * class_loss
+            losses[f"stage{number}_box"] = weight * box_loss
+            for name, value in stage_metrics(output)._asdict().items():
+                metrics[f"stage{number}_{name}"] = value
+        if self.mask_features is not None:
+            losses |= self._mask_losses(self.mask_features, features, outputs, image_size, targets)
+        return losses, metrics
+
+    def _mask_losses(
+        self,
+        pooling: ROIAlign,
+        features: Mapping[str, Tensor],
+        outputs: Sequence[StageOutput],
+        image_size: Tensor,
+        targets: Any,
+    ) -> dict[str, Tensor]:
+        if len(targets) != len(InstanceTargets._fields):
+            raise ValueError(
+                "the detector has mask heads: got Targets without masks, expected InstanceTargets"
+            )
+        losses = {}
+        found = zip(self.mask_stages, self.mask_heads, self.mask_outputs(features, outputs), strict=True)
+        for number, head, output in found:
+            # A head of its own needs no rescaling; only losses that are weighted as a whole weight it too.
+            weight = self.loss_weights[number - 1]
+            loss = mask_head_loss(head, pooling, output, InstanceTargets(*targets), image_size)
+            losses[f"stage{number}_mask"] = weight * loss
+        return losses
+
+    def with_masks(
+        self, features: Mapping[str, Tensor], detections: Detections
+    ) -> Detections | InstanceDetections:
+        """Gives detections their masks, where there are mask heads.
+
+        Args:
+            features: as in ``call``.
+            detections: with boxes in the network's frame, best first.
+        """
+        if not self.mask_heads:
+            return detections
+        # Detections stand at the front: the heads run on as many as the fullest image has.
+        most = tf.reduce_max(tf.reduce_sum(tf.cast(detections.valid, tf.int32), axis=1))
+        boxes, classes = detections.boxes[:, :most], detections.classes[:, :most]
+        masks = self.mask_probabilities(features, boxes, classes)
+        missing = tf.shape(detections.boxes)[1] - most
+        return InstanceDetections(*detections, tf.pad(masks, [[0, 0], [0, missing], [0, 0], [0, 0]]))
+
     def mask_outputs(
         self, features: Mapping[str, Tensor], outputs: Sequence[StageOutput]
     ) -> tuple[MaskOutput, ...]:
@@ -310,7 +359,7 @@ class CascadeHeads(Layer):
         """
         results = []
         for number, head in zip(self.mask_stages, self.mask_heads, strict=True):
-            boxes, classes, index, valid = _foreground(outputs[number - 1].samples)
+            boxes, classes, index, valid = foreground(outputs[number - 1].samples)
             logits = head(self._pool_masks(features, boxes), training=True)
             results.append(MaskOutput(logits, boxes, classes, index, valid))
         return tuple(results)
@@ -335,35 +384,6 @@ class CascadeHeads(Layer):
         if self.mask_features is None:
             raise ValueError("CascadeHeads has no mask heads: mask_stages is empty")
         return self.mask_features(features, boxes)
-
-
-def _check_masks(
-    num_stages: int, heads: Sequence[MaskHead], numbers: Sequence[int], features: ROIAlign | None
-) -> None:
-    expected = f"ascending numbers of stages in 1..{num_stages}"
-    ascending = list(numbers) == sorted(set(numbers)) and all(1 <= n <= num_stages for n in numbers)
-    require(ascending, "mask_stages", tuple(numbers), expected)
-    require(
-        len(heads) == len(numbers), "mask_heads", f"{len(heads)} heads", f"one for each of {tuple(numbers)}"
-    )
-    require(
-        (features is None) == (not numbers),
-        "mask_features",
-        features,
-        "a ROIAlign where there are mask heads",
-    )
-
-
-def _foreground(samples: Samples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes, classes, object indices and validity of the foreground: as many as the fullest image has."""
-    foreground = samples.valid & (samples.classes > 0)
-    most = tf.reduce_max(tf.reduce_sum(tf.cast(foreground, tf.int32), axis=1))
-    order = tf.argsort(tf.cast(~foreground, tf.int32), axis=1, stable=True)[:, :most]
-
-    def pick(values: Tensor) -> Tensor:
-        return tf.gather(values, order, batch_dims=1)
-
-    return pick(samples.boxes), pick(samples.classes), pick(samples.gt_index), pick(foreground)
 
 
 def _unlabelled(proposals: Proposals) -> Samples:

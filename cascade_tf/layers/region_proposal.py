@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,20 +11,9 @@ import tensorflow as tf
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.losses import rpn_losses
 from cascade_tf.ops.nms import batched_nms
-from cascade_tf.structures import Proposals, RPNOutput, Targets, Tensor
-
-
-class AnchorTargets(NamedTuple):
-    """What the region proposal network should have said.
-
-    Attributes:
-        labels: [B, N] int32: 1 foreground, 0 background, -1 not sampled or ignored.
-        deltas: [B, N, 4] float32 encoded offsets, zeros unless foreground.
-    """
-
-    labels: Tensor
-    deltas: Tensor
+from cascade_tf.structures import AnchorTargets, InstanceTargets, Proposals, RPNOutput, Targets, Tensor
 
 
 def _channels(shapes: Mapping[str, tuple[int | None, ...]]) -> int:
@@ -55,6 +44,7 @@ class RegionProposal(Layer):
         claim_untouched: see ``match_anchors``.
         round_anchors: see ``AnchorGrid``'s ``rounding``.
         inclusive: see ``clip_boxes``.
+        beta: of the box loss, see ``rpn_losses``.
         implementation: of NMS, see ``ops``.
 
     Raises:
@@ -81,6 +71,7 @@ class RegionProposal(Layer):
         claim_untouched: bool = False,
         round_anchors: bool = False,
         inclusive: bool = False,
+        beta: float = 1.0 / 9.0,
         implementation: str = "auto",
         **kwargs: Any,
     ):
@@ -116,6 +107,7 @@ class RegionProposal(Layer):
         self.claim_untouched = claim_untouched
         self.round_anchors = round_anchors
         self.inclusive = inclusive
+        self.beta = beta
         self.implementation = implementation
         self.supports_jit = False
         self.grid = AnchorGrid(anchor_sizes, aspect_ratios, strides, anchor_offset, round_anchors)
@@ -232,3 +224,26 @@ class RegionProposal(Layer):
         gt_boxes = gather_matched(targets.boxes, match)
         deltas = self.coder.encode(gt_boxes, output.anchors[None])
         return AnchorTargets(labels, tf.where((labels == 1)[..., None], deltas, 0.0))
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """Names of the losses and metrics that ``fit`` shows."""
+        return ("rpn_objectness", "rpn_box")
+
+    def compute_losses(
+        self, output: RPNOutput, targets: Targets | InstanceTargets
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Labels the anchors and says how far the output is from the labels.
+
+        Args:
+            output: of ``call``.
+            targets: ground truth.
+
+        Returns:
+            Losses ``rpn_objectness`` and ``rpn_box``, ready to be summed, and the metric ``rpn_positives``,
+            foreground anchors per image in the loss; float32 scalars.
+        """
+        labels = self.label(output, Targets(*targets[: len(Targets._fields)]))
+        objectness, box = rpn_losses(output, labels, samples_per_image=self.samples_per_image, beta=self.beta)
+        positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels == 1, tf.float32), axis=1))
+        return {"rpn_objectness": objectness, "rpn_box": box}, {"rpn_positives": positives}

@@ -246,6 +246,7 @@ def cascade_rcnn_fpn(
         claim_untouched=claim_untouched,
         crowd_cover=crowd_cover,
         inclusive=inclusive_boxes,
+        beta=rpn_beta,
         implementation=implementation,
         name="rpn",
     )
@@ -312,6 +313,7 @@ def cascade_rcnn_fpn(
         ensemble=ensemble,
         crowd_cover=crowd_cover,
         inclusive=inclusive_boxes,
+        box_beta=box_beta,
         mask_heads=mask_heads,
         mask_stages=masks,
         mask_features=pooler(
@@ -345,8 +347,6 @@ def cascade_rcnn_fpn(
         category_ids=category_ids,
         short_side=short_side,
         max_side=max_side,
-        rpn_beta=rpn_beta,
-        box_beta=box_beta,
         name="detector",
     )
 

@@ -9,10 +9,7 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.inference import ImageDetections, predict_images
-from cascade_tf.layers import FPN, CascadeHeads, DetectionOutput, PixelNormalization, RegionProposal
-from cascade_tf.layers.base import Configured, require
-from cascade_tf.losses import mask_loss, rpn_losses, stage_losses, stage_metrics
-from cascade_tf.ops.mask_targets import crop_masks
+from cascade_tf.layers.base import Configured, require, set_implementation
 from cascade_tf.structures import (
     Detections,
     ImageBatch,
@@ -33,7 +30,9 @@ class TwoStageDetector(Configured, keras.Model):
 
     Any Keras model that maps normalised images to a dict of feature maps, named so that they sort from fine
     to coarse, serves as the backbone: the package's own, ``keras.applications``, or KerasHub's pyramid
-    outputs.
+    outputs. Of the other parts the detector knows what they promise and not what they are: whoever makes
+    predictions in training also labels them and has their losses (``compute_losses``), and names those that
+    ``fit`` shows (``reported``).
 
     Args:
         backbone: images [B, H, W, 3] -> ``{"C2": [B, H/4, W/4, C], ...}``.
@@ -47,8 +46,6 @@ class TwoStageDetector(Configured, keras.Model):
         short_side: length of an image's shorter side at test, pixels.
         max_side: largest length of the longer side at test.
         size_divisor: batches are padded to multiples of it, 32 for strides up to 32.
-        rpn_beta: see ``rpn_losses``.
-        box_beta: see ``stage_losses``.
 
     Raises:
         ValueError: names and ids differ in number or from the heads' class count, or an image size is wrong.
@@ -57,27 +54,24 @@ class TwoStageDetector(Configured, keras.Model):
     def __init__(
         self,
         backbone: keras.Model,
-        neck: FPN | None,
-        region_proposal: RegionProposal,
-        heads: CascadeHeads,
-        detection_output: DetectionOutput,
-        image_inputs: PixelNormalization,
+        neck: keras.layers.Layer | None,
+        region_proposal: keras.layers.Layer,
+        heads: keras.layers.Layer,
+        detection_output: keras.layers.Layer,
+        image_inputs: keras.layers.Layer,
         class_names: Sequence[str],
         category_ids: Sequence[int] | None = None,
         short_side: int = 800,
         max_side: int = 1333,
         size_divisor: int = 32,
-        rpn_beta: float = 1.0 / 9.0,
-        box_beta: float = 1.0,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
         names = tuple(class_names)
         ids = tuple(range(1, len(names) + 1)) if category_ids is None else tuple(int(i) for i in category_ids)
-        expected = {stage.head.num_classes for stage in heads.stages}
-        if expected != {len(names)}:
+        if heads.num_classes != len(names):
             raise ValueError(
-                f"class_names has {len(names)} names, but the heads have {sorted(expected)} classes"
+                f"class_names has {len(names)} names, but the heads have {heads.num_classes} classes"
             )
         if len(ids) != len(names):
             raise ValueError(f"class_names has {len(names)} names, but category_ids has {len(ids)} ids")
@@ -94,8 +88,6 @@ class TwoStageDetector(Configured, keras.Model):
         self.short_side = short_side
         self.max_side = max_side
         self.size_divisor = size_divisor
-        self.rpn_beta = rpn_beta
-        self.box_beta = box_beta
         self._means = _Means([])
         self.build()
 
@@ -107,12 +99,12 @@ class TwoStageDetector(Configured, keras.Model):
     @property
     def num_stages(self) -> int:
         """T."""
-        return len(self.heads.stages)
+        return self.heads.num_stages
 
     @property
     def has_masks(self) -> bool:
         """Whether detections come with masks."""
-        return bool(self.heads.mask_heads)
+        return self.heads.has_masks
 
     def build(self, input_shape: Any = None) -> None:
         """Creates all variables; no shape is needed, because images may have any size."""
@@ -183,28 +175,13 @@ class TwoStageDetector(Configured, keras.Model):
         Raises:
             ValueError: the detector has mask heads and the targets have no masks.
         """
-        batch, (targets, masks) = ImageBatch(*batch), _split_masks(targets)
+        batch = ImageBatch(*batch)
         features = self.features(batch, training=training)
-        rpn, proposals = self.region_proposal(features, batch.image_size, training=True)
-        labels = self.region_proposal.label(rpn, targets)
-        losses: dict[str, Tensor] = {}
-        losses["rpn_objectness"], losses["rpn_box"] = rpn_losses(
-            rpn, labels, samples_per_image=self.region_proposal.samples_per_image, beta=self.rpn_beta
-        )
-        positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels == 1, tf.float32), axis=1))
-        metrics = {"rpn_positives": positives}
+        found, proposals = self.region_proposal(features, batch.image_size, training=True)
+        losses, metrics = self.region_proposal.compute_losses(found, targets)
         outputs = self.heads(features, proposals, batch.image_size, targets, training=True)
-        for number, (output, stage, weight) in enumerate(
-            zip(outputs, self.heads.stages, self.heads.loss_weights, strict=True), start=1
-        ):
-            class_loss, box_loss = stage_losses(output, stage.coder, beta=self.box_beta)
-            losses[f"stage{number}_class"] = weight * class_loss
-            losses[f"stage{number}_box"] = weight * box_loss
-            for name, value in stage_metrics(output)._asdict().items():
-                metrics[f"stage{number}_{name}"] = value
-        if self.has_masks:
-            losses |= self._mask_losses(features, outputs, batch.image_size, masks)
-        return losses, metrics
+        of_stages = self.heads.compute_losses(features, outputs, batch.image_size, targets)
+        return losses | of_stages[0], metrics | of_stages[1]
 
     def predict(
         self,
@@ -243,21 +220,12 @@ class TwoStageDetector(Configured, keras.Model):
 
         Functions that are traced already keep theirs.
         """
-        layers = [self.region_proposal, self.heads.roi_features, self.detection_output]
-        if self.heads.mask_features is not None:
-            layers.append(self.heads.mask_features)
-        for layer in layers:
-            layer.implementation = implementation
+        set_implementation(self, implementation)
 
     def compile(self, optimizer: Any = "sgd", **kwargs: Any) -> None:
         """Prepares ``fit``; the losses are the detector's own, see ``compute_losses``."""
         super().compile(optimizer=optimizer, **kwargs)
-        names = ["loss", "rpn_objectness", "rpn_box"]
-        for number in range(1, self.num_stages + 1):
-            names += [f"stage{number}_class", f"stage{number}_box"]
-            names += [f"stage{number}_iou_before", f"stage{number}_iou_after"]
-        names += [f"stage{number}_mask" for number in self.heads.mask_stages]
-        self._means = _Means(names)
+        self._means = _Means(["loss", *self.region_proposal.reported, *self.heads.reported])
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What a ``.keras`` file keeps of ``compile``: the optimizer; None before ``compile``."""
@@ -324,46 +292,7 @@ class TwoStageDetector(Configured, keras.Model):
             outputs[-1].samples.valid,
             image_size,
         )
-        return self._with_masks(features, detections) if self.has_masks else detections
-
-    def _with_masks(self, features: dict[str, Tensor], detections: Detections) -> InstanceDetections:
-        # Detections stand at the front: the head runs on as many as the fullest image has.
-        most = tf.reduce_max(tf.reduce_sum(tf.cast(detections.valid, tf.int32), axis=1))
-        boxes, classes = detections.boxes[:, :most], detections.classes[:, :most]
-        masks = self.heads.mask_probabilities(features, boxes, classes)
-        missing = tf.shape(detections.boxes)[1] - most
-        return InstanceDetections(*detections, tf.pad(masks, [[0, 0], [0, missing], [0, 0], [0, 0]]))
-
-    def _mask_losses(
-        self,
-        features: dict[str, Tensor],
-        outputs: Sequence[StageOutput],
-        image_size: Tensor,
-        masks: Tensor | None,
-    ) -> dict[str, Tensor]:
-        if masks is None or self.heads.mask_features is None:
-            raise ValueError(
-                "the detector has mask heads: got Targets without masks, expected InstanceTargets"
-            )
-        losses: dict[str, Tensor] = {}
-        heads, pooler = self.heads, self.heads.mask_features
-        for number, head, output in zip(
-            heads.mask_stages, heads.mask_heads, heads.mask_outputs(features, outputs), strict=True
-        ):
-            logits = head.of_classes(output.logits, output.classes)
-            wanted = crop_masks(
-                masks,
-                image_size,
-                output.boxes,
-                output.gt_index,
-                output.valid,
-                output_size=2 * pooler.output_size,
-                implementation=pooler.implementation,
-            )
-            # A head of its own needs no rescaling; only losses that are weighted as a whole weight it too.
-            weight = 1.0 if heads.rescale_heads else heads.stages[number - 1].weight
-            losses[f"stage{number}_mask"] = weight * mask_loss(logits, wanted, output.valid)
-        return losses
+        return self.heads.with_masks(features, detections)
 
 
 class _Means:
@@ -377,12 +306,6 @@ def _build(layer: keras.layers.Layer, shapes: dict[str, tuple[int | None, ...]])
     # A layer that came from a file is built already.
     if not layer.built:
         layer.build(shapes)
-
-
-def _split_masks(targets: Any) -> tuple[Targets, Tensor | None]:
-    """The boxes' part of the ground truth, and the masks if there are any."""
-    count = len(Targets._fields)
-    return Targets(*targets[:count]), targets[count] if len(targets) > count else None
 
 
 def _named_outputs(backbone: keras.Model) -> dict[str, Any]:

@@ -197,7 +197,7 @@ def test_names_and_ids_must_fit(detector):
         name: getattr(detector, name)
         for name in ("backbone", "neck", "region_proposal", "heads", "detection_output", "image_inputs")
     }
-    with pytest.raises(ValueError, match=r"class_names has 2 names, but the heads have \[3\] classes"):
+    with pytest.raises(ValueError, match=r"class_names has 2 names, but the heads have 3 classes"):
         TwoStageDetector(**parts, class_names=("a", "b"))
     with pytest.raises(ValueError, match="class_names has 3 names, but category_ids has 2 ids"):
         TwoStageDetector(**parts, class_names=CLASS_NAMES, category_ids=(1, 2))
