@@ -132,9 +132,9 @@ class TestPrecision:
     @pytest.mark.parametrize(("flag", "dtype"), [("float32", "float32"), ("bfloat16", "bfloat16")])
     def test_convolutions_and_heads_compute_in_it(self, call, workdir, monkeypatch, tmp_path, flag, dtype):
         opened = []
-        program = importlib.import_module("program")
-        load_run = program.load_run
-        monkeypatch.setattr(program, "load_run", lambda *a: opened.append(load_run(*a)) or opened[-1])
+        detectors = importlib.import_module("program.detectors")
+        load_run = detectors.load_run
+        monkeypatch.setattr(detectors, "load_run", lambda *a: opened.append(load_run(*a)) or opened[-1])
         output = tmp_path / "found"
         image = workdir / "image.png"
         Image.new("RGB", (96, 64)).save(image)
@@ -148,9 +148,9 @@ class TestPrecision:
     @pytest.mark.parametrize("name", ["evaluate", "export"])
     def test_the_other_programs_have_it_too(self, call, workdir, drawn, monkeypatch, tmp_path, name):
         opened = []
-        program = importlib.import_module("program")
-        load_run = program.load_run
-        monkeypatch.setattr(program, "load_run", lambda *a: opened.append(load_run(*a)) or opened[-1])
+        detectors = importlib.import_module("program.detectors")
+        load_run = detectors.load_run
+        monkeypatch.setattr(detectors, "load_run", lambda *a: opened.append(load_run(*a)) or opened[-1])
         flags = {
             "evaluate": [f"--dataset_dir={drawn}", f"--output={tmp_path / 'results'}"],
             "export": [f"--output={tmp_path / 'model'}"],

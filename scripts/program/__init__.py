@@ -1,0 +1,46 @@
+"""What every program shares: its flags, the settings of a run, and errors that a user can act on.
+
+Nothing here imports TensorFlow, so that ``--help`` and wrong flags answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .bar import progress_bar
+from .detectors import load_run, open_detector
+from .experiments import configured_experiment, has_masks, model_changes, trained_experiment
+from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
+from .folders import output_folder, writable_folder
+from .log import warn
+from .root import ROOT
+from .running import run
+from .splits import read_split, read_split_to_measure
+
+__all__ = [
+    "PRECISIONS",
+    "ROOT",
+    "WEIGHTS_TEXT",
+    "Flags",
+    "configured_experiment",
+    "has_masks",
+    "load_run",
+    "model_changes",
+    "open_detector",
+    "output_folder",
+    "progress_bar",
+    "read_split",
+    "read_split_to_measure",
+    "run",
+    "trained_experiment",
+    "warn",
+    "writable_folder",
+]
+
+# TensorFlow's own start-up lines say nothing to a user; it reads this once, when it is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# A clone works without being installed, from any folder.
+if str(ROOT) not in sys.path:
+    sys.path.insert(1, str(ROOT))

@@ -1,0 +1,71 @@
+"""The detector that the flags name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+from .experiments import model_changes, trained_experiment
+from .flags import Flags
+
+if TYPE_CHECKING:
+    from cascade_tf.config import Experiment
+
+
+def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Experiment]:
+    """Returns the detector of ``--workdir`` or ``--weights``, and its experiment with ``--set`` applied.
+
+    It computes in ``--precision``, whatever it was trained in.
+
+    Args:
+        options: the program's flags.
+        precision: in place of the flag, for a program that has none.
+
+    Raises:
+        ValueError: both flags or none are given, or the detector cannot be loaded.
+        FileNotFoundError: there is nothing to load.
+    """
+    from cascade_tf.training.precision import dtype_policy
+
+    wanted = precision or options.values.precision
+    policy = "float32" if wanted == "float32" else "mixed_bfloat16"
+    if not options.values.weights:
+        experiment = trained_experiment(options)
+        with dtype_policy(policy):
+            return load_run(experiment, options.values.workdir), experiment
+    from cascade_tf.weights_source import find_weights, load_weights
+
+    _refuse_both(options)
+    changes, blank = model_changes(options)
+    with dtype_policy(policy):
+        detector, experiment = load_weights(find_weights(options.values.weights), changes)
+    return detector, dataclasses.replace(experiment, data=blank.data, evaluation=blank.evaluation)
+
+
+def _refuse_both(options: Flags) -> None:
+    if options.values.workdir:
+        raise ValueError("got both --weights and --workdir, expected one of them")
+
+
+def load_run(experiment: Experiment, workdir: str | os.PathLike) -> Any:
+    """Returns the detector that a run has trained, built from its experiment as it was adjusted here.
+
+    Raises:
+        FileNotFoundError: the run has no weights.
+        ValueError: the weights do not fit.
+    """
+    from cascade_tf import config, loading
+
+    trained = config.read_experiment(workdir)
+    changed = [line for line in config.differences(trained, experiment) if line.startswith("model.")]
+    # Keras would load a smaller network's weights from a larger one's file without a word.
+    if changed and _shapes(experiment) != _shapes(trained):
+        raise ValueError(f"workdir {workdir} has trained another network: {'; '.join(changed)}")
+    return loading.load_run(workdir, experiment)
+
+
+def _shapes(experiment: Experiment) -> list[tuple[int, ...]]:
+    from cascade_tf.config import build_detector
+
+    return [tuple(variable.shape) for variable in build_detector(experiment).weights]

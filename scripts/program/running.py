@@ -1,0 +1,67 @@
+"""From the command line to an exit status."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from .errors import broken_image, fail, is_users, one_line
+from .flags import Flags
+from .log import start_log
+from .memory import keep_freed_memory
+from .root import ROOT
+
+
+def run(
+    work: Callable[[list[str]], int | None], options: Flags, document: str, argv: Sequence[str] | None
+) -> int:
+    """Parses the command line, runs a program and returns its exit status.
+
+    What the user can mend (a wrong flag, setting, file or data set) becomes one line on the standard error.
+    An error from the inside of a library keeps its traceback, since that is a defect and not the user's.
+
+    Args:
+        work: the program; takes the arguments without a flag and returns the exit status, None for 0.
+        options: its flags.
+        document: what ``--help`` says first.
+        argv: the command line with the program's name; None: the process's own.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    name = Path(argv[0]).name
+    if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
+        print(options.help(document, _shown_path(argv[0])))
+        return 0
+    for flag in options.values:
+        # A program may be called more than once in a process.
+        options.values[flag].unparse()
+    try:
+        rest = options.values(argv)[1:]
+    except flags.Error as error:
+        return fail(name, f"{error}; --help lists the flags")
+    if rest and not options.positional:
+        return fail(name, f"got the argument {rest[0]!r}, expected flags only; --help lists them")
+    return _guarded(work, rest, name, debug=options.values.debug)
+
+
+def _shown_path(path: str) -> str:
+    """The program's path below ``scripts/``, as a command line names it."""
+    folder, program = ROOT / "scripts", Path(path).resolve()
+    return program.relative_to(folder).as_posix() if program.is_relative_to(folder) else program.name
+
+
+def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str, *, debug: bool) -> int:
+    start_log()
+    keep_freed_memory()
+    try:
+        return work(rest) or 0
+    except KeyboardInterrupt:
+        return fail(name, "interrupted", status=130)
+    except Exception as error:
+        line = broken_image(error)
+        if debug or not (line or is_users(error)):
+            traceback.print_exception(error)
+        return fail(name, line or one_line(error))
