@@ -54,7 +54,7 @@ class DataConfig:
         flip: mirrors half of the training images.
         aspect_grouping: batches hold images of one orientation, which saves padding.
         workers: images that are decoded at the same time; None lets tf.data choose.
-        skip_broken: leaves broken records out and lists them, instead of stopping at the first.
+        skip_broken: leaves broken records out and lists them, instead of stopping with a list.
     """
 
     dataset_dir: str | None = None

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .root import ROOT
 
+_LIST_ITEM = "\n  "
+
 
 def is_users(error: Exception) -> bool:
     """Whether the error was raised on purpose: by the operating system, or by a check of this project."""
@@ -30,8 +32,12 @@ def broken_image(error: Exception) -> str | None:
 
 
 def one_line(error: Exception) -> str:
-    """The error's text without line ends, or its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The error's text without line ends, or its type where it has none.
+
+    The records that an annotation file's error lists keep their lines, which begin with two spaces.
+    """
+    parts = [" ".join(part.split()) for part in str(error).split(_LIST_ITEM)]
+    return _LIST_ITEM.join(parts) or type(error).__name__
 
 
 def fail(name: str, message: str, status: int = 1) -> int:

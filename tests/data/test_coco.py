@@ -146,9 +146,51 @@ def test_a_broken_record_stops_with_file_record_and_field(dataset_dir, keys, val
     spoil(annotations, keys, value)
     with pytest.raises(ValueError, match=re.escape(line)) as error:
         read(dataset_dir, annotations)
-    message = str(error.value)
-    assert message.startswith(f"{dataset_dir / 'instances_train.json'}: ")
-    assert "\n" not in message
+    first, *others = str(error.value).splitlines()
+    assert first.startswith(f"{dataset_dir / 'instances_train.json'}: ")
+    assert "skip_broken leaves them out (in programs --set data.skip_broken=true)" in first
+    # An image without a usable id takes its objects with it, which are listed below.
+    assert bool(others) == line.startswith("images[1]")
+
+
+@pytest.mark.parametrize("missing_file", [False, True])
+def test_all_broken_records_are_told_together(dataset_dir, missing_file):
+    annotations = content()
+    annotations["annotations"][2]["bbox"] = annotations["annotations"][4]["category_id"] = None
+    if missing_file:
+        (dataset_dir / "images" / "a.png").unlink()
+    with pytest.raises(ValueError, match="records are broken") as error:
+        read(dataset_dir, annotations)
+    lines = str(error.value).splitlines()
+    assert lines[0] == (
+        f"{dataset_dir / 'instances_train.json'}: {2 + missing_file} records are broken; skip_broken leaves "
+        "them out (in programs --set data.skip_broken=true):"
+    )
+    assert [line.split(":")[0] for line in lines[1:]] == (
+        ["  images[0] (id 10)"] * missing_file + ["  annotations[2] (id 3)", "  annotations[4] (id 5)"]
+    )
+
+
+def test_twenty_broken_records_are_listed_and_the_others_counted(dataset_dir):
+    annotations = content()
+    annotations["annotations"] += [
+        {"id": 10 + i, "image_id": 10, "category_id": 7, "bbox": None} for i in range(23)
+    ]
+    with pytest.raises(ValueError, match="23 records are broken") as error:
+        read(dataset_dir, annotations)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 22
+    assert lines[20].startswith("  annotations[24] (id 29): bbox is None")
+    assert lines[21] == "  ... and 3 more"
+
+
+def test_the_absence_of_several_pictures_is_one_error(dataset_dir):
+    for name in ("a.png", "c.png"):
+        (dataset_dir / "images" / name).unlink()
+    with pytest.raises(FileNotFoundError, match="2 records are broken") as error:
+        read(dataset_dir)
+    lines = str(error.value).splitlines()[1:]
+    assert [line.split("/")[-1] for line in lines] == ["a.png", "c.png"]
 
 
 @pytest.mark.parametrize(("keys", "value", "line"), BROKEN_RECORDS)

@@ -1,0 +1,35 @@
+"""Annotation files in COCO's "instances" format as they lie on a disk: JSON with three lists of records."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+LISTS = ("images", "annotations", "categories")
+_EXPECTED = "a COCO annotation file with the lists 'images', 'annotations' and 'categories'"
+
+
+def load_annotation_file(path: str | os.PathLike[str]) -> dict[str, list]:
+    """Returns the content of an annotation file; its records are not looked at.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no JSON, or lacks one of the three lists.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such annotation file") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a folder, expected {_EXPECTED}") from None
+    except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError
+        reason = f"is not JSON ({error})" if Path(path).stat().st_size else "is empty"
+        raise ValueError(f"{path}: {reason}, expected {_EXPECTED}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected {_EXPECTED}")
+    for key in LISTS:
+        if not isinstance(content.get(key), list):
+            got = f"{key!r} is a {type(content[key]).__name__}" if key in content else f"{key!r} is missing"
+            raise ValueError(f"{path}: {got}, expected {_EXPECTED}")
+    return content

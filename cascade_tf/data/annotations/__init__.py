@@ -1,0 +1,1 @@
+"""The records of an annotation file in COCO's "instances" format: images, objects, masks, categories."""

@@ -1,0 +1,28 @@
+"""Values of a record: what counts as a number, and how messages call records and values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def record_name(kind: str, index: int, record: Any) -> str:
+    """How a message calls a record: by place, since ids may be missing or wrong."""
+    known = f" (id {record['id']!r})" if isinstance(record, dict) and "id" in record else ""
+    return f"{kind}[{index}]{known}"
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer as JSON writes one."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is a number as JSON writes one, and finite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def some(values: list[int], limit: int = 10) -> str:
+    """The first values in order, and how many there are if not all are shown."""
+    shown = ", ".join(str(value) for value in sorted(values)[:limit])
+    return shown + (f", ... ({len(values)} in all)" if len(values) > limit else "")
