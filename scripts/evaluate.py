@@ -78,7 +78,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         augmentation=experiment.evaluation.augmentation(),
         prefix=folder / split,
     )
-    print(measured.result.to_table())
+    print(measured.result.to_table(csv_file=folder / f"{split}.csv"))
     if measured.stages:
         print(f"\n{compare_table(measured.rows())}")
     print(f"\nThe numbers and the detections lie in {folder}.")
@@ -123,7 +123,7 @@ def measure(
     from cascade_tf.inference import detect_dataset
     from cascade_tf.metrics import compare_csv
 
-    with program.progress_bar(len(dataset.examples), "detecting", "image") as bar:
+    with program.detection_bar(len(dataset.examples)) as bar:
         records = detect_dataset(
             detector,
             dataset,

@@ -40,7 +40,8 @@ def export(arguments: Sequence[str]) -> None:
     program.writable_folder(folder, "output folder")
     from cascade_tf.export import export_saved_model
 
-    path = export_saved_model(detector, folder, version=version)
+    with program.waiting("tracing and writing the model"):
+        path = export_saved_model(detector, folder, version=version)
     print(f"The SavedModel lies in {path}.")
 
 

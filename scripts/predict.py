@@ -67,7 +67,7 @@ def predict(arguments: Sequence[str]) -> int:
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
     pictures = _PictureFolder(folder) if OPTIONS.values.pictures else None
     unreadable = list(missing)
-    with program.progress_bar(len(sources), "detecting", "image") as bar:
+    with program.detection_bar(len(sources)) as bar:
         for batch in _read_batches(sources, OPTIONS.values.batch_size, unreadable, bar):
             images = [image for _, image in batch]
             records = detector.predict(
@@ -81,6 +81,7 @@ def predict(arguments: Sequence[str]) -> int:
                 _append(content, source, image, record)
                 if pictures is not None:
                     pictures.save(source.path, image, record)
+            bar.update(len(batch))
     for line in unreadable:
         program.warn(f"skipped: {line}")
     if not content["images"]:
@@ -153,7 +154,7 @@ def _read_batches(
             batch.append((source, read_image(source.path)))
         except (ValueError, TypeError, OSError) as error:
             unreadable.append(str(error))
-        bar.update(1)
+            bar.update(1)
         if len(batch) == batch_size:
             yield batch
             batch = []

@@ -76,7 +76,7 @@ def train(arguments: Sequence[str]) -> int:
         print(f"Stopped after step {result.step}; the same command goes on from there.")
         return 128 + (result.signal or 0)
     if measurements:
-        print(measurements[-1].result.to_table())
+        print(measurements[-1].result.to_table(csv_file=workdir / "evaluation" / "val.csv"))
     print(f"\nThe trained detector lies in {workdir}.")
     return 0
 
@@ -197,14 +197,15 @@ def make_trainer(
         on_measured(measured)
         return measured.result.numbers()
 
-    trainer = Trainer(
-        lambda: _build_detector(experiment, fresh=not has_checkpoint(workdir)),
-        experiment.train,
-        workdir,
-        make_batches=lambda start: watch(_batches(experiment, train_set, start)),
-        evaluate_fn=evaluate_fn,
-        progress_bar=progress_bar,
-    )
+    with program.waiting("building the detector"):
+        trainer = Trainer(
+            lambda: _build_detector(experiment, fresh=not has_checkpoint(workdir)),
+            experiment.train,
+            workdir,
+            make_batches=lambda start: watch(_batches(experiment, train_set, start)),
+            evaluate_fn=evaluate_fn,
+            progress_bar=progress_bar,
+        )
     write_experiment(experiment, workdir)
     return trainer
 

@@ -105,7 +105,9 @@ class DetectionOutput(Layer):
         kept = self._suppress(boxes, scores)
         found = tf.range(tf.shape(kept.scores)[1])[None] < kept.count[:, None]
         of_class = kept.class_index if boxes.shape[2] != 1 else tf.zeros_like(kept.class_index)
-        chosen = tf.gather_nd(boxes, tf.stack([kept.box_index, of_class], axis=-1), batch_dims=1)
+        # One index instead of two: gather_nd would transpose images' numbers, which oneDNN complains of.
+        row = kept.box_index * tf.shape(boxes)[2] + of_class
+        chosen = tf.gather(tf.reshape(boxes, [tf.shape(boxes)[0], -1, 4]), row, batch_dims=1)
         return Detections(
             boxes=tf.where(found[..., None], chosen, 0.0),
             scores=tf.where(found, kept.scores, 0.0),

@@ -35,6 +35,12 @@ TABLE_KEYS: tuple[str, ...] = (*SUMMARY_KEYS[:12], "AR100")
 """Columns of the tables for people: the paper's, with AP85, AP95 and AR at 100 detections."""
 
 
+MAX_CLASS_ROWS = 40
+"""Most rows of a table of classes; of more classes the ten best and the ten worst are shown."""
+
+_BEST_AND_WORST = 10
+
+
 @dataclasses.dataclass(frozen=True)
 class CocoResult:
     """Average precision and recall of one set of detections, by the COCO protocol.
@@ -61,9 +67,15 @@ class CocoResult:
         masks = self.mask.summary if self.mask else {}
         return {**self.summary, **{f"mask_{key}": value for key, value in masks.items()}}
 
-    def to_table(self) -> str:
-        """Returns aligned text, in percent: the summary, then one row per class."""
-        return f"{compare_table({'all classes': self})}\n\n{_class_table(self)}"
+    def to_table(self, csv_file: str | os.PathLike[str] | None = None) -> str:
+        """Returns aligned text, in percent: the summary, then one row per class.
+
+        Of more than ``MAX_CLASS_ROWS`` classes the best and the worst are shown.
+
+        Args:
+            csv_file: where ``to_csv`` has written all classes, to point to.
+        """
+        return f"{compare_table({'all classes': self})}\n\n{_class_table(self, csv_file)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for ``json``: NaN becomes None, thresholds become text such as ``"0.75"``.
@@ -159,7 +171,7 @@ def compare_csv(path: str | os.PathLike[str], results: Mapping[str, CocoResult])
     )
 
 
-def _class_table(result: CocoResult) -> str:
+def _class_table(result: CocoResult, csv_file: str | os.PathLike[str] | None) -> str:
     """One row per class, of boxes and of masks: who finds one well may draw it badly."""
     of_masks = [key for key in CLASS_KEYS if key != "objects"] if result.mask else []
     rows = [["class", *CLASS_KEYS, *(f"mask {key}" for key in of_masks)]]
@@ -167,7 +179,25 @@ def _class_table(result: CocoResult) -> str:
         cells = [_cell(key, numbers[key]) for key in CLASS_KEYS]
         masks = result.mask.per_class[name] if result.mask else {}
         rows.append([name, *cells, *(_cell(key, masks[key]) for key in of_masks)])
-    return _align(rows)
+    if len(result.per_class) <= MAX_CLASS_ROWS:
+        return _align(rows)
+    return _best_and_worst(result, rows, csv_file)
+
+
+def _best_and_worst(
+    result: CocoResult, rows: Sequence[Sequence[str]], csv_file: str | os.PathLike[str] | None
+) -> str:
+    """The rows of some classes, and a line about the others."""
+    row_of = {row[0]: row for row in rows[1:]}
+    ranked = [name for name, numbers in result.per_class.items() if not math.isnan(numbers["AP"])]
+    ranked.sort(key=lambda name: -result.per_class[name]["AP"])
+    shown, about = [row_of[name] for name in ranked], f"the {len(ranked)} with objects"
+    if len(ranked) > MAX_CLASS_ROWS:
+        gap = [["...", *[""] * (len(rows[0]) - 1)]]
+        shown = shown[:_BEST_AND_WORST] + gap + shown[-_BEST_AND_WORST:]
+        about = f"the {_BEST_AND_WORST} best and the {_BEST_AND_WORST} worst by AP of boxes"
+    where = csv_file or "the file of to_csv"
+    return f"{_align([rows[0], *shown])}\nOf {len(row_of)} classes {about}; all are in {where}."
 
 
 def _cell(key: str, value: float) -> str:

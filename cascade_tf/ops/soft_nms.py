@@ -106,8 +106,10 @@ def _soft_nms_tensorflow(
         remaining = tf.tensor_scatter_nd_update(remaining, at, row)
         best = tf.tensor_scatter_nd_update(best, at, tf.reduce_max(row, axis=1))
         best_index = tf.tensor_scatter_nd_update(best_index, at, _argmax(row))
-        chosen = tf.tensor_scatter_nd_update(chosen, [[step]], [index * num_classes + class_index])
-        chosen_scores = tf.tensor_scatter_nd_update(chosen_scores, [[step]], [score])
+        # By image, then step: a transpose of whole numbers at the end would make oneDNN complain of them.
+        place = tf.stack([image, tf.fill([batch], step)], axis=1)
+        chosen = tf.tensor_scatter_nd_update(chosen, place, index * num_classes + class_index)
+        chosen_scores = tf.tensor_scatter_nd_update(chosen_scores, place, score)
         return step + 1, remaining, best, best_index, chosen, chosen_scores
 
     *_, chosen, chosen_scores = tf.while_loop(
@@ -118,14 +120,14 @@ def _soft_nms_tensorflow(
             remaining,
             tf.reduce_max(remaining, axis=2),
             _argmax(remaining),
-            tf.zeros([max_outputs, batch], tf.int32),
-            tf.zeros([max_outputs, batch]),
+            tf.zeros([batch, max_outputs], tf.int32),
+            tf.zeros([batch, max_outputs]),
         ),
         maximum_iterations=max_outputs,
     )
     size = [None, max_outputs]
-    chosen = tf.ensure_shape(tf.transpose(chosen), size)
-    chosen_scores = tf.ensure_shape(tf.transpose(chosen_scores), size)
+    chosen = tf.ensure_shape(chosen, size)
+    chosen_scores = tf.ensure_shape(chosen_scores, size)
     return nms_output(chosen, chosen_scores, chosen_scores > 0.0, num_classes)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from cascade_tf.structures import ImageBatch, Targets
 from cascade_tf.training.average import AveragedWeights
@@ -26,6 +27,7 @@ from cascade_tf.training.pictures import sample_pictures
 from cascade_tf.training.precision import LossScale, dtype_policy
 from cascade_tf.training.progress import Progress, Speed
 from cascade_tf.training.run_log import RunLog
+from cascade_tf.training.schedule import describe_learning_rate
 from cascade_tf.training.settings import TrainConfig
 from cascade_tf.training.signals import StopRequest
 from cascade_tf.training.step import UpdateStep, raw_variable
@@ -129,6 +131,7 @@ class Trainer:
             ValueError: the data set's batches have another size, or end too early.
         """
         steps, start = self.settings.steps, self.step
+        logging.info("%s", describe_learning_rate(self.settings))
         with RunLog(self.workdir, start) as log, StopRequest() as stop:
             if start and start not in log.evaluated_steps:
                 self._evaluate(start, log)
@@ -153,11 +156,13 @@ class Trainer:
                 summary = window.summarize()
                 rate = speed.restart()
                 log.training(step, summary, rate)
-                progress.show(step, summary.losses, rate)
+                progress.show(summary.losses, rate)
             ends = step == self.settings.steps or stop.received is not None
             speed.pause()
+            progress.pause()
             self._between_steps(step, ends, window, log, (batch, targets))
             speed.resume()
+            progress.resume()
             if ends:
                 return
         raise ValueError(f"data set: ended after {step} steps, expected train.steps = {self.settings.steps}")

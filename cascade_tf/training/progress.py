@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
-import tqdm
-from absl import logging
+from cascade_tf.progress import Bar
 
 
 class Speed:
@@ -41,7 +40,7 @@ class Speed:
 
 
 class Progress:
-    """A progress bar on a terminal, else lines in the log.
+    """A training run as a progress bar on a terminal, elsewhere as a line of the log every half minute.
 
     Args:
         steps: of the whole run.
@@ -50,32 +49,41 @@ class Progress:
     """
 
     def __init__(self, steps: int, start_step: int = 0, bar: bool | None = None) -> None:
-        self._steps = steps
-        self._bar = tqdm.tqdm(
-            total=steps,
-            initial=start_step,
-            unit="step",
-            desc="training",
-            dynamic_ncols=True,
-            disable=not (sys.stderr.isatty() if bar is None else bar),
+        self._shown = False
+        self._bar = Bar(
+            steps,
+            "training",
+            "step",
+            first="tracing the training step",
+            start=start_step,
+            leave=True,
+            terminal=bar,
         )
 
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+    def __exit__(self, kind: Any, *_: object) -> None:
+        self._bar.close(finished=kind is None)
 
     def advance(self) -> None:
         """Counts one step."""
         self._bar.update(1)
 
-    def show(self, step: int, losses: Mapping[str, float], images_per_second: float) -> None:
-        """Shows the losses, summed per part of the model."""
-        text = f"{images_per_second:.1f} images/s, {describe_losses(losses)}"
-        self._bar.set_postfix_str(text)
-        if self._bar.disable:
-            logging.info("step %d of %d: %s", step, self._steps, text)
+    def show(self, losses: Mapping[str, float], images_per_second: float) -> None:
+        """Shows the losses, summed per part of the model; those of a run's beginning at once."""
+        self._bar.note(f"{images_per_second:.1f} images/s, {describe_losses(losses)}")
+        if not self._shown or self._bar.count == self._bar.total:
+            self._bar.log_now()
+        self._shown = True
+
+    def pause(self) -> None:
+        """Stops the clock while something other than training is done."""
+        self._bar.pause()
+
+    def resume(self) -> None:
+        """Lets the clock go on."""
+        self._bar.resume()
 
 
 def describe_losses(losses: Mapping[str, float]) -> str:

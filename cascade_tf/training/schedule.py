@@ -65,6 +65,24 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+def describe_learning_rate(settings: TrainConfig) -> str:
+    """Returns a line with the rate of a run and where it comes from.
+
+    For example ``learning rate 0.0025 = train.learning_rate 0.01 x batch 4 / 16, rising over the first 500
+    steps, times 0.1 from step 6000, 8000``.
+    """
+    batch, reference = settings.batch_size, settings.reference_batch_size
+    scaling = f" {settings.learning_rate:.6g} x batch {batch} / {reference}"
+    why = f" for batches of {batch}" if batch == reference else scaling
+    parts = [f"learning rate {settings.scaled_learning_rate:.6g} = train.learning_rate{why}"]
+    if settings.warmup_steps:
+        parts.append(f"rising over the first {settings.warmup_steps} steps")
+    if settings.decay_steps:
+        steps = ", ".join(str(step) for step in settings.decay_steps)
+        parts.append(f"times {settings.decay_factor:.6g} from step {steps}")
+    return ", ".join(parts)
+
+
 def make_schedule(settings: TrainConfig) -> WarmupSteps:
     """Returns the schedule of a run, scaled to its batch size."""
     return WarmupSteps(

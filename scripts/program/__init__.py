@@ -5,15 +5,15 @@ Nothing here imports TensorFlow, so that ``--help`` and wrong flags answer at on
 
 from __future__ import annotations
 
-import os
 import sys
 
-from .bar import progress_bar
+from .bar import detection_bar, progress_bar, waiting
 from .detectors import load_run, open_detector
 from .experiments import configured_experiment, has_masks, model_changes, trained_experiment
 from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
 from .folders import output_folder, writable_folder
 from .log import warn
+from .quiet import set_log_level
 from .root import ROOT
 from .running import run
 from .splits import read_split, read_split_to_measure
@@ -24,6 +24,7 @@ __all__ = [
     "WEIGHTS_TEXT",
     "Flags",
     "configured_experiment",
+    "detection_bar",
     "has_masks",
     "load_run",
     "model_changes",
@@ -34,12 +35,12 @@ __all__ = [
     "read_split_to_measure",
     "run",
     "trained_experiment",
+    "waiting",
     "warn",
     "writable_folder",
 ]
 
-# TensorFlow's own start-up lines say nothing to a user; it reads this once, when it is imported.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+set_log_level()
 
 # A clone works without being installed, from any folder.
 if str(ROOT) not in sys.path:

@@ -1,10 +1,36 @@
-"""The progress bar."""
+"""What shows that a program is alive."""
 
 from __future__ import annotations
 
-from tqdm import tqdm
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cascade_tf.progress import Bar
 
 
-def progress_bar(total: int, text: str, unit: str) -> tqdm:
-    """Returns a bar that counts to ``total`` and shows the time left; there is none without a terminal."""
-    return tqdm(total=total, desc=text, unit=unit, dynamic_ncols=True, leave=False, disable=None)
+def progress_bar(total: int, text: str, unit: str, *, first: str = "") -> Bar:
+    """Returns a bar that counts to ``total`` with the time left; without a terminal, a line every 30 seconds.
+
+    Its ``update`` is the ``progress`` of functions that take one.
+
+    Args:
+        total: of what there is to do.
+        text: what is being done.
+        unit: of the count, in the singular.
+        first: what is going on until the first count, if that takes longer.
+    """
+    from cascade_tf.progress import Bar
+
+    return Bar(total, text, unit, first=first)
+
+
+def detection_bar(images: int) -> Bar:
+    """Returns a bar that counts images in which objects are detected."""
+    return progress_bar(images, "detecting", "image", first="tracing the network")
+
+
+def waiting(text: str) -> Bar:
+    """Returns the same for work whose end is not known, such as tracing: the seconds that it has taken."""
+    from cascade_tf.progress import Bar
+
+    return Bar(None, text)

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
+from .bar import waiting
 from .experiments import model_changes, trained_experiment
 from .flags import Flags
 
@@ -32,13 +33,13 @@ def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Ex
     policy = "float32" if wanted == "float32" else "mixed_bfloat16"
     if not options.values.weights:
         experiment = trained_experiment(options)
-        with dtype_policy(policy):
+        with dtype_policy(policy), waiting("loading the detector"):
             return load_run(experiment, options.values.workdir), experiment
     from cascade_tf.weights_source import find_weights, load_weights
 
     _refuse_both(options)
     changes, blank = model_changes(options)
-    with dtype_policy(policy):
+    with dtype_policy(policy), waiting("loading the detector"):
         detector, experiment = load_weights(find_weights(options.values.weights), changes)
     return detector, dataclasses.replace(experiment, data=blank.data, evaluation=blank.evaluation)
 

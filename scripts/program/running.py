@@ -13,6 +13,7 @@ from .errors import broken_image, fail, is_users, one_line
 from .flags import Flags
 from .log import start_log
 from .memory import keep_freed_memory
+from .quiet import await_tensorflow, forget_tensorflow
 from .root import ROOT
 
 
@@ -56,6 +57,7 @@ def _shown_path(path: str) -> str:
 def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str, *, debug: bool) -> int:
     start_log()
     keep_freed_memory()
+    await_tensorflow()
     try:
         return work(rest) or 0
     except KeyboardInterrupt:
@@ -65,3 +67,5 @@ def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str
         if debug or not (line or is_users(error)):
             traceback.print_exception(error)
         return fail(name, line or one_line(error))
+    finally:
+        forget_tensorflow()

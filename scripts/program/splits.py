@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
+from .bar import waiting
 from .experiments import has_masks
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def read_split(experiment: Experiment, split: str, *, segmentations: bool = Fals
     if not folder:
         raise ValueError("flag --dataset_dir is missing, expected a folder with images/ and instances_*.json")
     skip_broken = experiment.data.skip_broken
-    dataset = read_dataset_dir(folder, split, skip_broken=skip_broken, segmentations=segmentations)
+    with waiting(f"reading instances_{split}.json"):
+        dataset = read_dataset_dir(folder, split, skip_broken=skip_broken, segmentations=segmentations)
     for line in dataset.dropped[:_SHOWN_LINES]:
         logging.warning("%s", line)
     if len(dataset.dropped) > _SHOWN_LINES:

@@ -177,3 +177,31 @@ def test_write_bytes(tmp_path):
 
 def test_nan_stays_nan():
     assert math.isnan(CocoResult.from_dict(result().to_dict()).summary["APs"])
+
+
+def of_classes(count: int, without_objects: int = 0) -> CocoResult:
+    """Class ``c7`` has an AP of 7 / 1000; a number of classes behind them has no objects."""
+    per_class = {f"c{i}": dict.fromkeys(CLASS_KEYS, i / 1000) | {"objects": 3} for i in range(count)}
+    empty = {f"empty{i}": dict.fromkeys(CLASS_KEYS, NAN) | {"objects": 0} for i in range(without_objects)}
+    return dataclasses.replace(result(), per_class=per_class | empty)
+
+
+class TestManyClasses:
+    def test_forty_are_listed(self):
+        lines = of_classes(40).to_table("val.csv").splitlines()
+        assert [line.split()[0] for line in lines[6:]] == [f"c{i}" for i in range(40)]
+
+    def test_of_more_the_best_and_the_worst(self):
+        lines = of_classes(41, without_objects=2).to_table("evaluation/val.csv").splitlines()
+        names = [line.split()[0] for line in lines[6:-1]]
+        best, worst = [f"c{i}" for i in range(40, 30, -1)], [f"c{i}" for i in range(9, -1, -1)]
+        assert names == [*best, "...", *worst]
+        assert lines[6].split() == ["c40", *["4.0"] * 5, "3"]
+        assert lines[-1] == (
+            "Of 43 classes the 10 best and the 10 worst by AP of boxes; all are in evaluation/val.csv."
+        )
+
+    def test_where_few_of_them_occur_these(self):
+        lines = of_classes(3, without_objects=77).to_table().splitlines()
+        assert [line.split()[0] for line in lines[6:-1]] == ["c2", "c1", "c0"]
+        assert lines[-1] == "Of 80 classes the 3 with objects; all are in the file of to_csv."

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import logging
 
 from cascade_tf.training.progress import Progress, Speed, describe_losses
 from cascade_tf.training.run_log import RunLog, read_metrics
@@ -90,10 +91,28 @@ def test_the_bar_shows_speed_losses_and_time_left(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream)
     with Progress(10, 2, bar=True) as progress:
         progress.advance()
-        progress.show(3, {"rpn_box": 0.25, "total": 0.25}, 12.34)
-    text = stream.getvalue()
-    assert "3/10" in text
-    assert "12.3 images/s, loss 0.25 (rpn 0.25)" in text
+        progress.show({"rpn_box": 0.25, "total": 0.25}, 12.34)
+    first, *_, last = stream.getvalue().strip("\r\n").split("\r")
+    assert first == "tracing the training step ..."
+    assert last.startswith("training  30 % |")
+    assert "| 3 of 10 steps" in last
+    assert last.endswith(", 12.3 images/s, loss 0.25 (rpn 0.25)")
+
+
+def test_without_a_terminal_the_first_and_the_last_losses_are_logged_at_once(monkeypatch):
+    logged = []
+    monkeypatch.setattr(logging, "info", lambda form, *arguments: logged.append(form % arguments))
+    with Progress(4, bar=False) as progress:
+        for loss in (4.0, 3.0, 2.0, 1.0):
+            progress.advance()
+            progress.show({"rpn_box": loss}, 1.0)
+    assert [line.split(",")[0] for line in logged] == [
+        "training: 1 of 4 steps",
+        "training: 4 of 4 steps",
+        "training: 4 steps in 0 s",
+    ]
+    assert "loss 4 (rpn 4)" in logged[0]
+    assert "loss 1 (rpn 1)" in logged[1]
 
 
 def test_pauses_do_not_count():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import pytest
 
-from cascade_tf.training.schedule import WarmupSteps, make_schedule
+from cascade_tf.training.schedule import WarmupSteps, describe_learning_rate, make_schedule
 from cascade_tf.training.settings import TrainConfig
 
 
@@ -46,3 +46,26 @@ def test_serialisation():
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
     assert copy.get_config() == schedule.get_config()
     assert float(copy(123)) == float(schedule(123))
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            {"learning_rate": 0.01, "batch_size": 4, "decay_steps": (6000, 8000)},
+            "learning rate 0.0025 = train.learning_rate 0.01 x batch 4 / 16, "
+            "rising over the first 500 steps, times 0.1 from step 6000, 8000",
+        ),
+        (
+            {"warmup_steps": 0, "decay_steps": ()},
+            "learning rate 0.02 = train.learning_rate for batches of 16",
+        ),
+        (
+            {"learning_rate": 0.01, "batch_size": 4, "reference_batch_size": 4, "decay_steps": (7,)},
+            "learning rate 0.01 = train.learning_rate for batches of 4, "
+            "rising over the first 500 steps, times 0.1 from step 7",
+        ),
+    ],
+)
+def test_the_line_about_the_rate(settings, line):
+    assert describe_learning_rate(TrainConfig(**settings)) == line
