@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 
 from cascade_tf.annotation_files import load_annotation_file
 from cascade_tf.data.annotations.values import is_integer
@@ -39,6 +40,24 @@ class CocoDataset:
     def category_ids(self) -> tuple[int, ...]:
         """The K ids of the file, in the order of the classes 1..K."""
         return tuple(category.id for category in self.categories)
+
+    def without(self, image_ids: Container[int], reasons: Sequence[str]) -> CocoDataset:
+        """Returns the data set without some images and their annotations.
+
+        Args:
+            image_ids: of the images to leave out.
+            reasons: lines that are added to ``dropped``.
+
+        Raises:
+            ValueError: no image is left.
+        """
+        examples = tuple(example for example in self.examples if example.image_id not in image_ids)
+        if not examples:
+            raise ValueError(
+                f"{self.annotation_file}: no usable image is left, expected at least one; "
+                f"{len(reasons)} were dropped, the first: {reasons[0]}"
+            )
+        return replace(self, examples=examples, dropped=(*self.dropped, *reasons))
 
     def ground_truth(self) -> dict[str, list]:
         """The annotation file's content without the records that were left out, for evaluation.
