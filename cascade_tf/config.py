@@ -25,6 +25,7 @@ from cascade_tf.training.settings import TrainConfig
 if TYPE_CHECKING:
     from cascade_tf.test_time_augmentation import Augmentation
 
+CHECK_LEVELS = ("full", "headers", "none")
 EXPERIMENT_FILE = "experiment.json"
 # Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's
 # folder that somebody sends cannot make another machine execute anything else.
@@ -34,6 +35,8 @@ HARMLESS = {
     "name",
     "data.dataset_dir",
     "data.workers",
+    "data.skip_broken",
+    "data.check_images",
     "train.steps",
     "train.checkpoint_every",
     "train.keep_checkpoints",
@@ -55,6 +58,8 @@ class DataConfig:
         aspect_grouping: batches hold images of one orientation, which saves padding.
         workers: images that are decoded at the same time; None lets tf.data choose.
         skip_broken: leaves broken records out and lists them, instead of stopping with a list.
+        check_images: what is looked at before the first step, of the picture files of both splits: "full" is
+            format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
     """
 
     dataset_dir: str | None = None
@@ -64,6 +69,7 @@ class DataConfig:
     aspect_grouping: bool = True
     workers: int | None = None
     skip_broken: bool = False
+    check_images: str = "full"
 
     def __post_init__(self) -> None:
         for name, values in (("short_sides", self.short_sides), ("max_side", (self.max_side,))):
@@ -71,6 +77,9 @@ class DataConfig:
                 raise ValueError(f"data.{name}: got {getattr(self, name)}, expected sizes above 0")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"data.workers: got {self.workers}, expected 1 or more, or none")
+        if self.check_images not in CHECK_LEVELS:
+            expected = ", ".join(CHECK_LEVELS)
+            raise ValueError(f"data.check_images: got {self.check_images!r}, expected one of {expected}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from cascade_tf.config import Experiment
     from cascade_tf.data.coco import CocoDataset
+    from cascade_tf.training.failed_evaluations import EvaluationFailedError
     from cascade_tf.training.loop import Trainer
 
 OPTIONS = program.Flags()
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Trains the experiment of ``--config``."""
+    from cascade_tf.training.failed_evaluations import EvaluationFailedError
+
     experiment = program.configured_experiment(OPTIONS)
     workdir = Path(OPTIONS.need("workdir"))
     if OPTIONS.values.backbone_weights:
@@ -70,8 +73,13 @@ def train(arguments: Sequence[str]) -> int:
         experiment = with_weights(experiment, OPTIONS.values.weights, workdir)
     experiment, train_set, val_set = read_data(experiment)
     check_resumption(experiment, workdir, OPTIONS.values.resume)
+    _tell_of_left_out_images(experiment, workdir, train_set)
     measurements: list[Measured] = []
-    result = make_trainer(experiment, workdir, train_set, val_set, on_measured=measurements.append).run()
+    trainer = make_trainer(experiment, workdir, train_set, val_set, on_measured=measurements.append)
+    try:
+        result = trainer.run()
+    except EvaluationFailedError as error:
+        raise RuntimeError(_what_goes_on(error, workdir)) from None
     if not result.finished:
         print(f"Stopped after step {result.step}; the same command goes on from there.")
         return 128 + (result.signal or 0)
@@ -152,6 +160,51 @@ def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None
             f"workdir {workdir} holds a run with other settings ({'; '.join(changed)}), "
             "expected the same settings or another --workdir"
         )
+
+
+def _tell_of_left_out_images(experiment: Experiment, workdir: Path, train_set: CocoDataset) -> None:
+    """Logs what it means for a run that goes on that broken records are left out from now on."""
+    from cascade_tf.config import read_experiment
+
+    if not has_checkpoint(workdir):
+        return
+    before, now = (e.data.skip_broken for e in (read_experiment(workdir), experiment))
+    if before == now:
+        return
+    missing = train_set.images_in_file - len(train_set.examples)
+    if not missing:
+        logging.info(
+            "data.skip_broken is %s now and was not before: all training images are there, so that the "
+            "batches stay those of the run",
+            str(now).lower(),
+        )
+    else:
+        logging.warning(
+            "data.skip_broken is %s now and was not before: %d training images are left out. The weights so "
+            "far stay; from here on the batches hold other images than in a run that had not stopped",
+            str(now).lower(),
+            missing,
+        )
+
+
+def _what_goes_on(error: EvaluationFailedError, workdir: Path) -> str:
+    """The line about a run whose evaluations failed, with the commands that go on."""
+    program.show_defect(error.last, debug=OPTIONS.values.debug)
+    if error.is_final:
+        remedy = (
+            "the same command repeats the evaluation and then keeps the best weights "
+            "(--set data.skip_broken=true leaves broken images out), python scripts/evaluate.py "
+            f"--workdir {workdir} measures the weights that are there"
+        )
+    else:
+        remedy = (
+            "best.weights.h5 has the best of the other evaluations, "
+            f"python scripts/evaluate.py --workdir {workdir} measures it"
+        )
+    return (
+        f"{error}; all {error.result.step} steps are done and their weights lie in "
+        f"{workdir / 'last.weights.h5'}; {remedy}"
+    )
 
 
 def has_checkpoint(workdir: Path) -> bool:

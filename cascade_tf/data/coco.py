@@ -94,4 +94,12 @@ def read_coco(
     if masks is not None:
         masks.finish()
     ignored = frozenset() if masks is None else frozenset(masks.ignored)
-    return CocoDataset(categories, examples, tuple(report.dropped), str(annotation_file), kept, ignored)
+    return CocoDataset(
+        categories,
+        examples,
+        tuple(report.dropped),
+        str(annotation_file),
+        kept,
+        ignored,
+        images_in_file=len(content["images"]),
+    )

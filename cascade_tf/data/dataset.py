@@ -22,6 +22,7 @@ class CocoDataset:
         annotation_file: the file that was read.
         kept: positions of the file's annotations that became objects or crowds.
         ignored: those of them without a usable mask, where masks were asked for: all are crowds.
+        images_in_file: how many images the file has, those that were left out included.
     """
 
     categories: tuple[Category, ...]
@@ -30,6 +31,7 @@ class CocoDataset:
     annotation_file: str
     kept: tuple[int, ...] = ()
     ignored: frozenset[int] = frozenset()
+    images_in_file: int = 0
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -70,6 +72,7 @@ class CocoDataset:
         for record in content["images"]:
             if isinstance(record, dict) and is_integer(record.get("id")):
                 records.setdefault(record["id"], record)
+        ids = {example.image_id for example in self.examples}
         return {
             "images": [records[example.image_id] for example in self.examples],
             "annotations": [
@@ -77,6 +80,7 @@ class CocoDataset:
                 if position in self.ignored
                 else content["annotations"][position]
                 for position in self.kept
+                if content["annotations"][position]["image_id"] in ids
             ],
             "categories": content["categories"],
         }

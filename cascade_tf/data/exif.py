@@ -12,8 +12,8 @@ def read_orientation(exif: bytes) -> int:
     """Returns the orientation, 1 to 8; from 5 on width and height change places.
 
     Args:
-        exif: the data from its byte order on, without the ``Exif\\0\\0`` of JPEG files. Data that are malformed
-            or cut off say nothing, which is 1.
+        exif: the data from its byte order on, without the word that comes before it in JPEG files. Data that
+            are malformed or cut off say nothing, which is 1.
     """
     order = _BYTE_ORDERS.get(exif[:4])
     if order is None:

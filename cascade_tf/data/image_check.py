@@ -71,8 +71,8 @@ def check_images(
     report.finish()
     if as_stored:
         logging.info(
-            "%s: the annotated size of %d of %d images is that of the pixels as they are stored, not as viewers "
-            "show them; their boxes are taken as stored",
+            "%s: the annotated size of %d of %d images is that of the pixels as they are stored, not as "
+            "viewers show them; their boxes are taken as stored",
             dataset.annotation_file,
             as_stored,
             len(dataset.examples),

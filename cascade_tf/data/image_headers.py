@@ -1,4 +1,4 @@
-"""What a picture's file says of itself before anything is decoded: format, size, orientation, whether it ends.
+"""What a picture's file says of itself before anything is decoded: format, size, orientation and its end.
 
 Plain Python: thousands of files a second. Nothing here looks at the pixels, so damage in the middle of a file
 is not found.
@@ -73,7 +73,9 @@ def read_header(path: str | os.PathLike[str], *, end: bool = True) -> ImageHeade
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror or error})") from None
+        # Pillow's own errors have no number of the operating system.
+        reason = f"read ({error.strerror})" if error.strerror else f"decoded ({error})"
+        raise ValueError(f"cannot be {reason}") from None
     if header.width < 1 or header.height < 1:
         raise ValueError(f"is a {header.format} of {header.width} x {header.height} pixels")
     if header.width * header.height > _MOST_PIXELS:

@@ -22,6 +22,7 @@ from cascade_tf.training.checkpoint import (
     saved_variables,
 )
 from cascade_tf.training.distribution import batch_signature, check_divisible, default_strategy
+from cascade_tf.training.failed_evaluations import EvaluationFailedError, describe_error
 from cascade_tf.training.optimizer import make_optimizer
 from cascade_tf.training.pictures import sample_pictures
 from cascade_tf.training.precision import LossScale, dtype_policy
@@ -61,6 +62,9 @@ class Trainer:
     TensorBoard, ``last.weights.h5`` with every checkpoint and, with an evaluation, ``best.weights.h5`` and
     ``best.json``. With ``settings.ema`` the weights in those files, and those that are evaluated, are the
     averaged ones.
+
+    An evaluation that fails costs no training: checkpoint and weights are written before it, and training
+    goes on. The run tells of it at once in the log, and by an error when its last step is done.
 
     Args:
         detector_factory: returns the built detector, its pre-trained weights loaded; runs under the strategy
@@ -116,6 +120,7 @@ class Trainer:
         self._best = BestKeeper(
             self.workdir, lambda path: save_weights(self.detector, path), fresh=not resumed
         )
+        self._failed: dict[int, Exception] = {}
 
     @property
     def step(self) -> int:
@@ -129,6 +134,7 @@ class Trainer:
         Raises:
             NonFiniteLossError: a loss or the gradient was not finite; the newest checkpoint stays as it is.
             ValueError: the data set's batches have another size, or end too early.
+            EvaluationFailedError: all steps are done and their weights kept, but an evaluation has failed.
         """
         steps, start = self.settings.steps, self.step
         logging.info("%s", describe_learning_rate(self.settings))
@@ -138,7 +144,11 @@ class Trainer:
             if start < steps:
                 with Progress(steps, start, self.progress_bar) as progress:
                     self._train(start, log, progress, stop)
-        return TrainResult(self.step, self.step >= steps, stop.received, self._best.best)
+        result = TrainResult(self.step, self.step >= steps, stop.received, self._best.best)
+        if result.finished and self._failed:
+            failure = EvaluationFailedError(self._failed, result)
+            raise failure from failure.last
+        return result
 
     def _train(self, start: int, log: RunLog, progress: Progress, stop: StopRequest) -> None:
         batches = self.make_batches(start)
@@ -170,7 +180,8 @@ class Trainer:
     def _between_steps(self, step: int, ends: bool, window: Window, log: RunLog, data: tuple) -> None:
         pictures = self.settings.picture_every > 0 and self._due(self.settings.picture_every, step)
         evaluates = self._due(self.settings.evaluate_every, step)
-        saves = ends or self._due(self.settings.checkpoint_every, step)
+        # An evaluation may take the whole process down; the work of hours must lie on the disk before.
+        saves = ends or evaluates or self._due(self.settings.checkpoint_every, step)
         if pictures or evaluates or saves:
             # Weights of a failed run must not be saved as if they were those of this step.
             window.check()
@@ -187,9 +198,19 @@ class Trainer:
     def _evaluate(self, step: int, log: RunLog) -> None:
         if self.evaluate_fn is None or not self._due(self.settings.evaluate_every, step):
             return
-        with self._result_weights():
-            results = self.evaluate_fn(self.detector, step)
-            self._best.offer(step, results)
+        try:
+            with self._result_weights():
+                results = self.evaluate_fn(self.detector, step)
+                self._best.offer(step, results)
+        except Exception as error:
+            self._failed[step] = error
+            logging.error(
+                "the evaluation after step %d failed, its weights are kept as a checkpoint and %s: %s",
+                step,
+                LAST_WEIGHTS,
+                describe_error(error),
+            )
+            return
         log.evaluation(step, results)
 
     def _make_update(self, element_spec: Any) -> UpdateStep:

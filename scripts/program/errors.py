@@ -31,6 +31,12 @@ def broken_image(error: Exception) -> str | None:
     return broken_image_line(error)
 
 
+def show_defect(error: Exception, *, debug: bool) -> None:
+    """Prints the traceback of an error that is a defect, or with ``debug`` of any."""
+    if debug or not (broken_image(error) or is_users(error)):
+        traceback.print_exception(error)
+
+
 def one_line(error: Exception) -> str:
     """The error's text without line ends, or its type where it has none.
 

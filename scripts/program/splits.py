@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
-from .bar import waiting
+from .bar import progress_bar, waiting
 from .experiments import has_masks
 
 if TYPE_CHECKING:
     from cascade_tf.config import Experiment
     from cascade_tf.data.coco import CocoDataset
 
-_SHOWN_LINES = 10
-
 
 def read_split(experiment: Experiment, split: str, *, segmentations: bool = False) -> CocoDataset:
     """Returns one split of the experiment's data set; what was dropped from it is logged.
+
+    The annotation file is read and then, as ``data.check_images`` says, the header of each picture.
 
     Args:
         experiment: names the folder.
@@ -27,25 +27,7 @@ def read_split(experiment: Experiment, split: str, *, segmentations: bool = Fals
     Raises:
         ValueError: there is no data set, it is broken, or has other classes than the experiment.
     """
-    from cascade_tf.config import with_classes
-    from cascade_tf.data.coco import read_dataset_dir
-
-    folder = experiment.data.dataset_dir
-    if not folder:
-        raise ValueError("flag --dataset_dir is missing, expected a folder with images/ and instances_*.json")
-    skip_broken = experiment.data.skip_broken
-    with waiting(f"reading instances_{split}.json"):
-        dataset = read_dataset_dir(folder, split, skip_broken=skip_broken, segmentations=segmentations)
-    for line in dataset.dropped[:_SHOWN_LINES]:
-        logging.warning("%s", line)
-    if len(dataset.dropped) > _SHOWN_LINES:
-        logging.warning("... and %d more records dropped", len(dataset.dropped) - _SHOWN_LINES)
-    logging.info("%s: %s", split, dataset.summary())
-    try:
-        with_classes(experiment, dataset.class_names, dataset.category_ids)
-    except ValueError as error:
-        raise ValueError(f"{dataset.annotation_file}: {error}") from None
-    return dataset
+    return _checked(experiment, split, _read(experiment, split, segmentations))
 
 
 def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
@@ -59,9 +41,48 @@ def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
     if not has_masks(experiment):
         return read_split(experiment, split)
     try:
-        return read_split(experiment, split, segmentations=True)
+        dataset = _read(experiment, split, segmentations=True)
     except ValueError as error:
         if "segmentation" not in str(error):
             raise
         logging.warning("masks will not be measured: %s", error)
-    return read_split(experiment, split)
+        return read_split(experiment, split)
+    return _checked(experiment, split, dataset)
+
+
+def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDataset:
+    from cascade_tf.config import with_classes
+    from cascade_tf.data.coco import read_dataset_dir
+
+    folder = experiment.data.dataset_dir
+    if not folder:
+        raise ValueError("flag --dataset_dir is missing, expected a folder with images/ and instances_*.json")
+    skip_broken = experiment.data.skip_broken
+    with waiting(f"reading instances_{split}.json"):
+        dataset = read_dataset_dir(folder, split, skip_broken=skip_broken, segmentations=segmentations)
+    try:
+        with_classes(experiment, dataset.class_names, dataset.category_ids)
+    except ValueError as error:
+        raise ValueError(f"{dataset.annotation_file}: {error}") from None
+    return dataset
+
+
+def _checked(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDataset:
+    from cascade_tf.data.annotations.broken import SHOWN_RECORDS
+    from cascade_tf.data.image_check import check_images
+
+    data = experiment.data
+    with progress_bar(len(dataset.examples), f"checking the pictures of {split}", "image") as bar:
+        dataset = check_images(
+            dataset,
+            data.check_images,
+            upright=getattr(data, "upright", False),
+            skip_broken=data.skip_broken,
+            progress=bar.update,
+        )
+    for line in dataset.dropped[:SHOWN_RECORDS]:
+        logging.warning("%s", line)
+    if len(dataset.dropped) > SHOWN_RECORDS:
+        logging.warning("... and %d more records dropped", len(dataset.dropped) - SHOWN_RECORDS)
+    logging.info("%s: %s", split, dataset.summary())
+    return dataset
