@@ -3,6 +3,10 @@
 ``crop_and_resize`` computes bilinear samples on a regular grid. With a fixed sampling ratio the samples of an
 RoI form one such grid; with an adaptive one, those with the same position inside their bin do ("sample grid"
 below). Positions and extents are (y, x) in cells, relative to the centre of cell 0.
+
+Whether a sample lies on the map is decided on positions in float64, by the rule of the C++ op
+(``custom_ops/roi_align/roi_align.h``). ``crop_and_resize`` computes its own in float32, so a grid with a
+sample within rounding of the border is moved to the right side of it (``_corners``).
 """
 
 from __future__ import annotations
@@ -10,28 +14,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 MAX_RATIO = 256
 MAX_CELLS = 2.0**24  # float32 cannot tell neighbouring cells apart beyond
 _GRIDS_PER_STEP = 2048
+# crop_and_resize rounds some ten times, by at most 2^-24 of the coordinates each.
+_ROUNDING = 2.0**-20
 
 
 class _Rois(NamedTuple):
     """The n RoIs of all images."""
 
-    start: tf.Tensor  # [n, 2] float32 corner of bin (0, 0)
-    bin_size: tf.Tensor  # [n, 2] float32
+    start: tf.Tensor  # [n, 1, 2] float64 corner of bin (0, 0)
+    length: tf.Tensor  # [n, 1, 2] float64, negative for flipped boxes
     ratio: tf.Tensor  # [n, 2] int32 samples per bin
     image: tf.Tensor  # [n] int32
     level: tf.Tensor  # [n] int32
+    size: tf.Tensor  # [n, 1, 2] float64 cells of the level's map
 
 
 class _SampleGrids(NamedTuple):
     """All sample grids: an RoI has ratio[0] x ratio[1] of them, with one sample per bin each."""
 
     roi: tf.Tensor  # [M] int32 in ascending order
-    first: tf.Tensor  # [M, 2] float32 position of the sample in bin (0, 0)
+    within_bin: tf.Tensor  # [M, 2] int32 index of the sample in its bin
 
 
 def roi_align_tensorflow(
@@ -46,14 +54,14 @@ def roi_align_tensorflow(
 ) -> tf.Tensor:
     """``roi_align`` on checked arguments: float32 features, clamped [B, R] levels."""
     batch, num_rois = tf.unstack(tf.shape(boxes)[:2])
-    rois = _make_rois(boxes, levels, strides, output_size, sampling_ratio, aligned)
+    shapes = [tf.shape(feature) for feature in features]
+    image = tf.repeat(tf.range(batch), num_rois)
+    rois = _make_rois(boxes, levels, image, shapes, strides, output_size, sampling_ratio, aligned)
 
     # The registered gradient of crop_and_resize adds from several threads without a lock and loses updates on
     # the CPU, hence a gradient of our own.
     @tf.custom_gradient
     def pool(*maps):
-        shapes = [tf.shape(feature) for feature in maps]
-
         def gradient(upstream):
             return _spread(upstream, rois, shapes, output_size)
 
@@ -69,15 +77,18 @@ def roi_align_tensorflow(
 def _make_rois(
     boxes: tf.Tensor,
     levels: tf.Tensor,
+    image: tf.Tensor,
+    shapes: Sequence[tf.Tensor],
     strides: Sequence[float],
     output_size: tuple[int, int],
     sampling_ratio: int,
     aligned: bool,
 ) -> _Rois:
-    batch, num_rois = tf.unstack(tf.shape(boxes)[:2])
     level = tf.reshape(levels, [-1])
-    scale = tf.gather(tf.constant([1.0 / stride for stride in strides], tf.float32), level)
-    cells = tf.reshape(boxes, [-1, 4]) * scale[:, None] - (0.5 if aligned else 0.0)
+    # A plain division by a constant becomes a multiplication by its reciprocal in an optimised graph, which
+    # is off by a rounding where the quotient is a whole number of cells. This division stays one.
+    stride = tf.expand_dims(tf.gather(tf.constant(strides, tf.float32), level), 1)
+    cells = tf.math.divide_no_nan(tf.reshape(boxes, [-1, 4]), stride) - (0.5 if aligned else 0.0)
     usable = tf.reduce_all(tf.abs(cells) <= MAX_CELLS, axis=-1, keepdims=True)  # false for NaN
     # An unusable RoI becomes a point so far outside that every sample is zero.
     cells = tf.where(usable, cells, -MAX_CELLS)
@@ -85,22 +96,24 @@ def _make_rois(
     extent = tf.reverse(cells[:, 2:], axis=[1]) - start
     if not aligned:
         extent = tf.maximum(extent, 1.0)
-    # A plain division by a constant becomes a multiplication by its reciprocal in an optimised graph. A bin
-    # of a whole number of cells is then a hair larger and gets one adaptive sample too many.
+    # A bin of a whole number of cells that were a hair larger would get one adaptive sample too many.
     bin_size = tf.math.divide_no_nan(extent, tf.constant(output_size, tf.float32))
     adaptive = tf.clip_by_value(tf.math.ceil(bin_size), 0.0, MAX_RATIO)
     ratio = tf.fill(tf.shape(bin_size), sampling_ratio) if sampling_ratio else tf.cast(adaptive, tf.int32)
-    return _Rois(start, bin_size, ratio, tf.repeat(tf.range(batch), num_rois), level)
+    size = tf.gather(tf.stack(shapes)[:, 1:3], level)
+    start, length, size = (tf.cast(tf.expand_dims(x, 1), tf.float64) for x in (start, extent, size))
+    return _Rois(start, length, ratio, image, level, size)
 
 
 def _pool_fixed(
     maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[int, int], sampling_ratio: int
 ) -> tf.Tensor:
     """[n, P, P, C]: one crop with ratio x ratio pixels per bin, averaged."""
-    samples = [bins * sampling_ratio for bins in output_size]
-    step = rois.bin_size / sampling_ratio
-    first = rois.start + 0.5 * step
-    crops = _crop_levels([_pad(feature) for feature in maps], rois.level, rois.image, first, step, samples)
+    samples = (output_size[0] * sampling_ratio, output_size[1] * sampling_ratio)
+    odd = tf.constant(2 * _indices(samples) + 1, tf.float64)
+    position = _positions(rois.start, rois.length, odd, tf.constant(samples, tf.float64) * 2.0)
+    corners = _corners(position, rois.size)
+    crops = _crop_levels(_pad(maps), rois.level, rois.image, corners, samples)
     return tf.dynamic_stitch(
         crops.rows, [tf.nn.avg_pool2d(crop, sampling_ratio, sampling_ratio, "VALID") for crop in crops.values]
     )
@@ -108,16 +121,15 @@ def _pool_fixed(
 
 def _pool_adaptive(maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[int, int]) -> tf.Tensor:
     """[n, P, P, C]: the mean of the sample grids, summed in slices because they may be very many."""
-    padded = [_pad(feature) for feature in maps]
+    padded = _pad(maps)
     grids = _sample_grids(rois)
     num_rois = tf.shape(rois.level)[0]
 
     def add_slice(begin, total):
         roi = grids.roi[begin : begin + _GRIDS_PER_STEP]
-        level, image, step = (tf.gather(x, roi) for x in (rois.level, rois.image, rois.bin_size))
-        crops = _crop_levels(
-            padded, level, image, grids.first[begin : begin + _GRIDS_PER_STEP], step, output_size
-        )
+        level, image, size = (tf.gather(x, roi) for x in (rois.level, rois.image, rois.size))
+        position = _grid_positions(rois, roi, grids.within_bin[begin : begin + _GRIDS_PER_STEP], output_size)
+        crops = _crop_levels(padded, level, image, _corners(position, size), output_size)
         samples = tf.dynamic_stitch(crops.rows, crops.values)
         return begin + _GRIDS_PER_STEP, total + tf.math.unsorted_segment_sum(samples, roi, num_rois)
 
@@ -132,6 +144,47 @@ def _pool_adaptive(maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[in
     return total / _num_samples(rois)
 
 
+def _indices(counts: Sequence[int]) -> np.ndarray:
+    """[largest count, 2] indices along both axes; the axis with fewer repeats its last one."""
+    return np.minimum(np.arange(max(counts))[:, None], np.array(counts) - 1)
+
+
+def _positions(start: tf.Tensor, length: tf.Tensor, odd: tf.Tensor, parts: tf.Tensor) -> tf.Tensor:
+    """[m, samples, 2] float64 positions ``start + length * odd / parts``, rounded in the division alone."""
+    return start + tf.math.divide_no_nan(length * odd, parts)
+
+
+def _grid_positions(
+    rois: _Rois, roi: tf.Tensor, within_bin: tf.Tensor, output_size: tuple[int, int]
+) -> tf.Tensor:
+    """[m, P, 2] float64 positions of the samples of some grids, one in each bin."""
+    start, length, ratio = (tf.gather(x, roi) for x in (rois.start, rois.length, rois.ratio))
+    ratio = tf.expand_dims(ratio, 1)
+    odd = 2 * (_indices(output_size) * ratio + tf.expand_dims(within_bin, 1)) + 1
+    parts = tf.constant(output_size) * 2 * ratio
+    return _positions(start, length, tf.cast(odd, tf.float64), tf.cast(parts, tf.float64))
+
+
+def _corners(position: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """[m, 4] boxes of ``crop_and_resize`` whose samples lie at the positions, on maps padded by one cell.
+
+    A grid with a sample within rounding of the border, at -1 or at the number of cells, is scaled about the
+    middle of the map by that rounding: inwards if the sample is on the map, which sees a constant there, else
+    outwards.
+    """
+    half = (size + 1.0) / 2.0
+    centred = position - (half - 1.0)
+    distance = tf.abs(centred)
+    rounding = _ROUNDING * (tf.reduce_max(distance, axis=1, keepdims=True) + half)
+    depth = half - distance
+    near = tf.cast(tf.abs(depth) < rounding, tf.float64)
+    # A tiny number more: a sample on the border, of depth 0, is inside.
+    inwards = tf.sign(tf.reduce_sum(near * tf.sign(depth + 1e-12), axis=1, keepdims=True))
+    ends = tf.gather(centred, [0, position.shape[1] - 1], axis=1)
+    corners = ends * (1.0 - inwards * rounding / half) / (2.0 * half) + 0.5
+    return tf.cast(tf.reshape(corners, [-1, 4]), tf.float32)
+
+
 class _Crops(NamedTuple):
     """Crops of each level, and the rows of the request that they answer."""
 
@@ -143,27 +196,23 @@ def _crop_levels(
     padded: Sequence[tf.Tensor],
     level: tf.Tensor,
     image: tf.Tensor,
-    first: tf.Tensor,
-    step: tf.Tensor,
+    corners: tf.Tensor,
     samples: Sequence[int],
 ) -> _Crops:
-    """Bilinear samples at ``first + i * step`` of each row's level: [m_l, *samples, C] per level."""
-    # Corners in cells of the padded map, whose border is one cell.
-    last = first + step * (tf.constant(samples, tf.float32) - 1.0)
-    corners = tf.concat([first, last], axis=1) + 1.0
+    """Bilinear samples of each row's level between its corners: [m_l, *samples, C] per level."""
     rows, values = [], []
     for index, feature in enumerate(padded):
-        members = tf.where(tf.equal(level, index))[:, 0]
-        height, width = tf.unstack(tf.cast(tf.shape(feature)[1:3] - 1, tf.float32))
-        normalized = tf.gather(corners, members) / tf.stack([height, width, height, width])
-        values.append(tf.image.crop_and_resize(feature, normalized, tf.gather(image, members), samples))
+        members = tf.squeeze(tf.where(tf.equal(level, index)), axis=1)
+        boxes, images = tf.gather(corners, members), tf.gather(image, members)
+        values.append(tf.image.crop_and_resize(feature, boxes, images, samples))
         rows.append(tf.cast(members, tf.int32))
     return _Crops(rows, values)
 
 
-def _pad(feature: tf.Tensor) -> tf.Tensor:
+def _pad(maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """One repeated border cell: samples up to one cell outside see the border's value, others zero."""
-    return tf.pad(feature, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
+    border = tf.constant([[0, 0], [1, 1], [1, 1], [0, 0]])
+    return [tf.pad(one, border, mode="SYMMETRIC") for one in maps]
 
 
 def _sample_grids(rois: _Rois) -> _SampleGrids:
@@ -174,8 +223,7 @@ def _sample_grids(rois: _Rois) -> _SampleGrids:
     ratio = tf.gather(rois.ratio, roi)
     within_roi = index - tf.gather(end - per_roi, roi)
     within_bin = tf.stack([within_roi // ratio[:, 1], within_roi % ratio[:, 1]], axis=1)
-    offset = (tf.cast(within_bin, tf.float32) + 0.5) / tf.cast(ratio, tf.float32)
-    return _SampleGrids(roi, tf.gather(rois.start, roi) + offset * tf.gather(rois.bin_size, roi))
+    return _SampleGrids(roi, within_bin)
 
 
 def _num_samples(rois: _Rois) -> tf.Tensor:
@@ -200,13 +248,13 @@ def _spread(
 
     def add_slice(begin, total):
         roi = grids.roi[begin : begin + _GRIDS_PER_STEP]
-        first = grids.first[begin : begin + _GRIDS_PER_STEP]
-        step, level, image = (tf.gather(x, roi) for x in (rois.bin_size, rois.level, rois.image))
+        level, image = tf.gather(rois.level, roi), tf.gather(rois.image, roi)
         height, width = tf.gather(sizes[:, 1], level), tf.gather(sizes[:, 2], level)
+        position = _grid_positions(rois, roi, grids.within_bin[begin : begin + _GRIDS_PER_STEP], output_size)
         map_begin = tf.gather(level_begin, level) + image * height * width
         values = tf.gather(upstream, roi)
-        rows = _neighbours(first[:, 0], step[:, 0], output_size[0], height)
-        columns = _neighbours(first[:, 1], step[:, 1], output_size[1], width)
+        rows = _neighbours(position[:, : output_size[0], 0], height)
+        columns = _neighbours(position[:, : output_size[1], 1], width)
         for row, row_weight in rows:
             for column, column_weight in columns:
                 cell = (map_begin[:, None] + row * width[:, None])[:, :, None] + column[:, None, :]
@@ -228,16 +276,13 @@ def _spread(
 _AxisCells = tuple[tf.Tensor, tf.Tensor]
 
 
-def _neighbours(
-    first: tf.Tensor, step: tf.Tensor, bins: int, num_cells: tf.Tensor
-) -> tuple[_AxisCells, _AxisCells]:
+def _neighbours(position: tf.Tensor, num_cells: tf.Tensor) -> tuple[_AxisCells, _AxisCells]:
     """The lower and the upper cell beside each sample along one axis: [m, P] int32 and its [m, P] weight."""
-    position = first[:, None] + step[:, None] * tf.range(bins, dtype=tf.float32)
-    last = tf.cast(num_cells - 1, tf.float32)[:, None]
+    last = tf.cast(num_cells - 1, tf.float64)[:, None]
     inside = tf.cast((position >= -1.0) & (position <= last + 1.0), tf.float32)
     position = tf.clip_by_value(position, 0.0, last)
     lower = tf.floor(position)
-    fraction = position - lower
+    fraction = tf.cast(position - lower, tf.float32)
     upper = tf.minimum(lower + 1.0, last)
     return (
         (tf.cast(lower, tf.int32), (1.0 - fraction) * inside),

@@ -15,6 +15,11 @@
 //
 // An output bin is the mean of bilinear samples. A sample more than one cell outside of the map is zero but counts;
 // a nearer one takes the border's value. The grid is separable, so an RoI is described by two lists of taps.
+//
+// Along an axis, an RoI has a start and a length in cells, float32 as everywhere. With n = bins * ratio samples,
+// sample k lies at start + length * (2 k + 1) / (2 n), and positions are computed so that one on the border (at -1, or
+// at the number of cells) is on it, hence inside: the product is exact in double, and one division rounds it. Steps
+// of a rounded 1 / ratio would put such samples out of the map.
 #ifndef CASCADE_TF_ROI_ALIGN_ROI_ALIGN_H_
 #define CASCADE_TF_ROI_ALIGN_ROI_ALIGN_H_
 
@@ -31,8 +36,9 @@ constexpr float kMaxCells = 16777216.0f;
 // Extent of an RoI along one axis, in cells relative to the centre of cell 0.
 struct AxisExtent {
   float start;
-  float bin;  // size of a bin; negative for flipped boxes
-  int ratio;  // samples per bin
+  float length;  // negative for flipped boxes
+  float bin;     // length of a bin, rounded
+  int ratio;     // samples per bin
 };
 
 // Contribution of one cell of the feature map to one bin, along one axis.
@@ -55,7 +61,7 @@ inline AxisExtent MakeExtent(float low, float high, int bins, int sampling_ratio
   if (!aligned) length = std::max(length, 1.0f);
   const float bin = length / static_cast<float>(bins);
   const float adaptive = std::min(std::max(std::ceil(bin), 0.0f), static_cast<float>(kMaxRatio));
-  return {low, bin, sampling_ratio > 0 ? sampling_ratio : static_cast<int>(adaptive)};
+  return {low, length, bin, sampling_ratio > 0 ? sampling_ratio : static_cast<int>(adaptive)};
 }
 
 // Adds to the tap of this cell if one of the last few has it (samples move in one direction), else appends.
@@ -74,18 +80,19 @@ inline void MakeTaps(const AxisExtent& extent, int bins, int num_cells, AxisTaps
   result->taps.clear();
   result->begin.assign(1, 0);
   const float share = 1.0f / static_cast<float>(std::max(extent.ratio, 1));
-  const float last = static_cast<float>(num_cells - 1);
+  const double last = num_cells - 1, start = extent.start, length = extent.length;
+  const double parts = 2.0 * bins * std::max(extent.ratio, 1);
   for (int bin = 0; bin < bins; ++bin) {
     const size_t first = result->taps.size();
+    const double samples_before = static_cast<double>(bin) * extent.ratio;
     for (int sample = 0; sample < extent.ratio; ++sample) {
-      const float offset = (static_cast<float>(sample) + 0.5f) * extent.bin * share;
-      float position = extent.start + static_cast<float>(bin) * extent.bin + offset;
+      double position = start + length * (2.0 * (samples_before + sample) + 1.0) / parts;
       // Written so that a NaN would count as outside: the cast below must see a cell of the map.
-      if (!(position >= -1.0f && position <= last + 1.0f)) continue;
-      position = std::min(std::max(position, 0.0f), last);
+      if (!(position >= -1.0 && position <= last + 1.0)) continue;
+      position = std::min(std::max(position, 0.0), last);
       const int lower = static_cast<int>(position);
       const int upper = std::min(lower + 1, num_cells - 1);
-      const float fraction = position - static_cast<float>(lower);
+      const float fraction = static_cast<float>(position - lower);
       AddTap(lower, (1.0f - fraction) * share, first, &result->taps);
       AddTap(upper, fraction * share, first, &result->taps);
     }

@@ -68,10 +68,10 @@ inline int ClampLevel(int level, size_t num_levels) {
 // The taps of a box on a map; returns false if the box is not usable.
 inline bool MakeRoiTaps(const RoiAlignSettings& settings, const float* box, float stride, int height, int width,
                         AxisTaps* rows, AxisTaps* columns) {
-  const float scale = 1.0f / stride, shift = settings.aligned ? 0.5f : 0.0f;
+  const float shift = settings.aligned ? 0.5f : 0.0f;
   float cells[4];
   for (int i = 0; i < 4; ++i) {
-    cells[i] = box[i] * scale - shift;
+    cells[i] = box[i] / stride - shift;
     if (!IsUsable(cells[i])) return false;
   }
   const int ratio = settings.sampling_ratio;

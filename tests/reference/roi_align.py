@@ -1,8 +1,10 @@
-"""RoIAlign the slow, obvious way: one loop per sample, float64 sums."""
+"""RoIAlign the slow, obvious way: one loop per sample and axis, exact positions, float64 sums."""
 
 from __future__ import annotations
 
+import functools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -14,37 +16,44 @@ def corner_weights(position, size):
     """The cells beside a position along one axis, with their weights; none farther than one cell outside."""
     if position < -1 or position > size:
         return []
-    position = min(max(position, 0.0), size - 1.0)
+    position = min(max(position, 0), size - 1)
     lower = int(position)
     upper = min(lower + 1, size - 1)
-    return [(lower, 1 - (position - lower)), (upper, position - lower)]
+    return [(lower, float(1 - (position - lower))), (upper, float(position - lower))]
 
 
 def sample_positions(low, high, bins, sampling_ratio, aligned):
-    """[bins][ratio] positions of the samples along one axis, in cells."""
-    length = high - low
+    """[bins][ratio] positions of the samples along one axis, in cells: fractions without any rounding."""
+    length = np.float32(high) - np.float32(low)
     if not aligned:
-        length = max(length, 1.0)
-    bin_size = length / bins
-    ratio = sampling_ratio or min(max(math.ceil(np.float32(bin_size)), 0), MAX_ADAPTIVE_RATIO)
-    return [[low + p * bin_size + (i + 0.5) * bin_size / ratio for i in range(ratio)] for p in range(bins)]
+        length = max(length, np.float32(1))
+    ratio = sampling_ratio or min(max(math.ceil(length / np.float32(bins)), 0), MAX_ADAPTIVE_RATIO)
+    start, length = Fraction(float(low)), Fraction(float(length))
+    return [
+        [start + length * Fraction(2 * (p * ratio + i) + 1, 2 * bins * ratio) for i in range(ratio)]
+        for p in range(bins)
+    ]
+
+
+@functools.lru_cache(maxsize=10_000)
+def axis_weights(low, high, bins, size, sampling_ratio, aligned):
+    """[bins, size] share of each cell in each bin along one axis."""
+    weights = np.zeros((bins, size))
+    for p, positions in enumerate(sample_positions(low, high, bins, sampling_ratio, aligned)):
+        for position in positions:
+            for cell, weight in corner_weights(position, size):
+                weights[p, cell] += weight / len(positions)
+    return weights
 
 
 def bin_weights(box, stride, output_size, map_size, sampling_ratio, aligned):
-    """Yields (bin row, bin column, cell row, cell column, weight) of one box."""
-    cells = [float(c) for c in np.float32(box) * np.float32(1 / stride) - np.float32(0.5 if aligned else 0)]
+    """[rows, h], [columns, w]: shares of the cells of one box, whose products count; None without samples."""
+    cells = np.float32(box) / np.float32(stride) - np.float32(0.5 if aligned else 0)
     if not all(abs(c) <= MAX_CELLS for c in cells):
-        return
+        return None
     x1, y1, x2, y2 = cells
-    rows = sample_positions(y1, y2, output_size[0], sampling_ratio, aligned)
-    columns = sample_positions(x1, x2, output_size[1], sampling_ratio, aligned)
-    for p, q in np.ndindex(*output_size):
-        for y in rows[p]:
-            for x in columns[q]:
-                for row, row_weight in corner_weights(y, map_size[0]):
-                    for column, column_weight in corner_weights(x, map_size[1]):
-                        share = row_weight * column_weight / (len(rows[p]) * len(columns[q]))
-                        yield p, q, row, column, share
+    rows = axis_weights(y1, y2, output_size[0], map_size[0], sampling_ratio, aligned)
+    return rows, axis_weights(x1, x2, output_size[1], map_size[1], sampling_ratio, aligned)
 
 
 def roi_align(features, boxes, levels, *, strides, output_size, sampling_ratio, aligned=True):
@@ -54,8 +63,8 @@ def roi_align(features, boxes, levels, *, strides, output_size, sampling_ratio, 
         level = levels[image, r]
         feature = features[level][image]
         settings = (strides[level], output_size, feature.shape[:2], sampling_ratio, aligned)
-        for p, q, row, column, weight in bin_weights(boxes[image, r], *settings):
-            pooled[image, r, p, q] += weight * feature[row, column]
+        if weights := bin_weights(boxes[image, r], *settings):
+            pooled[image, r] = np.einsum("ph,qw,hwc->pqc", *weights, feature)
     return pooled
 
 
@@ -67,6 +76,6 @@ def roi_align_gradient(
     for image, r in np.ndindex(*boxes.shape[:2]):
         level = levels[image, r]
         settings = (strides[level], output_size, features[level].shape[1:3], sampling_ratio, aligned)
-        for p, q, row, column, weight in bin_weights(boxes[image, r], *settings):
-            gradients[level][image, row, column] += weight * upstream[image, r, p, q]
+        if weights := bin_weights(boxes[image, r], *settings):
+            gradients[level][image] += np.einsum("ph,qw,pqc->hwc", *weights, upstream[image, r])
     return gradients
