@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ORIENTATION = 0x0112
+SIGNATURE = b"Exif\0\0"
 _SHORT = 3
 _ENTRY_BYTES = 12
 _BYTE_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}
@@ -12,9 +13,11 @@ def read_orientation(exif: bytes) -> int:
     """Returns the orientation, 1 to 8; from 5 on width and height change places.
 
     Args:
-        exif: the data from its byte order on, without the word that comes before it in JPEG files. Data that
-            are malformed or cut off say nothing, which is 1.
+        exif: the data, with or without the signature that comes before the byte order in JPEG files. Data
+            that are malformed or cut off say nothing, which is 1.
     """
+    # Some writers repeat the signature in PNG and WebP.
+    exif = exif.removeprefix(SIGNATURE).removeprefix(SIGNATURE)
     order = _BYTE_ORDERS.get(exif[:4])
     if order is None:
         return 1

@@ -121,4 +121,4 @@ def _orientation(image: Image.Image) -> int:
         found = image.getexif().get(ORIENTATION)
         return found if isinstance(found, int) and 1 <= found <= 8 else 1
     exif = image.info.get("exif", b"")
-    return read_orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else 1
+    return read_orientation(exif) if isinstance(exif, bytes) else 1

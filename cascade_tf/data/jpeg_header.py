@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from cascade_tf.data.exif import read_orientation
+from cascade_tf.data.exif import SIGNATURE, read_orientation
 
 _FIRST_BYTES = 1 << 16
 _TAIL_BYTES = 1 << 12
@@ -30,13 +30,9 @@ def read_jpeg(file: BinaryIO, end: bool) -> tuple[int, int, int, bool]:
     Raises:
         ValueError: the header is broken, or no decoder knows the coding.
     """
-    data, position, size, orientation = _Data(file), 2, None, 1
+    data, position, size, exif = _Data(file), 2, None, b""
     while True:
-        marker = data.marker(position)
-        position += 2
-        if marker == 0xFF:  # a fill byte before the marker
-            position -= 1
-            continue
+        position, marker = data.marker(position)
         if marker in _WITHOUT_LENGTH:
             continue
         length = int.from_bytes(data.bytes(position, 2), "big")
@@ -49,16 +45,15 @@ def read_jpeg(file: BinaryIO, end: bool) -> tuple[int, int, int, bool]:
             if frame[0] != 8:
                 raise ValueError(f"is a JPEG of {frame[0]} bits, expected 8")
             size = int.from_bytes(frame[3:5], "big"), int.from_bytes(frame[1:3], "big")
-        if marker == _EXIF and orientation == 1:
+        if marker == _EXIF and not exif:
             content = data.bytes(position + 2, length - 2)
-            if content.startswith(b"Exif\0\0"):
-                orientation = read_orientation(content[6:])
+            exif = content if content.startswith(SIGNATURE) else b""
         position += length
         if marker == _START_OF_SCAN:
             break
     if size is None:
         raise ValueError("is a JPEG with a broken header")
-    return *size, orientation, not end or _has_end(file, position)
+    return *size, read_orientation(exif), not end or _has_end(file, position)
 
 
 class _Data:
@@ -76,11 +71,13 @@ class _Data:
             self._data += more
         return self._data[begin : begin + count]
 
-    def marker(self, begin: int) -> int:
-        found = self.bytes(begin, 2)
-        if found[0] != 0xFF:
-            raise ValueError("is a JPEG with a broken header")
-        return found[1]
+    def marker(self, begin: int) -> tuple[int, int]:
+        """The place behind the next marker, and the marker; decoders pass over what stands before it."""
+        while True:
+            found = self.bytes(begin, 2)
+            if found[0] == 0xFF and found[1] not in (0, 0xFF):
+                return begin + 2, found[1]
+            begin += 1
 
 
 def _has_end(file: BinaryIO, scan: int) -> bool:

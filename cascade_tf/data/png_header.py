@@ -22,7 +22,7 @@ def read_png(file: BinaryIO, end: bool) -> tuple[int, int, int, bool]:
     Raises:
         ValueError: the header is broken.
     """
-    position, length, size, orientation = len(SIGNATURE), file.seek(0, 2), None, 1
+    position, length, size, exif = len(SIGNATURE), file.seek(0, 2), None, b""
     while True:
         file.seek(position)
         head = file.read(_HEAD_BYTES)
@@ -35,9 +35,9 @@ def read_png(file: BinaryIO, end: bool) -> tuple[int, int, int, bool]:
             content = file.read(8)
             size = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:], "big")
         elif not complete:
-            return *size, orientation, not end
-        elif name == b"eXIf":
-            orientation = read_orientation(file.read(count))
+            return *size, read_orientation(exif), not end
+        elif name == b"eXIf" and not exif:
+            exif = file.read(count)
         elif name == b"IEND" or (name == b"IDAT" and not end):
-            return *size, orientation, True
+            return *size, read_orientation(exif), True
         position += _HEAD_BYTES + count + _CHECKSUM_BYTES

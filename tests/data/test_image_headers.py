@@ -7,10 +7,12 @@ import struct
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from cascade_tf.data.exif import read_orientation
 from cascade_tf.data.image_headers import ImageHeader, read_header
+from cascade_tf.ops.decode import decode_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, [40, 60, 3], np.uint8)
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tif"}
@@ -141,7 +143,7 @@ def test_a_header_longer_than_what_is_read_at_first(look):
         (b"", "is empty"),
         (b"<html>not found</html>", "is no picture of a known format"),
         (b"\xff\xd8\xff", "is cut off in its header"),
-        (b"\xff\xd8\xff\xe0\0\0", "is a JPEG with a broken header"),
+        (b"\xff\xd8\xff\xe0\0\0\0\0", "is a JPEG with a broken header"),
         (b"\x89PNG\r\n\x1a\n", "is a PNG with a broken header"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI\0\0\0\0\0\0\0\0", "is a PNG with a broken header"),
         (encoded("JPEG").replace(b"\xff\xc0", b"\xff\xc3"), "is a lossless JPEG, which cannot be decoded"),
@@ -159,6 +161,43 @@ def test_floating_point_pixels_have_no_decoder(tmp_path):
     Image.fromarray(np.zeros([4, 5], np.float32)).save(tmp_path / "depth.tif")
     with pytest.raises(ValueError, match="has floating-point pixels, expected integers"):
         read_header(tmp_path / "depth.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"restart_marker_blocks": 3}),
+        ("JPEG", {"exif": with_orientation(6), "comment": b"holiday"}),
+        ("PNG", {}),
+        ("PNG", {"exif": with_orientation(6)}),
+        ("BMP", {}),
+    ],
+)
+def test_a_file_that_is_cut_off_anywhere_is_refused_where_the_decoder_refuses_it(look, name, options):
+    content = encoded(name, **options)
+    for length in {*range(0, len(content), 97), *range(len(content) - 16, len(content) + 1)}:
+        try:
+            decode_image(tf.constant(content[:length]))
+            decodes = True
+        except tf.errors.InvalidArgumentError:
+            decodes = False
+        try:
+            accepted = look(content[:length]).whole
+        except ValueError:
+            accepted = False
+        # The last bytes of a PNG are a checksum, without which some decoders do.
+        if not (name == "PNG" and length > len(content) - 16):
+            assert accepted == decodes, length
+        assert decodes or not accepted, length
+
+
+def test_bytes_between_the_segments_of_a_jpeg(look):
+    content = encoded("JPEG")
+    content = content[:20] + b"\0\1\2\xff\xff" + content[20:]
+    assert decode_image(tf.constant(content)).shape == (40, 60, 3)
+    assert look(content) == ImageHeader("JPEG", 60, 40)
 
 
 def test_what_is_no_file(tmp_path):
