@@ -126,9 +126,22 @@ def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoData
     """
     from cascade_tf.config import with_classes
 
-    train_set = _read_train_split(experiment)
+    try:
+        train_set = _read_train_split(experiment)
+    except (ValueError, FileNotFoundError) as error:
+        raise _with_faults_of_val(error, experiment) from None
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
     return experiment, train_set, program.read_split_to_measure(experiment, "val")
+
+
+def _with_faults_of_val(error: Exception, experiment: Experiment) -> Exception:
+    """The error of the training split, with that of the validation split if that is broken too."""
+    try:
+        program.read_split_to_measure(experiment, "val")
+    except (ValueError, FileNotFoundError) as other:
+        if str(other) != str(error):
+            return ValueError(f"{error}\n  {other}")
+    return error
 
 
 def _read_train_split(experiment: Experiment) -> CocoDataset:

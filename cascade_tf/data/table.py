@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ class ExampleTable(NamedTuple):
         # Look-ups run where tf.data runs, whatever device is current while the table is made.
         with tf.device("CPU:0"):
             return cls(
-                tf.constant([example.path for example in examples]),
+                tf.constant([os.fsencode(example.path) for example in examples]),
                 tf.constant([example.image_id for example in examples], tf.int64),
                 np.array([(example.height, example.width) for example in examples], np.int32),
                 tf.constant(np.concatenate([[0], np.cumsum([len(rows) for rows in kept])]), tf.int64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.image_check import check_images
+from cascade_tf.data.pipeline import eval_batches
 from tests.data import small_dataset
 
 TURNED = Image.Exif()
@@ -151,3 +153,15 @@ def test_thousands_are_looked_at_in_parallel_and_in_order(tmp_path):
         "image 700",
         "image 1400",
     ]
+
+
+def test_a_file_whose_name_is_no_utf8_is_checked_and_read(dataset_dir):
+    name = os.fsdecode(b"caf\xe9.png")
+    (dataset_dir / "images" / "a.png").rename(dataset_dir / "images" / name)
+    content = small_dataset.content()
+    content["images"][0]["file_name"] = name
+    small_dataset.write_annotations(dataset_dir, content)
+    dataset = check_images(read_dataset_dir(dataset_dir, "train"))
+    batch = next(iter(eval_batches(dataset, batch_size=1, short_side=None, max_side=None)))
+    assert batch.image_id.numpy().tolist() == [10]
+    assert batch.original_size.numpy().tolist() == [[40, 60]]

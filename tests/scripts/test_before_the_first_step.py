@@ -89,6 +89,16 @@ class TestPictures:
         assert f"{len(files)} records are broken" in said.complaint
         assert all(str(file) in said.err for file in files)
 
+    def test_both_splits_are_told_together(self, train, dataset):
+        files = [cut_off(dataset / "images" / f"{split}_00001.jpg") for split in ("train", "val")]
+        said = train()
+        assert str(files[0]) in said.complaint
+        assert f"\n  {dataset / 'instances_val.json'}: image 8: {files[1]} is cut off" in said.err
+
+    def test_a_missing_folder_is_told_once(self, train, dataset):
+        dataset.rename(dataset.parent / "elsewhere")
+        assert train().err.count("no such folder") == 1
+
 
 class TestLevels:
     def test_headers_alone(self, train, dataset, no_detector):
