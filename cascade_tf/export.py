@@ -24,6 +24,10 @@ from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
 from cascade_tf.structures import ImageBatch, Tensor
 
+_UNDECODABLE = (
+    "image_bytes: cannot be decoded, expected whole JPEG, PNG, GIF or BMP files; positions in the batch:"
+)
+
 
 def export_saved_model(
     detector: Any,
@@ -32,6 +36,7 @@ def export_saved_model(
     version: int = 1,
     batching: bool = True,
     overwrite: bool = False,
+    export_status: bool = False,
 ) -> Path:
     """Writes ``folder/version/``, all of it or nothing.
 
@@ -53,7 +58,11 @@ def export_saved_model(
         detection_masks_reframed  [B, D, H, W] uint8, 1 on the pixels of each object; H and W are those of the
                                   largest image of the batch
 
-    One image that cannot be decoded fails the whole batch with INVALID_ARGUMENT.
+    A batch of no images gives outputs with B = 0. Images that cannot be decoded fail the whole batch with
+    INVALID_ARGUMENT, and the message names their positions in it. With ``export_status`` they do not: their
+    entries are zeros, and every signature also returns
+
+        status                    [B] int32, 0 where the image was decoded, 1 where it cannot be
 
     Args:
         detector: a ``TwoStageDetector``; it is left as it was.
@@ -61,6 +70,7 @@ def export_saved_model(
         version: number of the version, at least 0; the server takes the highest.
         batching: also writes the parameters for the server's batching.
         overwrite: replaces a version that exists. A running server loads new numbers only.
+        export_status: answers images that cannot be decoded with empty results and a status.
 
     Returns:
         The version's folder.
@@ -79,7 +89,7 @@ def export_saved_model(
     temporary = target.with_name(f".{version}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:
-        _write(detector, temporary, batching)
+        _write(detector, temporary, batching, export_status)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
@@ -88,7 +98,7 @@ def export_saved_model(
     return target
 
 
-def _write(detector: Any, folder: Path, batching: bool) -> None:
+def _write(detector: Any, folder: Path, batching: bool, export_status: bool) -> None:
     labels = write_atomically(
         folder / serving_files.LABELS_FILE,
         serving_files.labels_json(detector.class_names, detector.category_ids),
@@ -99,7 +109,7 @@ def _write(detector: Any, folder: Path, batching: bool) -> None:
         tf.saved_model.save(
             module,
             str(folder),
-            signatures=_signatures(detector),
+            signatures=_signatures(detector, export_status),
             # Nobody trains the export, and gradient functions would double the graph.
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
@@ -146,7 +156,7 @@ def _core_ops(detector: Any) -> Iterator[None]:
             part.implementation = implementation
 
 
-def _signatures(detector: Any) -> dict[str, Callable]:
+def _signatures(detector: Any, export_status: bool) -> dict[str, Callable]:
     category_ids = tf.constant([0, *detector.category_ids], tf.int64)
 
     @tf.function(
@@ -154,10 +164,11 @@ def _signatures(detector: Any) -> dict[str, Callable]:
             tf.TensorSpec([None, None, None, 3], tf.uint8, "images"),
             tf.TensorSpec([None, 2], tf.float32, "image_size"),
             tf.TensorSpec([None, 2], tf.float32, "original_size"),
+            tf.TensorSpec([], tf.int32, "count"),
         ],
         autograph=False,
     )
-    def detect(images: Tensor, image_size: Tensor, original_size: Tensor) -> dict[str, Tensor]:
+    def detect(images: Tensor, image_size: Tensor, original_size: Tensor, count: Tensor) -> dict[str, Tensor]:
         batch = ImageBatch(images, image_size, original_size, tf.zeros(tf.shape(images)[:1], tf.int64))
         detections = detector(batch, training=False)
         valid = detections.valid
@@ -175,16 +186,34 @@ def _signatures(detector: Any) -> dict[str, Callable]:
         }
         if detector.has_masks:
             outputs["detection_masks"] = detections.masks
-        return outputs
+        if export_status:
+            outputs["status"] = tf.cast(image_size[:, 0] == 0.0, tf.int32)
+        asked = tf.range(count)
+        return {name: tf.gather(values, asked) for name, values in outputs.items()}
 
+    # A function of the graph, which both kinds of input call: its nodes are written once.
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "image")], autograph=False)
     def resize(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return _resize_into_canvas(image, detector.short_side, detector.max_side, detector.size_divisor)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
-    def from_bytes(image_bytes: Tensor) -> dict[str, Tensor]:
-        return detect(
-            *_batch(lambda content: resize(decode_image(content)), image_bytes, detector.size_divisor)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
+    def decode_all(image_bytes: Tensor) -> tuple[Tensor, ...]:
+        images, image_size, original_size, count = _batch(
+            lambda content: _or_blank(content, lambda known: resize(decode_image(known)), detector),
+            image_bytes,
+            detector.size_divisor,
         )
+        if export_status:
+            return images, image_size, original_size, count
+        broken = tf.where(image_size[:count, 0] == 0.0)[:, 0]
+        # The raw op: `tf.debugging.Assert` puts it into a branch of a condition.
+        whole = tf.raw_ops.Assert(condition=tf.size(broken) == 0, data=[_UNDECODABLE, broken], summarize=64)
+        with tf.control_dependencies([whole]):
+            return tf.identity(images), image_size, original_size, count
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
+    def from_bytes(image_bytes: Tensor) -> dict[str, Tensor]:
+        return detect(*decode_all(image_bytes))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image_tensor")])
     def from_pixels(image_tensor: Tensor) -> dict[str, Tensor]:
@@ -192,10 +221,8 @@ def _signatures(detector: Any) -> dict[str, Callable]:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def with_full_masks(image_bytes: Tensor) -> dict[str, Tensor]:
-        images, image_size, original_size = _batch(
-            lambda content: resize(decode_image(content)), image_bytes, detector.size_divisor
-        )
-        outputs = detect(images, image_size, original_size)
+        images, image_size, original_size, count = decode_all(image_bytes)
+        outputs = detect(images, image_size, original_size, count)
         largest = tf.cast(tf.reduce_max(original_size, axis=0), tf.int32)
         boxes = tf.gather(outputs["detection_boxes_pixels"], [1, 0, 3, 2], axis=2)
         pasted = paste_masks(outputs["detection_masks"], boxes, largest, implementation="tensorflow")
@@ -221,8 +248,30 @@ def _resize_into_canvas(
     return canvas, tf.stack([height, width]), shape[:2]
 
 
-def _batch(to_canvas: Callable, images: Tensor, divisor: int) -> tuple[Tensor, Tensor, Tensor]:
+def _or_blank(content: Tensor, to_canvas: Callable, detector: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """The image on its canvas, or one of size 0, where no anchor has an area and nothing is detected.
+
+    Among TensorFlow's core ops only those of data sets can go on after an error of another op.
+    """
+    one = tf.data.Dataset.from_tensors
+    side = -(-max(detector.short_side, detector.max_side) // detector.size_divisor) * detector.size_divisor
+    # An original size of 1 keeps the division by it finite.
+    blank = (tf.zeros([side, side, 3], tf.uint8), tf.zeros([2], tf.int32), tf.ones([2], tf.int32))
+    decoded = one(content).map(to_canvas).ignore_errors(log_warning=True)
+    return decoded.concatenate(one(blank)).take(1).get_single_element()
+
+
+def _batch(to_canvas: Callable, images: Tensor, divisor: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Canvases cut to the largest image, their sizes, and how many of them were asked for.
+
+    Convolutions fail on an empty batch once they are fused, so one image stands in where none is asked for.
+    """
+    count = tf.shape(images)[0]
+    # Images of pixels may have neither height nor width then.
+    grow = [[0, 1]] * (images.shape.rank - 1) + [[0, 0]] if images.shape.rank > 1 else [[0, 1]]
+    images = tf.pad(images, tf.constant(grow) * tf.cast(count == 0, tf.int32))
     types = (tf.uint8, tf.int32, tf.int32)
     canvases, sizes, originals = tf.map_fn(to_canvas, images, fn_output_signature=types)
-    height, width = tf.unstack(-(-tf.reduce_max(sizes, axis=0) // divisor) * divisor)
-    return canvases[:, :height, :width], tf.cast(sizes, tf.float32), tf.cast(originals, tf.float32)
+    # All of them may be blank.
+    height, width = tf.unstack(-(-tf.maximum(tf.reduce_max(sizes, axis=0), 1) // divisor) * divisor)
+    return canvases[:, :height, :width], tf.cast(sizes, tf.float32), tf.cast(originals, tf.float32), count

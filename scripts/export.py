@@ -6,6 +6,7 @@ it.
 
     python scripts/export.py --workdir runs/mine
     python scripts/export.py --workdir runs/mine --output models/cells --version 2
+    python scripts/export.py --workdir runs/mine --version 3 --export_status
     python scripts/export.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --output models/zoo
 """
 
@@ -20,6 +21,12 @@ import program
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("output", None, "Folder of the versions. Default: export/ in the run's folder.", "DIR")
 OPTIONS.integer("version", 1, "Number of this version; the model server takes the highest.", lower=1)
+OPTIONS.boolean(
+    "export_status",
+    False,
+    "Answers an image that cannot be decoded with an empty result and status 1, in place of an error for the "
+    "whole batch.",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +48,8 @@ def export(arguments: Sequence[str]) -> None:
     from cascade_tf.export import export_saved_model
 
     with program.waiting("tracing and writing the model"):
-        path = export_saved_model(detector, folder, version=version)
+        status = OPTIONS.values.export_status
+        path = export_saved_model(detector, folder, version=version, export_status=status)
     print(f"The SavedModel lies in {path}.")
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+import cascade_tf
 from cascade_tf import export
 from cascade_tf.export import export_saved_model
 from cascade_tf.models import cascade_rcnn_fpn
@@ -42,6 +43,9 @@ def encode(pixels, kind):
 
 
 ENCODED = [encode(pixels, kind) for kind, pixels in IMAGES.items()]
+TRUNCATED = ENCODED[0][: len(ENCODED[0]) // 2]
+# Whole ones at 0 and 2.
+MIXED = [ENCODED[0], b"no image", ENCODED[1], TRUNCATED]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,11 @@ def detector():
 @pytest.fixture(scope="module")
 def folder(detector, tmp_path_factory):
     return export_saved_model(detector, tmp_path_factory.mktemp("export") / "model")
+
+
+@pytest.fixture(scope="module")
+def with_status(detector, tmp_path_factory):
+    return export_saved_model(detector, tmp_path_factory.mktemp("status") / "model", export_status=True)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +91,22 @@ def assert_same_as_python(outputs, records):
         np.testing.assert_array_equal(outputs["detection_category_ids"][b, :count], record.category_ids)
         for name in OUTPUTS.keys() - {"num_detections"}:
             assert not np.any(outputs[name][b, count:]), f"{name}: the padding is not zero"
+
+
+def assert_empty(outputs, expected):
+    """The shapes of an answer about no images."""
+    shapes = {name: (0, *shape[1:]) for name, (_, shape) in expected.items()}
+    assert {name: value.shape for name, value in outputs.items()} == shapes
+
+
+def assert_status(outputs, detector):
+    """An answer about `MIXED`: what the whole images alone give, and zeros for the others."""
+    outputs = dict(outputs)
+    np.testing.assert_array_equal(outputs.pop("status"), [0, 1, 0, 1])
+    whole = {name: value[[0, 2]] for name, value in outputs.items()}
+    assert_same_as_python(whole, detector.predict([MIXED[0], MIXED[2]], batch_size=2))
+    for name, value in outputs.items():
+        assert not value[[1, 3]].any(), f"{name}: an image that cannot be decoded has results"
 
 
 def test_the_folder_is_versioned_and_whole(folder):
@@ -130,9 +155,51 @@ def test_normalised_boxes_are_fractions_of_the_original_image(signatures):
     assert outputs["detection_boxes"].max() <= 1
 
 
-def test_one_broken_image_fails_the_request(signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        signatures["serving_default"](image_bytes=tf.constant([ENCODED[0], b"no image"]))
+@pytest.mark.parametrize(
+    ("batch", "positions"),
+    [
+        ([ENCODED[0], b"no image"], r"\[1\]"),
+        ([TRUNCATED, ENCODED[0], b"", ENCODED[1]], r"\[0 2\]"),
+        ([b"no image"], r"\[0\]"),
+    ],
+)
+def test_broken_images_fail_the_request_and_are_named(signatures, batch, positions):
+    message = f"image_bytes: cannot be decoded, .*; positions in the batch:] {positions}"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signatures["serving_default"](image_bytes=tf.constant(batch))
+
+
+def test_no_images_give_no_results(signatures):
+    nothing = {"image_bytes": tf.constant([], tf.string)}
+    assert_empty(run(signatures["serving_default"], **nothing), OUTPUTS)
+    for shape in ([0, 70, 110, 3], [0, 0, 0, 3]):
+        assert_empty(run(signatures["image_tensor"], image_tensor=tf.zeros(shape, tf.uint8)), OUTPUTS)
+
+
+def test_status_takes_the_place_of_the_error(with_status, detector):
+    loaded = tf.saved_model.load(str(with_status))
+    signature = loaded.signatures["serving_default"]
+    assert signature.structured_outputs["status"].dtype == tf.int32
+    outputs = run(signature, image_bytes=tf.constant(MIXED))
+    assert_status(outputs, detector)
+
+    alone = run(signature, image_bytes=tf.constant([TRUNCATED]))
+    np.testing.assert_array_equal(alone.pop("status"), [1])
+    assert {name: value.shape[1:] for name, value in alone.items()} == {
+        name: tuple(shape[1:]) for name, (_, shape) in OUTPUTS.items()
+    }
+    assert not any(value.any() for value in alone.values())
+
+    none = run(signature, image_bytes=tf.constant([], tf.string))
+    assert_empty(none, {**OUTPUTS, "status": (tf.int32, [None])})
+    pixels = run(loaded.signatures["image_tensor"], image_tensor=noise(70, 110)[None])
+    np.testing.assert_array_equal(pixels["status"], [0])
+
+
+def test_a_model_with_status_loads_as_any_other(with_status, detector):
+    [record] = cascade_tf.load(with_status).predict(noise(70, 110))
+    [expected] = detector.predict(noise(70, 110))
+    np.testing.assert_allclose(record.boxes, expected.boxes, atol=BOX_TOLERANCE)
 
 
 def test_labels(folder):
@@ -187,7 +254,7 @@ def test_a_failure_leaves_the_detector_and_the_folder_as_they_were(detector, tmp
     parts = (detector.region_proposal, detector.heads.roi_features, detector.detection_output)
     monkeypatch.setattr(detector.heads.roi_features, "implementation", "custom")
 
-    def fail(detector):
+    def fail(detector, export_status):
         assert [part.implementation for part in parts] == ["tensorflow"] * 3
         raise OSError("disk full")
 
@@ -265,12 +332,28 @@ def test_cpp_loader_detects_in_pixels(cpp_loader, folder, detector, tmp_path):
     assert_same_as_python(outputs, detector.predict(pixels))
 
 
-def test_cpp_loader_answers_a_broken_image_with_an_error(cpp_loader, folder, tmp_path):
-    (tmp_path / "notes").write_text("no image")
-    command = [cpp_loader, folder, "serving_default", tmp_path / "notes"]
+def write_all(folder, contents):
+    files = [folder / str(number) for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    return files
+
+
+def test_cpp_loader_names_broken_images(cpp_loader, folder, tmp_path):
+    command = [cpp_loader, folder, "serving_default", *write_all(tmp_path, MIXED)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1
     assert "INVALID_ARGUMENT" in result.stderr
+    assert "positions in the batch:] [1 3]" in result.stderr
+
+
+def test_cpp_loader_answers_broken_images_with_a_status(cpp_loader, with_status, detector, tmp_path):
+    assert_status(run_cpp(cpp_loader, with_status, "serving_default", *write_all(tmp_path, MIXED)), detector)
+
+
+def test_cpp_loader_answers_an_empty_batch(cpp_loader, folder):
+    assert_empty(run_cpp(cpp_loader, folder, "serving_default"), OUTPUTS)
+    assert_empty(run_cpp(cpp_loader, folder, "image_tensor", "--raw", 70, 110), OUTPUTS)
 
 
 @pytest.mark.slow

@@ -72,6 +72,24 @@ def test_full_masks_of_images_of_any_sizes(detector, folder):
         assert not full[b, count:].any()
 
 
+def test_full_masks_of_no_images_and_of_broken_ones(detector, tmp_path):
+    loaded = tf.saved_model.load(str(export_saved_model(detector, tmp_path / "model", export_status=True)))
+    signature = loaded.signatures["full_masks"]
+    nothing = signature(image_bytes=tf.constant([], tf.string))
+    count = detector.detection_output.max_detections
+    assert nothing["detection_masks"].shape == (0, count, 28, 28)
+    assert nothing["detection_masks_reframed"].shape == (0, count, 1, 1)
+    outputs = signature(image_bytes=tf.constant([b"no image", encode(IMAGES[2])]))
+    full = outputs["detection_masks_reframed"].numpy()
+    np.testing.assert_array_equal(outputs["status"], [1, 0])
+    assert not full[0].any()
+    [record] = detector.predict(IMAGES[2])
+    assert full.shape == (2, count, *record.size)
+    found = int(outputs["num_detections"][1])
+    assert found == len(record.boxes) > 0
+    assert np.mean(full[1, :found] != record.paste()) < 1e-3
+
+
 def test_the_server_warms_up_every_signature(folder):
     records = tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests"))
     content = b"".join(records.as_numpy_iterator())

@@ -1,9 +1,9 @@
 // Loads a SavedModel as TensorFlow Serving does and runs one signature.
 //
 //   run_saved_model MODEL_DIR SIGNATURE FILE...           encoded images, one batch
-//   run_saved_model MODEL_DIR SIGNATURE --raw H W FILE    one H x W x 3 uint8 image
+//   run_saved_model MODEL_DIR SIGNATURE --raw H W [FILE]  one H x W x 3 uint8 image, or none
 //
-// Prints one line per output: name, shape as 2x100x4, values.
+// Without files the batch is empty. Prints one line per output: name, shape as 2x100x4, values.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -30,9 +30,9 @@ static void Check(const absl::Status& status) {
 }
 
 static Tensor MakeInput(int argc, char** argv) {
-  if (std::strcmp(argv[3], "--raw") == 0) {
-    Tensor image(tensorflow::DT_UINT8, {1, std::atoi(argv[4]), std::atoi(argv[5]), 3});
-    const std::string pixels = Contents(argv[6]);
+  if (argc > 3 && std::strcmp(argv[3], "--raw") == 0) {
+    Tensor image(tensorflow::DT_UINT8, {argc - 6, std::atoi(argv[4]), std::atoi(argv[5]), 3});
+    const std::string pixels = argc > 6 ? Contents(argv[6]) : "";
     std::memcpy(image.data(), pixels.data(), std::min(pixels.size(), image.TotalBytes()));
     return image;
   }
@@ -41,8 +41,17 @@ static Tensor MakeInput(int argc, char** argv) {
   return images;
 }
 
+static double Value(const Tensor& tensor, int64_t index) {
+  switch (tensor.dtype()) {
+    case tensorflow::DT_INT64: return double(tensor.flat<tensorflow::int64>()(index));
+    case tensorflow::DT_INT32: return tensor.flat<tensorflow::int32>()(index);
+    case tensorflow::DT_UINT8: return tensor.flat<tensorflow::uint8>()(index);
+    default: return tensor.flat<float>()(index);
+  }
+}
+
 int main(int argc, char** argv) {
-  if (argc < 4) return 2;
+  if (argc < 3) return 2;
   tensorflow::SavedModelBundle bundle;
   Check(tensorflow::LoadSavedModel({}, {}, argv[1], {"serve"}, &bundle));
   const auto& signature = bundle.GetSignatures().at(argv[2]);
@@ -58,8 +67,7 @@ int main(int argc, char** argv) {
     std::printf("%s ", names[i].c_str());
     for (int d = 0; d < outputs[i].dims(); ++d) std::printf(d ? "x%d" : "%d", int(outputs[i].dim_size(d)));
     for (int64_t j = 0; j < outputs[i].NumElements(); ++j) {
-      const bool integer = outputs[i].dtype() == tensorflow::DT_INT64;
-      std::printf(" %.9g", integer ? double(outputs[i].flat<tensorflow::int64>()(j)) : double(outputs[i].flat<float>()(j)));
+      std::printf(" %.9g", Value(outputs[i], j));
     }
     std::printf("\n");
   }
