@@ -146,6 +146,22 @@ def test_a_batch_of_equal_pixels(signatures, detector):
     assert_same_as_python(outputs, detector.predict(images, batch_size=3))
 
 
+def test_weights_that_changed_after_a_prediction_are_exported(tmp_path):
+    """Prediction keeps products of weights and normalisation; the export must not take those."""
+    keras.utils.set_random_seed(8)
+    detector, image = tiny_detector(), noise(80, 96, 5)
+    (before,) = detector.predict([image])
+    rng = np.random.default_rng(0)
+    for variable in detector.variables:
+        # Variances stay positive.
+        variable.assign(variable.numpy() * rng.uniform(0.6, 1.4, variable.shape))
+    loaded = tf.saved_model.load(str(export_saved_model(detector, tmp_path)))
+    outputs = run(loaded.signatures["image_tensor"], image_tensor=image[None])
+    # Compared before prediction computes its products anew.
+    assert np.abs(outputs["detection_scores"][0, : len(before.scores)] - before.scores).max() > 0.01
+    assert_same_as_python(outputs, detector.predict([image]))
+
+
 def test_normalised_boxes_are_fractions_of_the_original_image(signatures):
     height, width = 90, 130
     outputs = run(signatures["image_tensor"], image_tensor=noise(height, width)[None])

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
-from cascade_tf.losses import rpn_losses, smooth_l1, stage_losses, stage_metrics
+from cascade_tf.losses import mask_loss, rpn_losses, smooth_l1, stage_losses, stage_metrics
 from cascade_tf.structures import AnchorTargets, RPNOutput, Samples, StageOutput
 
 TOLERANCE = 1e-5
@@ -151,3 +151,48 @@ def test_wild_boxes_overlap_nothing_in_the_metrics(wild):
         [1, 0, 1], [[0, 5]] * 3, [[0] * 4] * 3, [BOX] * 3, [BOX, NOTHING, BOX], regressed=[BOX, away, away]
     )
     assert stage_metrics(output).iou_after == 0.5
+
+
+def mask_inputs():
+    """Logits, targets and validity of two images with two RoIs of 2 x 2 cells; the second image has one."""
+    logits = np.float32([[[[0, 2], [-1, 3]], [[1, 1], [-2, 0]]], [[[0, 0], [4, -4]], [[5, -5], [5, -5]]]])
+    wanted = np.float32([[[[1, 1], [0, 0]], [[0, 1], [1, 0]]], [[[0, 1], [1, 1]], [[0, 1], [0, 1]]]])
+    return logits, wanted, np.array([[True, True], [True, False]])
+
+
+def test_mask_loss_by_hand():
+    logits, wanted, valid = mask_inputs()
+    cells = [
+        math.log1p(math.exp(-x if y else x))
+        for x, y in zip(logits[valid].ravel().tolist(), wanted[valid].ravel().tolist(), strict=True)
+    ]
+    # Three RoIs of four cells; the fourth is padding and does not dilute the mean.
+    assert len(cells) == 12
+    np.testing.assert_allclose(mask_loss(logits, wanted, valid), sum(cells) / 12, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("wild", [0.0, 1e30, np.inf, np.nan])
+def test_padded_slots_of_the_mask_loss_change_nothing(wild):
+    logits, wanted, valid = mask_inputs()
+    expected = mask_loss(logits, wanted, valid)
+    logits[~valid] = wild
+    padded = [np.pad(x, [(0, 0), (0, 3), (0, 0), (0, 0)], constant_values=wild) for x in (logits, wanted)]
+    slots = tf.constant(padded[0])
+    with tf.GradientTape() as tape:
+        tape.watch(slots)
+        loss = mask_loss(slots, padded[1], np.pad(valid, [(0, 0), (0, 3)]))
+    np.testing.assert_allclose(loss, expected, rtol=TOLERANCE)
+    gradient = tape.gradient(loss, slots).numpy()
+    # Each valid cell: (sigmoid - wanted) / 12.
+    used = (1 / (1 + np.exp(-logits[valid])) - wanted[valid]) / 12
+    np.testing.assert_allclose(gradient[:, :2][valid], used, atol=TOLERANCE)
+    if np.isfinite(wild):
+        assert not gradient[:, 2:].any()
+        assert not gradient[:, :2][~valid].any()
+
+
+def test_mask_loss_without_valid_rois_is_zero():
+    logits, wanted, valid = mask_inputs()
+    assert mask_loss(logits, wanted, np.zeros_like(valid)) == 0
+    empty = np.zeros((2, 0, 2, 2), np.float32)
+    assert mask_loss(empty, empty, np.zeros((2, 0), bool)) == 0

@@ -58,13 +58,19 @@ class ImportPlan:
             self._add(place, source)
         self._account_for_others(claimed)
 
-    def carry_out(self, settings: Mapping[str, Any], allow_partial: bool = False) -> ImportReport:
+    def carry_out(
+        self,
+        settings: Mapping[str, Any],
+        allow_partial: bool = False,
+        assumed: Mapping[str, Any] | None = None,
+    ) -> ImportReport:
         """Assigns the values, one at a time.
 
         Args:
             settings: for the report.
             allow_partial: whether to load what fits where tensors and variables differ, and one tensor into
                 several variables.
+            assumed: for the report, see there.
 
         Raises:
             ValueError: they differ, or nothing fits at all; no variable has changed then.
@@ -86,6 +92,7 @@ class ImportPlan:
             unused=self.unused,
             missing=self.missing,
             settings=dict(settings),
+            assumed=dict(assumed or {}),
         )
 
     def _warn_of_values(self) -> None:

@@ -21,6 +21,8 @@ class ImportReport(NamedTuple):
         unused: name of a tensor -> why it was not loaded.
         missing: canonical name of a variable that kept its initial value -> why.
         settings: what the weights expect of the network and its input, as arguments of ``cascade_rcnn_fpn``.
+        assumed: those of a new detector's settings that neither the checkpoint nor the caller said, with the
+            usual values that they got.
     """
 
     source: str
@@ -29,6 +31,7 @@ class ImportReport(NamedTuple):
     unused: dict[str, str]
     missing: dict[str, str]
     settings: dict[str, Any]
+    assumed: dict[str, Any]
 
     def to_text(self) -> str:
         """The report as lines: counts, and the names grouped by their reason."""
@@ -38,13 +41,17 @@ class ImportReport(NamedTuple):
             lines.append(f"  {len(copies)} tensors loaded into several variables each: {listed(copies)}")
         lines += _by_reason("not loaded", self.unused, "tensors")
         lines += _by_reason("left at their initial values", self.missing, "variables")
+        if self.assumed:
+            values = ", ".join(f"{name}={value}" for name, value in self.assumed.items())
+            lines.append(f"  {len(self.assumed)} settings assumed, which weights do not tell: {values}")
         return "\n".join(lines)
 
     def to_lines(self) -> str:
-        """One line for each variable and each tensor that was not loaded."""
+        """One line for each variable, each tensor that was not loaded, and each setting that was assumed."""
         lines = [f"{name} <- {', '.join(sources) or 'a constant'}" for name, sources in self.loaded.items()]
         lines += [f"{name}: left at its initial value ({reason})" for name, reason in self.missing.items()]
         lines += [f"{name}: not loaded ({reason})" for name, reason in self.unused.items()]
+        lines += [f"{name} = {value}: assumed" for name, value in self.assumed.items()]
         return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 
 from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
+from cascade_tf.weights.assumed_settings import assumed_settings
 from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, find_family
 from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
 from cascade_tf.weights.families.family import Family
@@ -93,9 +94,10 @@ def import_checkpoint(
         category_ids = COCO_CATEGORY_IDS
     with _path_in_errors(checkpoint, family):
         detector = cascade_rcnn_fpn(names, category_ids, **described.settings)
-    return Imported(
-        detector, described.settings, _transfer(checkpoint, family, detector, described, allow_partial)
-    )
+    with _path_in_errors(checkpoint, family, _MALFORMED):
+        assumed = assumed_settings(described.settings, family.told(checkpoint) | overrides.keys())
+    report = _transfer(checkpoint, family, detector, described, allow_partial, assumed)
+    return Imported(detector, described.settings, report)
 
 
 def describe_checkpoint(path: str | os.PathLike[str], source: str = "auto", **overrides: Any) -> Description:
@@ -171,6 +173,7 @@ def _transfer(
     detector: TwoStageDetector,
     described: Description,
     allow_partial: bool,
+    assumed: Mapping[str, Any] | None = None,
 ) -> ImportReport:
     found = places(detector)
     kept = {}
@@ -186,7 +189,7 @@ def _transfer(
     )
     with _path_in_errors(checkpoint, family, _MALFORMED):
         plan = ImportPlan(checkpoint, family, detector, found.values(), kept, unwanted)
-    report = plan.carry_out(described.settings, allow_partial)
+    report = plan.carry_out(described.settings, allow_partial, assumed)
     known = (detector.class_names, _numbered(given))
     if detector.num_classes == given and described.class_names not in known:
         log_other_names(str(checkpoint.path), described.class_names, detector.class_names)

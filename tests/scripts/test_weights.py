@@ -80,6 +80,7 @@ def converted(call, checkpoint, tmp_path) -> Path:
     )
     assert said.status == 0, said.err
     assert "(detectron2): loaded 311 variables" in said.out
+    assert "settings assumed, which weights do not tell" in said.out
     return output
 
 

@@ -69,6 +69,7 @@ def test_every_value_arrives_and_every_name_is_accounted_for(backbone, arrays):
         unused={"optimizer.step": "state of the optimizer"},
         missing={},
         settings={"depth": 14},
+        assumed={},
     )
 
 

@@ -71,6 +71,11 @@ class Detectron(Family):
             found["stride_in_1x1"] = stride == "true"
         return found | _conventions(stages)
 
+    def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
+        """The strides where the file has its configuration."""
+        stride = configured(checkpoint, "RESNETS", "STRIDE_1X1")
+        return frozenset() if stride is None else frozenset({"stride_in_1x1"})
+
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""
         if place.name.startswith("backbone."):

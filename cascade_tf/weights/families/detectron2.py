@@ -67,6 +67,13 @@ class Detectron2(TorchFamily):
         is_msra = found["norm"] == "frozen" and found["cardinality"] == 1 and found["pixel_std"] == PIXEL_STD
         return found | {"stride_in_1x1": is_msra} | _conventions(num_stages)
 
+    def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
+        """Pixels and anchors where they are stored; the order of the channels shows in their mean."""
+        arrays = checkpoint.arrays
+        pixels = {"pixel_mean": ("pixel_mean", "pixel_order"), "pixel_std": ("pixel_std",)}
+        stored = [name for key, names in pixels.items() if key in arrays for name in names]
+        return frozenset(stored) | frozenset(_anchors(arrays))
+
     def tensor_name(self, name: str, checkpoint: CheckpointFile) -> str:
         """See ``TorchFamily.tensor_name``."""
         module, _, leaf = name.rpartition(".")

@@ -70,6 +70,10 @@ class Family(abc.ABC):
         """K, without the background."""
         raise NotImplementedError(f"checkpoints of the family {self.name} hold no classes")
 
+    def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
+        """Those of `settings` that the checkpoint says besides what names and shapes of its tensors tell."""
+        return frozenset()
+
     def class_names(self, checkpoint: CheckpointFile) -> tuple[str, ...] | None:
         """Names of the K classes where the checkpoint says them."""
         return None

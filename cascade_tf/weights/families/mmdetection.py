@@ -69,6 +69,11 @@ class MMDetection(TorchFamily):
         found["stride_in_1x1"] = style_of(checkpoint.metadata) == "caffe"
         return found | _conventions(num_stages)
 
+    def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
+        """Pixels and strides where the file has its configuration."""
+        style = () if style_of(checkpoint.metadata) is None else ("stride_in_1x1",)
+        return frozenset(pixels_of(checkpoint.metadata) or ()) | frozenset(style)
+
     def tensor_name(self, name: str, checkpoint: CheckpointFile) -> str:
         """See ``TorchFamily.tensor_name``."""
         return mmdetection_names.tensor_name(name, checkpoint.arrays)
