@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from cascade_tf.coco_format.other_tools import foreign_json, foreign_text
+
 LISTS = ("images", "annotations", "categories")
 _EXPECTED = "a COCO annotation file with the lists 'images', 'annotations' and 'categories'"
 
@@ -18,14 +20,20 @@ def load_annotation_file(path: str | os.PathLike[str]) -> dict[str, list]:
         ValueError: it is no JSON, or lacks one of the three lists.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        content = json.loads(text)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such annotation file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, expected {_EXPECTED}") from None
     except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError
         reason = f"is not JSON ({error})" if Path(path).stat().st_size else "is empty"
+        what = None if isinstance(error, UnicodeDecodeError) else foreign_text(text)
+        reason = f"is {what}" if what else reason
         raise ValueError(f"{path}: {reason}, expected {_EXPECTED}") from None
+    what = foreign_json(content)
+    if what:
+        raise ValueError(f"{path}: is {what}")
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected {_EXPECTED}")
     for key in LISTS:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import cascade_tf
 from cascade_tf import overrides
+from cascade_tf.data.splitting import Splitting, check_pattern
 from cascade_tf.files import write_atomically
 from cascade_tf.training.settings import TrainConfig
 
@@ -51,7 +52,13 @@ class DataConfig:
     """How the images are read. The test-time size is the model's: its `short_side` and `max_side`.
 
     Attributes:
-        dataset_dir: folder of COCO layout: ``images/``, ``instances_train.json``, ``instances_val.json``.
+        dataset_dir: folder with ``images/``, ``instances_train.json`` and ``instances_val.json``, or laid out
+            as labelling tools export COCO's format, or one annotation file.
+        val_fraction: the share of the images to measure on, where one file holds all images or none are there
+            to measure on; None: nothing is split.
+        split_seed: another seed chooses other images.
+        split_by: regular expression searched in the files' names; those with equal text in its group stay on
+            one side, for example the frames of a video; None: each image stands for itself.
         short_sides: shorter sides in pixels, of which each training image draws one; empty: the model's.
         max_side: largest longer side in training, pixels; None: the model's.
         flip: mirrors half of the training images.
@@ -63,6 +70,9 @@ class DataConfig:
     """
 
     dataset_dir: str | None = None
+    val_fraction: float | None = None
+    split_seed: int = 0
+    split_by: str | None = None
     short_sides: tuple[int, ...] = ()
     max_side: int | None = None
     flip: bool = True
@@ -80,6 +90,17 @@ class DataConfig:
         if self.check_images not in CHECK_LEVELS:
             expected = ", ".join(CHECK_LEVELS)
             raise ValueError(f"data.check_images: got {self.check_images!r}, expected one of {expected}")
+        try:
+            check_pattern(self.split_by)
+            self.splitting()
+        except ValueError as error:
+            raise ValueError(f"data.{error}") from None
+
+    def splitting(self) -> Splitting | None:
+        """Returns the settings of the split as `read_dataset_dir` takes them; None: nothing is split."""
+        if self.val_fraction is None:
+            return None
+        return Splitting(self.val_fraction, self.split_seed, self.split_by)
 
 
 @dataclasses.dataclass(frozen=True)

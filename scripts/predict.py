@@ -28,6 +28,7 @@ from cascade_tf.files import write_atomically
 if TYPE_CHECKING:
     import numpy as np
 
+    from cascade_tf.data.splitting import Splitting
     from cascade_tf.inference import ImageDetections
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
@@ -138,8 +139,16 @@ def _dataset_sources() -> tuple[list[Source], list[str]]:
         raise ValueError("got no inputs, expected image files, folders or patterns, or --dataset_dir")
     from cascade_tf.data.coco import read_dataset_dir
 
-    dataset = read_dataset_dir(OPTIONS.values.dataset_dir, OPTIONS.values.split)
+    splitting = _splitting()
+    dataset = read_dataset_dir(OPTIONS.values.dataset_dir, OPTIONS.values.split, splitting=splitting)
     return [Source(Path(example.path), example.image_id) for example in dataset.examples], []
+
+
+def _splitting() -> Splitting | None:
+    """How the run that trained the detector split its data, or ``--set`` says."""
+    if OPTIONS.values.workdir:
+        return program.trained_experiment(OPTIONS).data.splitting()
+    return program.model_changes(OPTIONS)[1].data.splitting() if OPTIONS.values.weights else None
 
 
 def _read_batches(

@@ -7,51 +7,66 @@ in continuous pixels; ``data/annotations/objects.py`` is the one file that conve
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cascade_tf.annotation_files import load_annotation_file
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.categories import read_categories
+from cascade_tf.data.annotations.files import Choice, find_image_files
 from cascade_tf.data.annotations.images import read_images
 from cascade_tf.data.annotations.masks import Masks
 from cascade_tf.data.annotations.objects import read_annotation
 from cascade_tf.data.dataset import CocoDataset
+from cascade_tf.data.layouts import describe_layout, find_image_dir, find_split
+from cascade_tf.data.splitting import Splitting
 
 __all__ = ["CocoDataset", "read_coco", "read_dataset_dir"]
 
 
 def read_dataset_dir(
-    dataset_dir: str | os.PathLike[str], split: str, *, skip_broken: bool = False, segmentations: bool = False
+    dataset_dir: str | os.PathLike[str],
+    split: str,
+    *,
+    splitting: Splitting | None = None,
+    skip_broken: bool = False,
+    segmentations: bool = False,
 ) -> CocoDataset:
-    """Reads one split of a folder that holds ``images/`` and ``instances_<split>.json``.
+    """Reads one split of a data set folder, laid out as labelling tools export it.
+
+    That is ``images/`` with ``instances_<split>.json``, or one of `cascade_tf.data.layouts.LAYOUTS`; what was
+    recognised is said in ``notes``.
 
     Args:
-        dataset_dir: the folder.
-        split: "train" or "val", or any other split whose annotation file exists.
+        dataset_dir: the folder, or one annotation file in the place of a folder that holds only that.
+        split: "train" or "val", or any other split whose annotation file exists; "all" is a file without a
+            split.
+        splitting: how a file without a split is split, or one of images to train on where there are none to
+            measure on; not used where both exist.
         skip_broken: as in `read_coco`.
         segmentations: as in `read_coco`.
 
     Raises:
-        FileNotFoundError: the folder, its ``images/`` or its annotation file is missing.
-        ValueError: as in `read_coco`.
+        FileNotFoundError: there is no such folder, or no such split in it.
+        ValueError: there are several annotation files for the split, or as in `read_coco`.
     """
-    folder = Path(dataset_dir)
-    annotation_file = folder / f"instances_{split}.json"
-    if not (folder / "images").is_dir() or not annotation_file.is_file():
-        missing = "no such folder"
-        if folder.is_dir():
-            missing = f"no {annotation_file.name}" if (folder / "images").is_dir() else "no folder images/"
-        raise FileNotFoundError(
-            f"{folder}: {missing}; expected a data set folder with images/, instances_train.json and "
-            "instances_val.json"
-        )
-    return read_coco(annotation_file, folder / "images", skip_broken=skip_broken, segmentations=segmentations)
+    found = find_split(dataset_dir, split, splitting=splitting is not None)
+    only = partial(splitting.of_split, split) if splitting is not None and found.whole else None
+    dataset = read_coco(
+        found.annotation_file, only=only, skip_broken=skip_broken, segmentations=segmentations
+    )
+    notes = [describe_layout(dataset_dir, found.annotation_file, Path(dataset.image_dir))]
+    if splitting is not None:
+        notes.append(splitting.remark(split, dataset.images_in_file) if found.whole else splitting.UNUSED)
+    return replace(dataset, notes=(*(note for note in notes if note), *dataset.notes))
 
 
 def read_coco(
     annotation_file: str | os.PathLike[str],
-    image_dir: str | os.PathLike[str],
+    image_dir: str | os.PathLike[str] | None = None,
     *,
+    only: Choice | None = None,
     skip_broken: bool = False,
     segmentations: bool = False,
 ) -> CocoDataset:
@@ -62,7 +77,10 @@ def read_coco(
 
     Args:
         annotation_file: a JSON file with ``images``, ``annotations`` and ``categories``.
-        image_dir: the folder to which each ``file_name`` is relative.
+        image_dir: the folder to which each ``file_name`` is relative; None: it is found, beside the
+            annotation file or where labelling tools put it. Names of other systems are understood where one
+            picture of the folder fits, see `cascade_tf.data.file_names`; ``notes`` say how many.
+        only: chooses the images that are read, by their files' paths below the image folder; None: all.
         skip_broken: leave out broken images and annotations and list them in ``dropped``, instead of stopping
             with a list of them at the end. A broken file or a broken category always stops.
         segmentations: read the masks too, for a detector that learns them; without it nothing looks at them.
@@ -74,13 +92,15 @@ def read_coco(
         ValueError: a record or the whole file is not as expected; with ``segmentations`` also if objects have
             no masks.
     """
-    if not Path(image_dir).is_dir():
+    if image_dir is not None and not Path(image_dir).is_dir():
         raise FileNotFoundError(f"{image_dir}: no such image folder")
     content = load_annotation_file(annotation_file)
+    folder = find_image_dir(annotation_file, content["images"]) if image_dir is None else Path(image_dir)
+    files = find_image_files(content["images"], folder, only)
     report = BrokenRecords(annotation_file, skip_broken)
     masks = Masks(report) if segmentations else None
     categories = read_categories(content["categories"], str(annotation_file))
-    objects, unusable = read_images(content["images"], Path(image_dir), report)
+    objects, unusable = read_images(content["images"], files, report)
     classes = {category.id: index for index, category in enumerate(categories, start=1)}
     kept = tuple(
         position
@@ -101,5 +121,7 @@ def read_coco(
         str(annotation_file),
         kept,
         ignored,
-        images_in_file=len(content["images"]),
+        images_in_file=len(content["images"]) - len(files.left_out),
+        image_dir=str(folder),
+        notes=(files.note,) if files.note else (),
     )

@@ -22,7 +22,9 @@ class CocoDataset:
         annotation_file: the file that was read.
         kept: positions of the file's annotations that became objects or crowds.
         ignored: those of them without a usable mask, where masks were asked for: all are crowds.
-        images_in_file: how many images the file has, those that were left out included.
+        images_in_file: how many images the file has of this split, those that were left out included.
+        image_dir: the folder of the pictures.
+        notes: one line for each thing that was read in another form than COCO's.
     """
 
     categories: tuple[Category, ...]
@@ -32,6 +34,8 @@ class CocoDataset:
     kept: tuple[int, ...] = ()
     ignored: frozenset[int] = frozenset()
     images_in_file: int = 0
+    image_dir: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:

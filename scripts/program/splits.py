@@ -56,10 +56,16 @@ def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDatase
 
     folder = experiment.data.dataset_dir
     if not folder:
-        raise ValueError("flag --dataset_dir is missing, expected a folder with images/ and instances_*.json")
+        raise ValueError("flag --dataset_dir is missing, expected the folder of a data set")
     skip_broken = experiment.data.skip_broken
-    with waiting(f"reading instances_{split}.json"):
-        dataset = read_dataset_dir(folder, split, skip_broken=skip_broken, segmentations=segmentations)
+    with waiting(f"reading the annotations of {split}"):
+        dataset = read_dataset_dir(
+            folder,
+            split,
+            splitting=experiment.data.splitting(),
+            skip_broken=skip_broken,
+            segmentations=segmentations,
+        )
     try:
         with_classes(experiment, dataset.class_names, dataset.category_ids)
     except ValueError as error:
@@ -80,6 +86,8 @@ def _checked(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDa
             skip_broken=data.skip_broken,
             progress=bar.update,
         )
+    for line in dataset.notes:
+        logging.warning("%s", line)
     for line in dataset.dropped[:SHOWN_RECORDS]:
         logging.warning("%s", line)
     if len(dataset.dropped) > SHOWN_RECORDS:

@@ -77,7 +77,7 @@ class TestData:
 
     @pytest.mark.parametrize("part", ["images", "instances_train.json", "instances_val.json"])
     def test_missing_part(self, call, dataset, tmp_path, part):
-        (dataset / part).rename(dataset / "elsewhere")
+        (dataset / part).rename(tmp_path / "elsewhere")
         assert part in self.train(call, dataset, tmp_path)
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": 3}', "null"])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from cascade_tf.data.annotations.broken import BrokenRecords
+from cascade_tf.data.annotations.files import ImageFiles
 from cascade_tf.data.annotations.values import is_integer, record_name
 from cascade_tf.data.examples import Example
+from cascade_tf.data.file_names import FoundFile
 
 
 class ImageObjects:
@@ -39,9 +39,9 @@ class ImageObjects:
 
 
 def read_images(
-    records: list, image_dir: Path, report: BrokenRecords
+    records: list, files: ImageFiles, report: BrokenRecords
 ) -> tuple[dict[int, ImageObjects], set[int]]:
-    """Gives the images by id, and the ids of those that were skipped."""
+    """Gives the images by id, and the ids of those that were skipped or are not to be read."""
     images: dict[int, ImageObjects] = {}
     unusable: set[int] = set()
     for index, record in enumerate(records):
@@ -50,8 +50,10 @@ def read_images(
             report.broken(f"{where}: is {record!r}, expected an object with an integer 'id'")
         elif record["id"] in images or record["id"] in unusable:
             report.broken(f"{where}: an image before it has the same id, expected distinct ids")
+        elif index in files.left_out:
+            unusable.add(record["id"])
         else:
-            image = _read_image_record(where, record, image_dir, report)
+            image = _read_image_record(where, record, files.found[index], report)
             if image is None:
                 unusable.add(record["id"])
             else:
@@ -60,20 +62,16 @@ def read_images(
 
 
 def _read_image_record(
-    where: str, record: dict, image_dir: Path, report: BrokenRecords
+    where: str, record: dict, file: FoundFile, report: BrokenRecords
 ) -> ImageObjects | None:
     file_name = record.get("file_name")
     if not isinstance(file_name, str) or not file_name:
         report.broken(f"{where}: file_name is {file_name!r}, expected the name of an image file")
         return None
-    path = image_dir / file_name
-    # Without following links: a data set may link to images, but not name files elsewhere on the machine.
-    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(image_dir)):
-        report.broken(f"{where}: file_name is {file_name!r}, expected a name inside the image folder")
+    if file.path is None:
+        report.broken(f"{where}: {file.fault}", missing_file="no such image file" in file.fault)
         return None
-    if not path.is_file():
-        report.broken(f"{where}: file_name: no such image file: {path}", missing_file=True)
-        return None
+    path = file.path
     width, height = record.get("width"), record.get("height")
     if width is None or height is None:
         try:
@@ -86,4 +84,4 @@ def _read_image_record(
         if not is_integer(value) or value <= 0:
             report.broken(f"{where}: {key} is {value!r}, expected a positive integer")
             return None
-    return ImageObjects(record["id"], str(path), height, width)
+    return ImageObjects(record["id"], path, height, width)
