@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 POOL = """
 import numpy as np, tensorflow as tf
 from cascade_tf.ops import library, roi_align, batched_nms, batched_soft_nms
+from cascade_tf.ops import grid_roi_align, ps_roi_pool, roi_pool
 from cascade_tf.ops.draw_masks import Outlines, draw_masks
 from cascade_tf.ops.resize_and_pad import resize_and_pad
 """
@@ -164,6 +165,7 @@ SAVE_RESULTS = """
 import sys
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
+on_one_map = lambda x, rois, stride, **settings: grid_roi_align([x], rois, strides=[stride], **settings)
 maps = [tf.constant(rng.standard_normal((2, 16 // s, 24 // s, 70)), tf.float32) for s in (1, 2)]
 corner = rng.uniform(0, 60, (2, 200, 2))
 boxes = tf.constant(np.concatenate([corner, corner + rng.uniform(1, 60, (2, 200, 2))], -1), tf.float32)
@@ -175,6 +177,11 @@ for dtype in (tf.float32, tf.bfloat16):
         pooled = roi_align(low, boxes, strides=(4, 8), output_size=3, sampling_ratio=0,
                            implementation="custom")
     results += [tf.cast(x, tf.float32) for x in (pooled, *tape.gradient(pooled, low, pooled))]
+    for pool in (roi_pool, ps_roi_pool, on_one_map):
+        with tf.GradientTape() as tape:
+            tape.watch(low[0])
+            pooled = pool(low[0], boxes, stride=4, output_size=(2, 5), implementation="custom")
+        results += [tf.cast(x, tf.float32) for x in (pooled, tape.gradient(pooled, low[0], pooled))]
 scores = tf.constant(rng.uniform(size=(2, 200, 4)), tf.float32)
 for suppress in (batched_nms, lambda *args, **kw: batched_soft_nms(*args, method="gaussian", **kw)):
     results += suppress(boxes[:, :, None], scores, iou_threshold=.5, score_threshold=.1, max_outputs=50,

@@ -1,0 +1,121 @@
+"""The Cascade R-CNN authors' own RoIAlign: samples at the corners of the bins, of which bins are means.
+
+The corners of P x P bins are (P + 1) x (P + 1) points of a grid from a box's first pixel to its last. Each is
+one bilinear sample, half a cell shifted: the centre of cell 0 is at half a stride. A point more than half a
+cell beyond the centres of the border's cells, that is outside of the map, is zero. A bin is the mean of its
+four corners. A box without width or height yields zeros, and so does an RoI with a coordinate that is not
+finite, or farther than 2^24 cells from the origin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from cascade_tf.ops import library
+from cascade_tf.ops.grid_roi_align_twin import grid_roi_align_tensorflow
+from cascade_tf.ops.roi_align import assign_levels
+from cascade_tf.ops.single_map import KERNEL_TYPES, check_pad_ratio, checked, checked_size
+
+
+def grid_roi_align(
+    features: Sequence[Any],
+    boxes: Any,
+    *,
+    strides: Sequence[float],
+    output_size: int | tuple[int, int],
+    levels: Any = None,
+    average: bool = True,
+    pad_ratio: float = 0.0,
+    inclusive_boxes: bool = False,
+    implementation: str = "auto",
+) -> tf.Tensor:
+    """Pools every box from its level. Differentiable in the features; boxes get no gradient.
+
+    Args:
+        features: one [B, h_l, w_l, C] floating tensor per level, finest first; at least 1 x 1 cell each.
+        boxes: [B, R, 4] float32 xyxy in pixels of the network's input.
+        strides: pixels per cell of each level.
+        output_size: P, or (height, width) of the result in bins.
+        levels: [B, R] int32 index into ``features``, clamped to those that exist. None:
+            ``assign_levels`` with ``min_level = log2(strides[0])``.
+        average: means of the corners of each bin. False: the points of the grid themselves, one more per
+            axis.
+        pad_ratio: widens a box on each side by this share of its width and height, for context around it.
+        inclusive_boxes: x2 and y2 are the coordinates of a box's last pixels, as in Caffe, and end the grid.
+            False: they are its far edges, as everywhere in this package, and 1 is subtracted first; the same
+            pixels give the same result in either notation. (A grid that spans a box from edge to edge is that
+            of ``inclusive_boxes=True`` on continuous boxes.)
+        implementation: "auto", "custom" (C++) or "tensorflow".
+
+    Returns:
+        [B, R, height, width, C] of the features' dtype; without ``average``
+        [B, R, height + 1, width + 1, C]. The arithmetic is float32.
+
+    Raises:
+        ValueError: a wrong rank, unequal channels, batch sizes or list lengths, or a setting out of range.
+    """
+    custom = library.custom_ops(implementation)
+    height, width = checked_size("grid_roi_align", output_size)
+    check_pad_ratio("grid_roi_align", pad_ratio)
+    if not features or len(strides) != len(features):
+        raise ValueError(
+            "grid_roi_align: needs one or more levels and as many strides, got "
+            f"{len(features)} and {len(strides)}"
+        )
+    pairs = [
+        checked("grid_roi_align", one, boxes, stride) for one, stride in zip(features, strides, strict=True)
+    ]
+    maps, boxes = [pair.features for pair in pairs], pairs[0].boxes
+    dtype = maps[0].dtype
+    for one in maps:
+        if one.dtype != dtype or not one.shape[3:].is_compatible_with(maps[0].shape[3:]):
+            raise ValueError(
+                "grid_roi_align: levels must agree in channels and dtype, got "
+                f"{dtype.name} {maps[0].shape} and {one.dtype.name} {one.shape}"
+            )
+    levels = _checked_levels(levels, boxes, strides)
+    if custom is None or dtype not in KERNEL_TYPES:
+        maps = [tf.cast(one, tf.float32) for one in maps]
+    settings: dict[str, Any] = {
+        "strides": [float(stride) for stride in strides],
+        "average": average,
+        "pad_ratio": float(pad_ratio),
+        "inclusive_boxes": inclusive_boxes,
+    }
+    if custom is None:
+        levels = tf.clip_by_value(levels, 0, len(maps) - 1)
+        pooled = grid_roi_align_tensorflow(maps, boxes, levels, output_size=(height, width), **settings)
+    else:
+        pooled = custom.cascade_tf_grid_roi_align(
+            features=maps, boxes=boxes, levels=levels, output_height=height, output_width=width, **settings
+        )
+    return tf.cast(pooled, dtype)
+
+
+def _checked_levels(levels: Any, boxes: tf.Tensor, strides: Sequence[float]) -> tf.Tensor:
+    if levels is None:
+        return assign_levels(boxes, len(strides), min_level=round(math.log2(strides[0])))
+    levels = tf.cast(levels, tf.int32)
+    if not levels.shape.is_compatible_with(boxes.shape[:2]):
+        raise ValueError(f"grid_roi_align: levels must be [B, R] as boxes {boxes.shape}, got {levels.shape}")
+    return levels
+
+
+@tf.RegisterGradient("CascadeTf>GridRoiAlign")
+def _grid_roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
+    num_levels = op.get_attr("num_levels")
+    gradients = library.load().cascade_tf_grid_roi_align_grad(
+        upstream=upstream,
+        boxes=op.inputs[num_levels],
+        levels=op.inputs[num_levels + 1],
+        feature_shapes=[tf.shape(feature) for feature in op.inputs[:num_levels]],
+        strides=op.get_attr("strides"),
+        average=op.get_attr("average"),
+        pad_ratio=op.get_attr("pad_ratio"),
+        inclusive_boxes=op.get_attr("inclusive_boxes"),
+    )
+    return [*gradients, None, None]

@@ -1,0 +1,70 @@
+// Checks that the kernels share which pool boxes from feature maps; `op` is the name that errors begin with.
+#ifndef CASCADE_TF_COMMON_ROI_INPUTS_H_
+#define CASCADE_TF_COMMON_ROI_INPUTS_H_
+
+#include <cmath>
+
+#include "../roi_align/roi_align.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/tensor_shape.h"
+
+namespace cascade_tf {
+
+inline absl::Status CheckStride(const char* op, float stride) {
+  if (stride > 0.0f && std::isfinite(stride)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(op, ": stride must be positive, got ", stride));
+}
+
+inline absl::Status CheckPadRatio(const char* op, float pad_ratio) {
+  if (pad_ratio >= 0.0f && std::isfinite(pad_ratio)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(op, ": pad_ratio must be at least 0, got ", pad_ratio));
+}
+
+inline absl::Status CheckBoxes(const char* op, const tensorflow::Tensor& boxes) {
+  if (boxes.dims() == 3 && boxes.dim_size(2) == 4) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(op, ": boxes must be [B, R, 4], got ", boxes.shape().DebugString()));
+}
+
+// A feature map's shape, given as it is or as the gradient op's input.
+inline absl::Status CheckMap(const char* op, const tensorflow::TensorShape& shape, int64_t batch) {
+  if (shape.dims() == 4 && shape.dim_size(0) == batch && shape.dim_size(1) > 0 && shape.dim_size(2) > 0 &&
+      shape.dim_size(1) < kMaxCells && shape.dim_size(2) < kMaxCells) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(op, ": features must be [", batch,
+                                                 ", h, w, C] with h, w >= 1, got ", shape.DebugString()));
+}
+
+inline absl::Status CheckUpstream(const char* op, const tensorflow::Tensor& upstream,
+                                  const tensorflow::TensorShape& expected) {
+  if (upstream.shape() == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(op, ": upstream must be ", expected.DebugString(), ", got ",
+                                                 upstream.shape().DebugString()));
+}
+
+// A box as the first Caffe layers see it: far corners are those of its last pixel.
+struct PixelCorners {
+  float x1, y1, x2, y2;
+};
+
+// Widens the box on each side by `pad_ratio` times its size in pixels. The order of the operations is Caffe's,
+// because what is rounded afterwards depends on the last bit.
+inline PixelCorners MakePixelCorners(const float* box, bool inclusive_boxes, float pad_ratio) {
+  const float one = inclusive_boxes ? 0.0f : 1.0f;
+  const float x2 = box[2] - one, y2 = box[3] - one;
+  const float pad_x = (x2 - box[0] + 1.0f) * pad_ratio, pad_y = (y2 - box[1] + 1.0f) * pad_ratio;
+  return {box[0] - pad_x, box[1] - pad_y, x2 + pad_x, y2 + pad_y};
+}
+
+// Cells begin .. end - 1 of one axis.
+struct CellRange {
+  int begin, end;
+  bool empty() const { return end <= begin; }
+};
+
+}  // namespace cascade_tf
+
+#endif  // CASCADE_TF_COMMON_ROI_INPUTS_H_
