@@ -65,6 +65,7 @@ class DataConfig:
         aspect_grouping: batches hold images of one orientation, which saves padding.
         workers: images that are decoded at the same time; None lets tf.data choose.
         skip_broken: leaves broken records out and lists them, instead of stopping with a list.
+        crowds_as_objects: reads ``iscrowd: 1`` as a single object: brush masks of CVAT come so.
         check_images: what is looked at before the first step, of the picture files of both splits: "full" is
             format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
     """
@@ -79,6 +80,7 @@ class DataConfig:
     aspect_grouping: bool = True
     workers: int | None = None
     skip_broken: bool = False
+    crowds_as_objects: bool = False
     check_images: str = "full"
 
     def __post_init__(self) -> None:

@@ -12,7 +12,6 @@ predict.py, export.py and train.py, or to cascade_tf.load.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,14 +98,15 @@ def _classes() -> tuple[list[str] | None, list[int] | None]:
 
 
 def read_categories(path: Path) -> list[tuple[int, str]]:
-    """Returns ids and names of an annotation file's categories, by ascending id as data sets are read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return sorted((int(category["id"]), str(category["name"])) for category in content["categories"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"--annotations {path}: got no list of categories with id and name ({error})"
-        ) from None
+    """Returns ids and names of the classes of an annotation file, by ascending id as data sets are read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has no lists of images, annotations and categories, or a category is broken.
+    """
+    from cascade_tf.data.coco import read_classes
+
+    return [(category.id, category.name) for category in read_classes(path)]
 
 
 if __name__ == "__main__":

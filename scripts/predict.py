@@ -139,8 +139,10 @@ def _dataset_sources() -> tuple[list[Source], list[str]]:
         raise ValueError("got no inputs, expected image files, folders or patterns, or --dataset_dir")
     from cascade_tf.data.coco import read_dataset_dir
 
-    splitting = _splitting()
-    dataset = read_dataset_dir(OPTIONS.values.dataset_dir, OPTIONS.values.split, splitting=splitting)
+    # The objects are not looked at, whatever they are.
+    dataset = read_dataset_dir(
+        OPTIONS.values.dataset_dir, OPTIONS.values.split, splitting=_splitting(), crowds_as_objects=True
+    )
     return [Source(Path(example.path), example.image_id) for example in dataset.examples], []
 
 

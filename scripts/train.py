@@ -71,7 +71,7 @@ def train(arguments: Sequence[str]) -> int:
         experiment = dataclasses.replace(experiment, backbone_weights=OPTIONS.values.backbone_weights)
     if OPTIONS.values.weights:
         experiment = with_weights(experiment, OPTIONS.values.weights, workdir)
-    experiment, train_set, val_set = read_data(experiment)
+    experiment, train_set, val_set = read_data(experiment, workdir)
     check_resumption(experiment, workdir, OPTIONS.values.resume)
     _tell_of_left_out_images(experiment, workdir, train_set)
     measurements: list[Measured] = []
@@ -114,15 +114,21 @@ def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment
     return dataclasses.replace(experiment, model=described.model, weights=name)
 
 
-def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoDataset]:
+def read_data(
+    experiment: Experiment, workdir: Path | None = None
+) -> tuple[Experiment, CocoDataset, CocoDataset]:
     """Reads both splits of the data set.
+
+    Args:
+        experiment: without classes.
+        workdir: of a run that may go on, with the classes that it began with.
 
     Returns:
         The experiment resolved to the data set's classes, the images to train on and those to evaluate on.
 
     Raises:
-        ValueError: a split is broken, the two have different classes, or masks are to be learnt and there are
-            none.
+        ValueError: a split is broken, the images to train on have no objects, the two splits have different
+            classes, or masks are to be learnt and there are none.
     """
     from cascade_tf.config import with_classes
 
@@ -130,8 +136,32 @@ def read_data(experiment: Experiment) -> tuple[Experiment, CocoDataset, CocoData
         train_set = _read_train_split(experiment)
     except (ValueError, FileNotFoundError) as error:
         raise _with_faults_of_val(error, experiment) from None
+    if workdir is not None:
+        train_set = _with_classes_of_run(train_set, workdir)
+    if not train_set.num_objects:
+        raise ValueError(f"{train_set.annotation_file}: has no objects, expected some to learn from")
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
-    return experiment, train_set, program.read_split_to_measure(experiment, "val")
+    val_set = program.read_split_to_measure(experiment, "val")
+    if not val_set.num_objects:
+        logging.warning(
+            "%s: has no objects: AP cannot be measured, and best.weights.h5 will be the newest weights",
+            val_set.annotation_file,
+        )
+    return experiment, train_set, val_set
+
+
+def _with_classes_of_run(train_set: CocoDataset, workdir: Path) -> CocoDataset:
+    """The data in the classes of a run that goes on, which may count a placeholder for a class."""
+    from cascade_tf.config import read_experiment
+    from cascade_tf.data.class_matching import match_classes
+
+    if not train_set.placeholders or not has_checkpoint(workdir):
+        return train_set
+    started = read_experiment(workdir)
+    every = sorted((c.id, c.name) for c in (*train_set.categories, *train_set.placeholders))
+    if every != list(zip(started.category_ids, started.class_names, strict=True)):
+        return train_set
+    return match_classes(train_set, started.class_names, started.category_ids)
 
 
 def _with_faults_of_val(error: Exception, experiment: Experiment) -> Exception:

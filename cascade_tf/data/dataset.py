@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from cascade_tf.annotation_files import load_annotation_file
-from cascade_tf.data.annotations.values import is_integer
+from cascade_tf.coco_format import records
+from cascade_tf.coco_format.file import load_annotation_file
+from cascade_tf.coco_format.numbers import as_integer
+from cascade_tf.data.annotations.objects import read_object
 from cascade_tf.data.examples import Category, Example
 
 
@@ -17,14 +20,20 @@ class CocoDataset:
     Attributes:
         categories: sorted by id; class ``i`` in 1..K is ``categories[i - 1]``.
         examples: the images in the file's order, those without objects included.
-        dropped: one line for each record that was left out, or whose object is ignored for want of a mask,
-            with the reason.
+        dropped: one line for each record that was left out, or whose object is ignored for want of a class or
+            a mask, with the reason.
         annotation_file: the file that was read.
         kept: positions of the file's annotations that became objects or crowds.
-        ignored: those of them without a usable mask, where masks were asked for: all are crowds.
+        ignored: those of them that are crowds for want of a known class or, where masks were asked for, of a
+            usable mask.
+        unclassed: those of the ignored whose class is not known.
+        notes: one line for each thing that was read in another form than COCO's, or that is legal but rarely
+            meant.
+        placeholders: categories that only name a group of others: no classes.
+        crowds_as_objects: whether ``iscrowd: 1`` was taken for a single object.
+        file_ids: ids of the file's categories -> ids in ``categories``, where the two differ.
         images_in_file: how many images the file has of this split, those that were left out included.
         image_dir: the folder of the pictures.
-        notes: one line for each thing that was read in another form than COCO's.
     """
 
     categories: tuple[Category, ...]
@@ -33,9 +42,13 @@ class CocoDataset:
     annotation_file: str
     kept: tuple[int, ...] = ()
     ignored: frozenset[int] = frozenset()
+    unclassed: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
+    placeholders: tuple[Category, ...] = ()
+    crowds_as_objects: bool = False
+    file_ids: Mapping[int, int] = field(default_factory=dict)
     images_in_file: int = 0
     image_dir: str = ""
-    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -44,8 +57,13 @@ class CocoDataset:
 
     @property
     def category_ids(self) -> tuple[int, ...]:
-        """The K ids of the file, in the order of the classes 1..K."""
+        """The K ids, in the order of the classes 1..K."""
         return tuple(category.id for category in self.categories)
+
+    @property
+    def num_objects(self) -> int:
+        """How many objects there are to learn from and to find, crowds aside."""
+        return sum(int((~example.crowd).sum()) for example in self.examples)
 
     def without(self, image_ids: Container[int], reasons: Sequence[str]) -> CocoDataset:
         """Returns the data set without some images and their annotations.
@@ -66,33 +84,56 @@ class CocoDataset:
         return replace(self, examples=examples, dropped=(*self.dropped, *reasons))
 
     def ground_truth(self) -> dict[str, list]:
-        """The annotation file's content without the records that were left out, for evaluation.
+        """The annotation file's content as it was understood, for evaluation.
 
-        Annotations that are ignored for want of a mask are crowds here too, and their box is their mask:
-        nobody can say whether a mask that was found there is right.
+        Records that were left out are not in it, and numbers are numbers. Annotations that are ignored are
+        crowds, and their box is their mask: nobody can say whether what was found there is right. One of an
+        unknown class is a crowd of every class. An ``area`` that is not the object's is measured.
         """
         content = load_annotation_file(self.annotation_file)
-        records: dict[int, dict] = {}
+        images: dict[int, dict] = {}
         for record in content["images"]:
-            if isinstance(record, dict) and is_integer(record.get("id")):
-                records.setdefault(record["id"], record)
-        ids = {example.image_id for example in self.examples}
+            number = as_integer(record.get("id")) if isinstance(record, dict) else None
+            if number is not None:
+                images.setdefault(number, record)
+        sizes = {example.image_id: (example.height, example.width) for example in self.examples}
         return {
-            "images": [records[example.image_id] for example in self.examples],
-            "annotations": [
-                _as_crowd(content["annotations"][position])
-                if position in self.ignored
-                else content["annotations"][position]
-                for position in self.kept
-                if content["annotations"][position]["image_id"] in ids
+            "images": [
+                {**images[number], "id": number, "height": height, "width": width}
+                for number, (height, width) in sizes.items()
             ],
-            "categories": content["categories"],
+            "annotations": [
+                record
+                for position in self.kept
+                for record in self._truth(position, content["annotations"][position], sizes)
+            ],
+            "categories": [{"id": category.id, "name": category.name} for category in self.categories],
         }
+
+    def _truth(self, position: int, record: dict, sizes: Mapping[int, tuple[int, int]]) -> list[dict]:
+        record = read_object(record, records.Noted(), outline=True, crowds_as_objects=self.crowds_as_objects)
+        if record["image_id"] not in sizes:
+            return []
+        if position in self.unclassed:
+            return [
+                _as_crowd(
+                    {**record, "category_id": category_id, "id": -(position * len(self.categories) + i)}
+                )
+                for i, category_id in enumerate(self.category_ids, start=1)
+            ]
+        category_id = record["category_id"]
+        if self.file_ids.get(category_id, category_id) != category_id:
+            record = {**record, "category_id": self.file_ids[category_id]}
+        if position in self.ignored:
+            return [_as_crowd(record)]
+        if not records.has_own_area(record):
+            record = {**record, "area": records.measure_area(record, sizes[record["image_id"]])}
+        return [record]
 
     def summary(self) -> str:
         """One line for people: how many images, objects, crowds, classes and dropped records."""
-        crowds = sum(int(example.crowd.sum()) for example in self.examples)
-        objects = sum(len(example.boxes) for example in self.examples) - crowds
+        objects = self.num_objects
+        crowds = sum(len(example.boxes) for example in self.examples) - objects
         empty = sum(len(example.boxes) == 0 for example in self.examples)
         return (
             f"{len(self.examples)} images ({empty} without objects), {objects} objects and {crowds} crowds "
@@ -100,7 +141,7 @@ class CocoDataset:
         )
 
 
-def _as_crowd(record: dict) -> dict:
+def _as_crowd(record: dict[str, Any]) -> dict[str, Any]:
     x, y, width, height = record["bbox"]
     corners = [x, y, x + width, y, x + width, y + height, x, y + height]
     return {**record, "iscrowd": 1, "segmentation": [corners], "area": width * height}

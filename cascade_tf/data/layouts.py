@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cascade_tf.annotation_files import load_annotation_file
+from cascade_tf.coco_format.file import load_annotation_file
 from cascade_tf.coco_format.other_tools import foreign_folder, foreign_json
 
 ALL = "all"

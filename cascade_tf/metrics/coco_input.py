@@ -5,25 +5,27 @@ Every complaint names the record and the field.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 from pycocotools import mask as coco_mask
 
 from cascade_tf import run_lengths
+from cascade_tf.coco_format import records
+from cascade_tf.coco_format.file import LISTS, load_annotation_file
+from cascade_tf.coco_format.outlines import is_polygon
 
 GEOMETRY = {"bbox": "bbox", "segm": "segmentation"}
 """The field of a record that holds its shape, for each of pycocotools' ``iouType``."""
 
-# Drawing takes memory for each pixel of a polygon's outline, outside the image too.
-_MAX_COORDINATE = 1e5
-
 
 def read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Returns the content of an annotation file, and what messages call it.
+    """Returns the content of an annotation file as it is understood, and what messages call it.
+
+    What tools write in another form is read where it has one meaning, and told once in the log.
 
     Args:
         annotations: the file, or its content.
@@ -35,16 +37,19 @@ def read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mappi
     if isinstance(annotations, Mapping):
         content, source = annotations, "annotations"
     else:
-        source = os.fspath(annotations)
-        try:
-            with open(source, encoding="utf-8") as file:
-                content = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{source}: not a JSON file ({error})") from None
-    for field in ("images", "annotations", "categories"):
-        if not isinstance(content, Mapping) or not isinstance(content.get(field), Sequence):
+        content, source = load_annotation_file(annotations), os.fspath(annotations)
+    for field in LISTS:
+        if not isinstance(content.get(field), Sequence):
             raise ValueError(f"{source}: expected a COCO annotation file with a list named {field!r}")
-    return content, source
+    noted = records.Noted()
+    readers = (records.read_image, records.read_annotation, records.read_category)
+    understood = {
+        field: [reader(r, noted) if isinstance(r, dict) else r for r in content[field]]
+        for field, reader in zip(LISTS, readers, strict=True)
+    }
+    for line in noted.lines():
+        logging.warning("%s: %s", source, line)
+    return {**content, **understood}, source
 
 
 def select_images(content: Mapping[str, Any], image_ids: Iterable[int] | None, source: str) -> list[int]:
@@ -82,9 +87,8 @@ def copy_annotations(content: Mapping[str, Any], iou_type: str, source: str) -> 
     copies = []
     for number, annotation in enumerate(content["annotations"]):
         try:
-            copy = _copy_annotation(annotation, categories, iou_type)
-            if iou_type == "segm":
-                _draw_mask(copy, sizes.get(annotation["image_id"]))
+            size = sizes.get(annotation.get("image_id"))
+            copy = _copy_annotation(annotation, categories, iou_type, size)
         except ValueError as error:
             raise ValueError(f"{source}: annotation {_call(number, annotation)}: {error}") from None
         copies.append({**copy, "id": number + 1})
@@ -112,35 +116,42 @@ def _image_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
     return {
         image["id"]: (image["height"], image["width"])
         for image in content["images"]
-        if image.get("height") and image.get("width")
+        if _is_side(image.get("height")) and _is_side(image.get("width"))
     }
 
 
-def _copy_annotation(annotation: Mapping[str, Any], categories: set, iou_type: str) -> dict[str, Any]:
+def _is_side(value: Any) -> bool:
+    """Whether a side of an image is known: tools write null, 0 or -1 for one that is not."""
+    return value is not None and value > 0
+
+
+def _copy_annotation(
+    annotation: Mapping[str, Any], categories: set, iou_type: str, size: tuple[int, int] | None
+) -> dict[str, Any]:
     _require(annotation, ("image_id", "category_id", GEOMETRY[iou_type]))
     _require_known_category(annotation["category_id"], categories)
     copy = {"iscrowd": 0, **annotation}
-    if iou_type == "bbox":
-        if np.shape(copy["bbox"]) != (4,):
-            raise ValueError(f"bbox must be 4 numbers, got {copy['bbox']!r}")
-        copy.setdefault("area", copy["bbox"][2] * copy["bbox"][3])
+    if iou_type == "bbox" and np.shape(copy["bbox"]) != (4,):
+        raise ValueError(f"bbox must be 4 numbers, got {copy['bbox']!r}")
+    if iou_type == "segm":
+        _draw_mask(copy, size)
+    if not records.has_own_area(copy):
+        copy["area"] = records.measure_area(copy, size)
     return copy
 
 
 def _draw_mask(annotation: dict[str, Any], size: tuple[int, int] | None) -> None:
-    """Turns the mask of an annotation into compressed run lengths, with its area where none is given."""
+    """Turns the mask of an annotation into compressed run lengths."""
     mask = annotation["segmentation"]
     mask = run_lengths.checked(mask, size) if isinstance(mask, Mapping) else _draw_polygons(mask, size)
     annotation["segmentation"] = mask
-    annotation.setdefault("area", float(coco_mask.area(mask)))
 
 
 def _draw_polygons(polygons: Any, size: tuple[int, int] | None) -> dict[str, Any]:
     if not isinstance(polygons, list) or not polygons:
         raise ValueError(f"segmentation must be a list of polygons or RLE, got {_shortened(polygons)}")
     for number, polygon in enumerate(polygons):
-        # Two points are a box to pycocotools, and an odd number is read beyond the end.
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not _are_finite(polygon):
+        if not is_polygon(polygon):
             raise ValueError(
                 f"segmentation[{number}] must be finite numbers [x1, y1, x2, y2, ...] with 3 points or more, "
                 f"got {_shortened(polygon)}"
@@ -148,10 +159,6 @@ def _draw_polygons(polygons: Any, size: tuple[int, int] | None) -> dict[str, Any
     if size is None:
         raise ValueError("segmentation has polygons, but its image has no height and width")
     return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-
-
-def _are_finite(values: list) -> bool:
-    return all(type(value) in (int, float) and abs(value) < _MAX_COORDINATE for value in values)
 
 
 def copy_detections(

@@ -41,6 +41,8 @@ class BestKeeper:
     def offer(self, step: int, results: Mapping[str, float]) -> bool:
         """Keeps the weights at hand if their AP is above the best so far; the first ones always.
 
+        While no AP is a number, because there is no ground truth, the newest weights are kept.
+
         Raises:
             ValueError: the results have no AP.
         """
@@ -51,7 +53,7 @@ class BestKeeper:
         value = float(results[self._key])
         # An AP that is not a number (no ground truth) loses to every other.
         rank = -1.0 if math.isnan(value) else value
-        if self.best is not None and rank <= self.best[self._key]:
+        if self.best is not None and (rank < self.best[self._key] or rank == self.best[self._key] >= 0):
             return False
         self._save(self._workdir / BEST_WEIGHTS)
         self.best = {"step": step, self._key: rank}

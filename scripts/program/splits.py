@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def read_split(experiment: Experiment, split: str, *, segmentations: bool = False) -> CocoDataset:
-    """Returns one split of the experiment's data set; what was dropped from it is logged.
+    """Returns one split of the experiment's data set, in the experiment's classes if it has some already.
+
+    What was dropped from it, and what is remarkable, is logged.
 
     The annotation file is read and then, as ``data.check_images`` says, the header of each picture.
 
@@ -25,7 +27,7 @@ def read_split(experiment: Experiment, split: str, *, segmentations: bool = Fals
         segmentations: read the objects' masks too, each of which must be usable.
 
     Raises:
-        ValueError: there is no data set, it is broken, or has other classes than the experiment.
+        ValueError: there is no data set, it is broken, or has objects of other classes than the experiment.
     """
     return _checked(experiment, split, _read(experiment, split, segmentations))
 
@@ -51,26 +53,27 @@ def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
 
 
 def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDataset:
-    from cascade_tf.config import with_classes
+    from cascade_tf.data.class_matching import match_classes
     from cascade_tf.data.coco import read_dataset_dir
 
     folder = experiment.data.dataset_dir
     if not folder:
         raise ValueError("flag --dataset_dir is missing, expected the folder of a data set")
-    skip_broken = experiment.data.skip_broken
     with waiting(f"reading the annotations of {split}"):
         dataset = read_dataset_dir(
             folder,
             split,
             splitting=experiment.data.splitting(),
-            skip_broken=skip_broken,
+            skip_broken=experiment.data.skip_broken,
             segmentations=segmentations,
+            crowds_as_objects=experiment.data.crowds_as_objects,
         )
+    if not experiment.class_names:
+        return dataset
     try:
-        with_classes(experiment, dataset.class_names, dataset.category_ids)
+        return match_classes(dataset, experiment.class_names, experiment.category_ids)
     except ValueError as error:
         raise ValueError(f"{dataset.annotation_file}: {error}") from None
-    return dataset
 
 
 def _checked(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDataset:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from cascade_tf.annotation_files import load_annotation_file
+from cascade_tf.coco_format.file import load_annotation_file
 from cascade_tf.coco_format.other_tools import foreign_folder
 
 REGION = {"shape_attributes": {"name": "rect", "x": 1}, "region_attributes": {"class": "cat"}}

@@ -15,7 +15,7 @@ PICTURES = [("a.png", 60, 40), ("b.png", 64, 48), ("c.png", 40, 60), ("d.png", 8
 
 def content() -> dict:
     """A correct annotation file: image 13 has no object, image 11 has a crowd; ids have gaps."""
-    return {
+    annotations = {
         "images": [
             {"id": 10 + i, "file_name": name, "width": width, "height": height}
             for i, (name, width, height) in enumerate(PICTURES)
@@ -29,6 +29,9 @@ def content() -> dict:
         ],
         "categories": [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}],
     }
+    for record in annotations["annotations"]:
+        record["area"] = float(record["bbox"][2] * record["bbox"][3])
+    return annotations
 
 
 def content_with_masks() -> dict:

@@ -14,6 +14,12 @@ def listing(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
+def add_owl(content: dict) -> None:
+    """Makes an object one of a class that no other split has."""
+    content["categories"].append({"id": 50, "name": "owl"})
+    content["annotations"][0]["category_id"] = 50
+
+
 class TestSettings:
     @pytest.mark.parametrize(
         ("setting", "message"),
@@ -97,7 +103,7 @@ class TestData:
         assert "train_00002.jpg" in self.train(call, dataset, tmp_path)
 
     def test_splits_of_different_classes(self, call, dataset, edit_annotations, tmp_path):
-        file = edit_annotations(lambda c: c["categories"].append({"id": 50, "name": "owl"}))
+        file = edit_annotations(add_owl)
         complaint = self.train(call, dataset, tmp_path)
         assert f"{file}: the data set has 6 classes" in complaint
         assert "owl (50), expected those of the experiment: 5 classes" in complaint
@@ -141,7 +147,7 @@ class TestRuns:
         assert "experiment.json: got no valid JSON" in call("evaluate", f"--workdir={workdir}").complaint
 
     def test_class_count_that_does_not_fit_the_data(self, call, workdir, dataset, edit_annotations):
-        edit_annotations(lambda c: c["categories"].append({"id": 50, "name": "owl"}))
+        edit_annotations(add_owl)
         complaint = call("evaluate", f"--workdir={workdir}", f"--dataset_dir={dataset}").complaint
         assert "has 6 classes" in complaint
         assert "expected those of the experiment: 5 classes: disc (1)" in complaint

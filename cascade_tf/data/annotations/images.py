@@ -5,24 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from cascade_tf.coco_format import records
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.files import ImageFiles
 from cascade_tf.data.annotations.values import is_integer, record_name
 from cascade_tf.data.examples import Example
 from cascade_tf.data.file_names import FoundFile
+from cascade_tf.data.image_headers import read_header
 
 
 class ImageObjects:
-    """An image while its annotations arrive."""
+    """An image while its annotations arrive.
+
+    Attributes:
+        positions: of its objects in the file's list of annotations.
+        complete: False once an object is known to be somewhere in it that nobody can place.
+    """
 
     def __init__(self, image_id: int, path: str, height: int, width: int):
         self.image_id, self.path, self.height, self.width = image_id, path, height, width
+        self.positions: list[int] = []
         self.boxes: list[np.ndarray] = []
         self.classes: list[int] = []
         self.crowd: list[bool] = []
         self.segmentations: list[Any] = []
+        self.complete = True
 
     def finish(self, segmentations: bool) -> Example:
         """Gives the image with the objects that have arrived, and their masks where those were read."""
@@ -38,14 +46,19 @@ class ImageObjects:
         )
 
 
+# What tools write where they do not know a side of an image.
+_UNKNOWN = (None, 0, -1)
+
+
 def read_images(
-    records: list, files: ImageFiles, report: BrokenRecords
+    entries: list, files: ImageFiles, report: BrokenRecords, noted: records.Noted
 ) -> tuple[dict[int, ImageObjects], set[int]]:
     """Gives the images by id, and the ids of those that were skipped or are not to be read."""
     images: dict[int, ImageObjects] = {}
     unusable: set[int] = set()
-    for index, record in enumerate(records):
-        where = record_name("images", index, record)
+    for index, entry in enumerate(entries):
+        where = record_name("images", index, entry)
+        record = records.read_image(entry, noted) if isinstance(entry, dict) else entry
         if not isinstance(record, dict) or not is_integer(record.get("id")):
             report.broken(f"{where}: is {record!r}, expected an object with an integer 'id'")
         elif record["id"] in images or record["id"] in unusable:
@@ -53,7 +66,7 @@ def read_images(
         elif index in files.left_out:
             unusable.add(record["id"])
         else:
-            image = _read_image_record(where, record, files.found[index], report)
+            image = _read_image_record(where, record, files.found[index], report, noted)
             if image is None:
                 unusable.add(record["id"])
             else:
@@ -62,7 +75,7 @@ def read_images(
 
 
 def _read_image_record(
-    where: str, record: dict, file: FoundFile, report: BrokenRecords
+    where: str, record: dict, file: FoundFile, report: BrokenRecords, noted: records.Noted
 ) -> ImageObjects | None:
     file_name = record.get("file_name")
     if not isinstance(file_name, str) or not file_name:
@@ -73,13 +86,13 @@ def _read_image_record(
         return None
     path = file.path
     width, height = record.get("width"), record.get("height")
-    if width is None or height is None:
+    if width in _UNKNOWN or height in _UNKNOWN:
         try:
-            with Image.open(path) as opened:
-                width, height = opened.size
-        except (UnidentifiedImageError, OSError):
+            height, width = read_header(path, end=False).upright_size
+        except ValueError:
             report.broken(f"{where}: gives no width and height, and {path} is not a readable image")
             return None
+        noted["picture"] += 1
     for key, value in (("width", width), ("height", height)):
         if not is_integer(value) or value <= 0:
             report.broken(f"{where}: {key} is {value!r}, expected a positive integer")

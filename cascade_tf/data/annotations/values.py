@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -17,12 +17,13 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_finite_number(value: Any) -> bool:
-    """Whether a value is a number as JSON writes one, and finite."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def some(values: list[int], limit: int = 10) -> str:
     """The first values in order, and how many there are if not all are shown."""
     shown = ", ".join(str(value) for value in sorted(values)[:limit])
     return shown + (f", ... ({len(values)} in all)" if len(values) > limit else "")
+
+
+def first_names(names: Sequence[str], limit: int = 10) -> str:
+    """The first names, and how many there are if not all are shown."""
+    shown = ", ".join(names[:limit])
+    return shown + (f", ... ({len(names)} in all)" if len(names) > limit else "")

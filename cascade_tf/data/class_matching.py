@@ -1,0 +1,79 @@
+"""A data set in the classes of a detector that learnt from another: matched by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cascade_tf.data.annotations.values import first_names
+from cascade_tf.data.dataset import CocoDataset
+from cascade_tf.data.examples import Category, Example
+
+
+def match_classes(
+    dataset: CocoDataset, class_names: Sequence[str], category_ids: Sequence[int]
+) -> CocoDataset:
+    """Returns the data set with the classes and category ids of a detector.
+
+    A split may hold some of the classes alone, or number them otherwise: its objects get the detector's ids,
+    which results carry too, and a note says so. Categories without objects may have any name.
+
+    Args:
+        dataset: as it was read.
+        class_names: K names of the detector's classes 1..K.
+        category_ids: K ids of the same classes.
+
+    Raises:
+        ValueError: objects are of a class that the detector does not know, or no class is shared.
+    """
+    wanted = tuple(map(Category, map(int, category_ids), class_names))
+    if dataset.categories == wanted:
+        return dataset
+    class_of = {category.name: i for i, category in enumerate(wanted, start=1)}
+    foreign = [category for category in dataset.categories if category.name not in class_of]
+    used = {number for example in dataset.examples for number in example.classes.tolist()}
+    unknown = [
+        category
+        for number, category in enumerate(dataset.categories, start=1)
+        if category in foreign and number in used
+    ]
+    if unknown or len(foreign) == len(dataset.categories):
+        raise ValueError(
+            f"the data set has {describe_classes(dataset.categories)}, "
+            f"expected those of the experiment: {describe_classes(wanted)}"
+        )
+    # Class 0 is nobody's, and foreign classes have no objects.
+    table = np.array([0, *(class_of.get(c.name, 0) for c in dataset.categories)], np.int32)
+    return dataclasses.replace(
+        dataset,
+        categories=wanted,
+        examples=tuple(_with_classes(example, table) for example in dataset.examples),
+        file_ids={c.id: wanted[class_of[c.name] - 1].id for c in dataset.categories if c not in foreign},
+        notes=(*dataset.notes, f"{Path(dataset.annotation_file).name}: {_remark(dataset, wanted, foreign)}"),
+    )
+
+
+def describe_classes(categories: Sequence[Category], limit: int = 8) -> str:
+    """How a message lists classes: their number, then names and ids of the first."""
+    shown = ", ".join(f"{category.name} ({category.id})" for category in categories[:limit])
+    rest = ", ..." if len(categories) > limit else ""
+    return f"{len(categories)} classes: {shown}{rest}"
+
+
+def _with_classes(example: Example, table: np.ndarray) -> Example:
+    return dataclasses.replace(example, classes=table[example.classes])
+
+
+def _remark(dataset: CocoDataset, wanted: Sequence[Category], foreign: Sequence[Category]) -> str:
+    ids = {category.name: category.id for category in wanted}
+    shared = [category for category in dataset.categories if category not in foreign]
+    parts = [f"{len(shared)} of the detector's {len(wanted)} classes were matched by name"]
+    if any(ids[category.name] != category.id for category in shared):
+        parts.append("the file numbers them otherwise; results carry the detector's ids")
+    if foreign:
+        names = first_names([category.name for category in foreign])
+        parts.append(f"classes that it does not know have no objects: {names}")
+    return "; ".join(parts)
