@@ -7,13 +7,10 @@ lies as ``experiment.json`` in the folder of the run, so that whoever reads the 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib
-import inspect
 import json
 import os
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +18,7 @@ import cascade_tf
 from cascade_tf import overrides
 from cascade_tf.data.splitting import Splitting, check_pattern
 from cascade_tf.files import write_atomically
+from cascade_tf.parts import Part, constructor_name, find_part, takes_part, unknown_setting
 from cascade_tf.training.settings import TrainConfig
 
 if TYPE_CHECKING:
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
 
 CHECK_LEVELS = ("full", "headers", "none")
 EXPERIMENT_FILE = "experiment.json"
-# Recipes are named in experiment.json, and only functions of this package are ever called for it: a run's
-# folder that somebody sends cannot make another machine execute anything else.
-RECIPE_PACKAGE = "cascade_tf.models"
+# The key of experiment.json that names a part's constructor.
+_PART = "part"
 # Settings that may change when a run goes on: up to the step where it stopped, its weights are the same.
 HARMLESS = {
     "name",
@@ -152,8 +149,7 @@ class Experiment:
 
     Attributes:
         name: what the run is called.
-        model: a recipe of `cascade_tf.models` with its settings; the classes are missing until they are
-            resolved.
+        model: a detector of `cascade_tf.models` as a part; the classes are missing until they are resolved.
         data: how the images are read.
         train: how the weights are learnt.
         evaluation: how the result is measured.
@@ -164,7 +160,7 @@ class Experiment:
     """
 
     name: str
-    model: functools.partial
+    model: Part
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
@@ -174,9 +170,9 @@ class Experiment:
     category_ids: tuple[int, ...] = dataclasses.field(default=(), metadata={"resolved": True})
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, functools.partial):
+        if not isinstance(self.model, Part):
             raise TypeError(
-                f"model: got {self.model!r}, expected functools.partial of a recipe and its settings"
+                f"model: got {self.model!r}, expected a part, such as a recipe of cascade_tf.models"
             )
         if len(self.class_names) != len(self.category_ids):
             got = f"{len(self.class_names)} class names and {len(self.category_ids)} category ids"
@@ -237,9 +233,13 @@ def load_config(path: str | os.PathLike) -> Experiment:
 
 
 def settings(experiment: Experiment) -> dict[str, Any]:
-    """Returns every resolved setting under its dotted name, the recipe's defaults included."""
-    flat: dict[str, Any] = {"name": experiment.name, "model.recipe": recipe_name(experiment.model.func)}
-    flat |= {f"model.{name}": value for name, value in _recipe_settings(experiment.model).items()}
+    """Returns every resolved setting under its dotted name, defaults included.
+
+    A part is there as its constructor's name, ``model.backbone`` for example, or None.
+    """
+    flat: dict[str, Any] = {"name": experiment.name, "model": constructor_name(experiment.model)}
+    for name, value in experiment.model.walk("model."):
+        flat[name] = constructor_name(value) if isinstance(value, Part) else value
     for group in ("data", "train", "evaluation"):
         values = vars(getattr(experiment, group))
         flat |= {f"{group}.{name}": value for name, value in values.items()}
@@ -262,11 +262,13 @@ def to_json(experiment: Experiment) -> str:
     Raises:
         ValueError: the recipe or one of its settings cannot be written.
     """
-    content: dict[str, Any] = {"version": cascade_tf.__version__}
-    for name, value in settings(experiment).items():
-        group, _, leaf = name.rpartition(".")
-        target = content.setdefault(group, {}) if group else content
-        target[leaf] = _plain(value, name)
+    content: dict[str, Any] = {"version": cascade_tf.__version__, "name": experiment.name}
+    content["model"] = _part_as_json(experiment.model, "model")
+    for group in ("data", "train", "evaluation"):
+        values = vars(getattr(experiment, group))
+        content[group] = {name: _plain(value, f"{group}.{name}") for name, value in values.items()}
+    for name in ("backbone_weights", "weights", "class_names", "category_ids"):
+        content[name] = _plain(getattr(experiment, name), name)
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -278,11 +280,7 @@ def from_json(text: str) -> Experiment:
     """
     content = _parse_object(text)
     content.pop("version", None)
-    model = dict(_take(content, "model", dict))
-    recipe = _find_recipe(_take(model, "recipe", str))
-    groups: dict[str, Any] = {
-        "model": functools.partial(recipe, **_typed(functools.partial(recipe), model, "model."))
-    }
+    groups: dict[str, Any] = {"model": _part_from_json(_take(content, "model", dict), "model")}
     for group, config in (("data", DataConfig), ("train", TrainConfig), ("evaluation", EvaluationConfig)):
         groups[group] = config(**_typed(config(), _take(content, group, dict), f"{group}."))
     names = overrides.convert(_take(content, "class_names", list), tuple[str, ...], "class_names")
@@ -314,45 +312,39 @@ def read_experiment(workdir: str | os.PathLike) -> Experiment:
         raise ValueError(f"{file}: {error}") from error
 
 
-def recipe_name(recipe: Callable) -> str:
-    """Returns ``module:function`` of a recipe.
-
-    Raises:
-        ValueError: it is no public function of the package of recipes.
-    """
-    name = f"{recipe.__module__}:{recipe.__qualname__}"
-    _find_recipe(name)
-    return name
+def _part_as_json(part: Part, path: str) -> dict[str, Any]:
+    content: dict[str, Any] = {_PART: constructor_name(part)}
+    for name, value in part.settings.items():
+        inside = f"{path}.{name}"
+        content[name] = _part_as_json(value, inside) if isinstance(value, Part) else _plain(value, inside)
+    return content
 
 
-def _find_recipe(name: str) -> Callable:
-    module_name, _, function_name = name.partition(":")
-    inside = module_name == RECIPE_PACKAGE or module_name.startswith(RECIPE_PACKAGE + ".")
-    recipe = None
-    if inside and function_name.isidentifier() and not function_name.startswith("_"):
-        try:
-            recipe = getattr(importlib.import_module(module_name), function_name, None)
-        except ModuleNotFoundError:
-            recipe = None
-    if not inspect.isfunction(recipe) or recipe.__module__ != module_name:
-        raise ValueError(f"model.recipe: got {name!r}, expected a public recipe function of {RECIPE_PACKAGE}")
-    return recipe
-
-
-def _recipe_settings(model: functools.partial) -> dict[str, Any]:
-    parameters = inspect.signature(model.func).parameters
-    names = [name for name in parameters if name not in overrides.DATA_ARGUMENTS]
-    defaults = {
-        n: parameters[n].default for n in names if parameters[n].default is not inspect.Parameter.empty
-    }
-    return defaults | model.keywords
+def _part_from_json(content: dict[str, Any], path: str) -> Part:
+    values = dict(content)
+    if "recipe" in values and _PART not in values:
+        raise ValueError(
+            f"{path}: got the recipe {values['recipe']!r} with a flat list of settings, as older versions "
+            "wrote it; expected a tree of parts: train again, or use the version that wrote it"
+        )
+    try:
+        part = find_part(_take(values, _PART, str))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    inside: dict[str, Part | None] = {}
+    for name in [name for name in values if takes_part(part.types.get(name))]:
+        value, hint = values.pop(name), part.types[name]
+        if not isinstance(value, dict) and not (value is None and hint is not Part):
+            raise ValueError(f"{path}.{name}: got {value!r}, expected an object with the settings of a part")
+        inside[name] = None if value is None else _part_from_json(value, f"{path}.{name}")
+    return part.replace({**_typed(part, values, f"{path}."), **inside})
 
 
 def _typed(tree: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
     hints = overrides.setting_types(tree)
     unknown = [name for name in values if name not in hints]
     if unknown:
-        raise overrides.unknown_setting(prefix + unknown[0], [prefix + name for name in hints])
+        raise unknown_setting(prefix + unknown[0], [prefix + name for name in hints])
     return {
         name: overrides.convert(value, hints[name], prefix + name, spelled=False)
         for name, value in values.items()

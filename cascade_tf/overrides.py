@@ -1,33 +1,32 @@
 """Settings as text: ``train.batch_size=4`` becomes a typed value, or an error that says what was meant.
 
-A settings tree is made of dataclasses and of ``functools.partial`` objects of recipe functions. The fields of
-the former and the signatures of the latter are the schema; nothing is declared a second time here.
+A settings tree is made of dataclasses and of parts. The fields of the former and the signatures of the
+latter's constructors are the schema; nothing is declared a second time here.
 """
 
 from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import difflib
-import functools
-import inspect
 import math
 import types
 import typing
 from typing import Any
 
-# Arguments of a recipe that the data set decides: they are no settings.
-DATA_ARGUMENTS = ("class_names", "category_ids")
+from cascade_tf.parts import Part, choose, expand, takes_part, unknown_setting
+
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+_ABSENT = ("none", "null")
 
 
 def apply_overrides(tree: Any, assignments: typing.Iterable[str]) -> Any:
     """Returns a copy of a settings tree with some settings replaced.
 
     Args:
-        tree: a dataclass whose fields are values, dataclasses or partial recipes.
+        tree: a dataclass whose fields are values, dataclasses or parts.
         assignments: texts ``a.b=value``, applied in order. Sequences are written with commas (``0.5,0.6``),
-            an absent value as ``none``, truth as ``true`` or ``false``.
+            an absent value as ``none``, truth as ``true`` or ``false``, a part by its name (``vgg16``), which
+            gives it its own defaults. ``a.*.b`` is every setting ``b`` at or below ``a``.
 
     Raises:
         ValueError: an assignment has no ``=``, names no setting, or its value has the wrong type.
@@ -37,28 +36,51 @@ def apply_overrides(tree: Any, assignments: typing.Iterable[str]) -> Any:
         name = name.strip()
         if not equals or not name:
             raise ValueError(f"got the override {assignment!r}, expected the form a.b=value")
-        tree = _replace(tree, tree, name, name.split("."), text.strip())
+        for path in expand(name, setting_names(tree) if "*" in name else ()):
+            tree = _replace(tree, tree, path, path.split("."), text.strip())
     return tree
 
 
-def setting_types(tree: Any) -> dict[str, Any]:
-    """Returns the type of each setting directly inside a dataclass or a partial recipe.
+def changes(part: Part, assignments: typing.Iterable[str]) -> dict[str, Any]:
+    """Returns the values that texts ``a.b=value`` give to settings of a part, by their dotted names.
 
-    The fields of a dataclass that carry ``metadata={"resolved": True}`` are no settings, and neither are the
-    recipe's `DATA_ARGUMENTS`.
+    Raises:
+        ValueError: as in `apply_overrides`, with names that begin with ``model.``.
     """
-    if isinstance(tree, functools.partial):
-        return _recipe_types(tree.func)
+    found: dict[str, Any] = {}
+    root = _Model(part)
+    for assignment in assignments:
+        root = apply_overrides(root, [f"model.{assignment}"])
+        for name in expand(assignment.partition("=")[0].strip(), root.model.names()):
+            found[name] = root.model.value(name)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """So that names in errors are those of the command line."""
+
+    model: Part
+
+
+def setting_types(tree: Any) -> dict[str, Any]:
+    """Returns the type of each setting directly inside a dataclass or a part.
+
+    The fields of a dataclass that carry ``metadata={"resolved": True}`` are no settings.
+    """
+    if isinstance(tree, Part):
+        return tree.types
     hints = typing.get_type_hints(type(tree))
     return {f.name: hints[f.name] for f in dataclasses.fields(tree) if not f.metadata.get("resolved")}
 
 
 def setting_names(tree: Any, prefix: str = "") -> list[str]:
-    """Returns the dotted names of all settings of a tree, in order of declaration."""
+    """Returns the dotted names of all settings of a tree, parts included, in order of declaration."""
     names = []
-    for name in setting_types(tree):
-        child = None if isinstance(tree, functools.partial) else getattr(tree, name)
-        names += setting_names(child, f"{prefix}{name}.") if _is_group(child) else [prefix + name]
+    for name, hint in setting_types(tree).items():
+        child = _child(tree, name)
+        names += [prefix + name] if takes_part(hint) or not _is_group(child) else []
+        names += setting_names(child, f"{prefix}{name}.") if _is_group(child) else []
     return names
 
 
@@ -87,56 +109,46 @@ def _takes_text(hint: Any) -> bool:
     return hint is str or str in typing.get_args(hint)
 
 
-def unknown_setting(name: str, known: typing.Iterable[str]) -> ValueError:
-    """Returns the error for a name that is no setting, with the likeliest name that is one."""
-    known = list(known)
-    last = name.rpartition(".")[2]
-    meant = [k for k in known if k.rpartition(".")[2] == last]
-    meant = meant or difflib.get_close_matches(name, known, n=1)
-    meant = meant or [
-        k for k in known if difflib.get_close_matches(last, [k.rpartition(".")[2]], cutoff=0.75)
-    ]
-    hint = (
-        f"did you mean {' or '.join(repr(m) for m in meant[:3])}?"
-        if meant
-        else f"known are {', '.join(known)}"
-    )
-    return ValueError(f"unknown setting {name!r}; {hint}")
-
-
 def _replace(root: Any, tree: Any, name: str, path: list[str], text: str) -> Any:
     hints = setting_types(tree)
     first, rest = path[0], path[1:]
     if first not in hints:
         raise unknown_setting(name, setting_names(root))
-    child = None if isinstance(tree, functools.partial) else getattr(tree, first)
-    if _is_group(child):
-        if not rest:
-            inside = ", ".join(setting_types(child))
-            raise ValueError(f"setting {name!r} is a group: set one of {inside} as {name}.<setting>=value")
+    child = _child(tree, first)
+    if rest:
+        if child is None and takes_part(hints[first]):
+            part = ".".join(name.split(".")[: -len(rest)])
+            raise ValueError(
+                f"setting {name!r}: there is no {part}, expected one: choose it with {part}=NAME first"
+            )
+        if not _is_group(child):
+            raise unknown_setting(name, setting_names(root))
         new = _replace(root, child, name, rest, text)
-    elif rest:
-        raise unknown_setting(name, setting_names(root))
+    elif takes_part(hints[first]):
+        new = _convert_part(text, hints[first], child, name)
+    elif _is_group(child):
+        inside = ", ".join(setting_types(child))
+        raise ValueError(f"setting {name!r} is a group: set one of {inside} as {name}.<setting>=value")
     else:
         new = convert(text, hints[first], name)
-    if isinstance(tree, functools.partial):
-        return functools.partial(tree.func, *tree.args, **{**tree.keywords, first: new})
-    return dataclasses.replace(tree, **{first: new})
+    return tree.replace({first: new}) if isinstance(tree, Part) else dataclasses.replace(tree, **{first: new})
+
+
+def _child(tree: Any, name: str) -> Any:
+    return tree.settings[name] if isinstance(tree, Part) else getattr(tree, name)
 
 
 def _is_group(value: Any) -> bool:
-    return isinstance(value, functools.partial) or (
-        dataclasses.is_dataclass(value) and not isinstance(value, type)
-    )
+    return isinstance(value, Part) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
 
 
-def _recipe_types(recipe: typing.Callable) -> dict[str, Any]:
-    parameters = inspect.signature(recipe, eval_str=True).parameters.values()
-    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    empty = inspect.Parameter.empty
-    return {
-        p.name: Any if p.annotation is empty else p.annotation for p in named if p.name not in DATA_ARGUMENTS
-    }
+def _convert_part(text: str, hint: Any, present: Part | None, name: str) -> Part | None:
+    if hint is not Part and text.lower() in _ABSENT:
+        return None
+    try:
+        return choose(text, present)
+    except ValueError as error:
+        raise ValueError(f"setting {name!r}: {error}") from None
 
 
 def _convert(value: Any, hint: Any) -> Any:
@@ -148,7 +160,7 @@ def _convert(value: Any, hint: Any) -> Any:
     if origin is typing.Literal:
         return next(choice for choice in _matches(value, arguments))
     if hint is None or hint is type(None):
-        return _expect(None, value is None or (isinstance(value, str) and value.lower() in ("none", "null")))
+        return _expect(None, value is None or (isinstance(value, str) and value.lower() in _ABSENT))
     if (origin or hint) in (tuple, list, collections.abc.Sequence):
         return _convert_sequence(value, arguments)
     return _convert_scalar(value, hint)

@@ -164,7 +164,7 @@ def _last_stage(detector: Any, batch: ImageBatch) -> tuple[Tensor, Tensor, Tenso
 
 
 def _masks_of_boxes(detector: Any, batch: ImageBatch, boxes: Tensor, classes: Tensor) -> Tensor:
-    return detector.heads.mask_probabilities(detector.features(batch), boxes, classes)
+    return detector.heads.masks(detector.features(batch), boxes, classes)
 
 
 def _select(
@@ -197,7 +197,7 @@ def _mean_masks(detector: Any, views: _Views, passes: Sequence[Pass], detections
     most = int(np.sum(detections.valid, axis=1).max(initial=0))
     batch, count = detections.classes.shape
     if most == 0:
-        side = 2 * detector.heads.mask_features.output_size
+        side = detector.heads.masks.mask_size
         return tf.zeros([batch, count, side, side])
     boxes, classes = detections.boxes[:, :most], detections.classes[:, :most]
     total: Any = 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from cascade_tf import config
-from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
+from cascade_tf.models import TwoStageDetector
 from cascade_tf.weights.import_report import listed, log_other_names
 from cascade_tf.weights.importing import Imported, describe_checkpoint, import_checkpoint, import_weights
 from cascade_tf.weights.places import places
+from cascade_tf.weights.recipe_arguments import recipe_of
 from cascade_tf.weights.zoo import catalog
 from cascade_tf.weights.zoo.pretrained import checkpoint_path
 from cascade_tf.weights_file import is_weights_file, load_into, read_description
@@ -28,7 +28,7 @@ class WeightsSource(NamedTuple):
     Attributes:
         name: as the user gave it.
         path: the file.
-        settings: arguments of ``cascade_rcnn_fpn`` that the catalogue knows and the file does not tell.
+        settings: by dotted names, what the catalogue knows and the file does not tell.
     """
 
     name: str
@@ -95,15 +95,14 @@ def describe_weights(
 
     Args:
         source: the weights.
-        changes: arguments of the recipe that replace the description's.
+        changes: settings by dotted names that replace the description's.
 
     Raises:
         ValueError: the file cannot be read or understood.
     """
     if source.is_converted:
         experiment = _converted(source)
-        model = functools.partial(experiment.model, **changes)
-        return dataclasses.replace(experiment, model=model)
+        return dataclasses.replace(experiment, model=experiment.model.replace(changes))
     described = describe_checkpoint(source.path, **{**source.settings, **changes})
     return _experiment(source, described.settings, described.class_names, described.category_ids)
 
@@ -115,7 +114,7 @@ def load_weights(
 
     Args:
         source: the weights.
-        changes: arguments of the recipe that replace the description's, such as ``score_threshold``.
+        changes: settings by dotted names that replace the description's, such as ``score_threshold``.
 
     Returns:
         The detector, and the resolved experiment that describes it.
@@ -209,5 +208,4 @@ def _converted(source: WeightsSource) -> config.Experiment:
 def _experiment(
     source: WeightsSource, settings: Mapping[str, Any], names: tuple[str, ...], ids: tuple[int, ...]
 ) -> config.Experiment:
-    model = functools.partial(cascade_rcnn_fpn, **settings)
-    return config.Experiment(name=source.name, model=model, class_names=names, category_ids=ids)
+    return config.Experiment(name=source.name, model=recipe_of(settings), class_names=names, category_ids=ids)

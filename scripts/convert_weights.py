@@ -7,7 +7,7 @@ predict.py, export.py and train.py, or to cascade_tf.load.
     python scripts/convert_weights.py --source detectron2 --checkpoint model_final_480dd8.pkl \\
         --output cascade_r50.weights.h5
     python scripts/convert_weights.py --checkpoint cascade_rcnn_r50_fpn_1x_coco_20200316-3dc56deb.pth \\
-        --output mm.weights.h5 --set model.score_threshold=0.2
+        --output mm.weights.h5 --set model.output.score_threshold=0.2
 """
 
 from __future__ import annotations

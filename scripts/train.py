@@ -6,7 +6,7 @@ with the same settings, a run goes on from its last checkpoint exactly as if it 
 
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine_r101 \
-        --set model.depth=101 --set train.batch_size=8 --backbone_weights R-101.pkl
+        --set model.backbone.depth=101 --set train.batch_size=8 --backbone_weights R-101.pkl
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/tuned \
         --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x
 
@@ -17,7 +17,6 @@ the schedule and the evaluation remain, and --set model.NAME=VALUE changes singl
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,8 +106,7 @@ def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment
     if has_checkpoint(workdir):
         started = read_experiment(workdir)
         if started.weights == name:
-            model = functools.partial(started.model, **changes)
-            return dataclasses.replace(experiment, model=model, weights=name)
+            return dataclasses.replace(experiment, model=started.model.replace(changes), weights=name)
     described = describe_weights(find_weights(name), changes)
     logging.info("the model is that of %s; model settings of the configuration are not used", name)
     return dataclasses.replace(experiment, model=described.model, weights=name)
@@ -181,7 +179,7 @@ def _read_train_split(experiment: Experiment) -> CocoDataset:
     except ValueError as error:
         if not masks or "segmentation" not in str(error):
             raise
-        raise ValueError(f"{error}; --set model.mask_stages= makes a detector of boxes alone") from None
+        raise ValueError(f"{error}; --set model.heads.masks=none makes a detector of boxes alone") from None
 
 
 def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None:
@@ -330,7 +328,8 @@ def _warn_of_frozen_noise(backbone: Any) -> None:
     if getattr(backbone, "norm", None) == "frozen" or getattr(backbone, "freeze_at", 0) > 0:
         logging.warning(
             "the backbone starts at random and parts of it are frozen; expected --backbone_weights, or "
-            "--set model.norm=group --set model.freeze_at=0 to train it from nothing"
+            "--set model.backbone.norm=group --set model.neck.norm=group --set model.backbone.freeze_at=0 to "
+            "train it from nothing"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,11 @@ import pytest
 
 import cascade_tf
 from cascade_tf import config
+from cascade_tf.backbones import VGG16
+from cascade_tf.heads import MaskHead, mask_heads
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.overrides import apply_overrides, setting_names
+from cascade_tf.parts import Part, of_kind, part
 from cascade_tf.test_time_augmentation import Augmentation
 from cascade_tf.training.settings import TrainConfig
 
@@ -22,11 +24,19 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.py"))
 
 
+@of_kind("small part")
+def small_part(number: int, *, units: int = 7) -> None:
+    """A part inside a part."""
+
+
+@of_kind("small recipe")
 def small_recipe(
     class_names: Sequence[str],
     category_ids: Sequence[int] | None = None,
     *,
     depth: int = 50,
+    head: Part = part(small_part),
+    neck: Part | None = None,
     ious: Sequence[float] = (0.5,),
     pooled: int | tuple[int, int] = 7,
     mode: Literal["decay", "avg"] = "decay",
@@ -41,19 +51,19 @@ def small_recipe(
 @dataclasses.dataclass(frozen=True)
 class Tree:
     name: str
-    model: functools.partial
+    model: Part
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
 
 def tree() -> Tree:
-    return Tree("tree", functools.partial(small_recipe, depth=101))
+    return Tree("tree", part(small_recipe, depth=101))
 
 
 @pytest.fixture
 def experiment() -> config.Experiment:
     return config.Experiment(
         name="mine",
-        model=functools.partial(cascade_rcnn_fpn, depth=50, ious=(0.5, 0.6)),
+        model=cascade_rcnn_fpn.replace({"backbone.depth": 50, "heads.ious": (0.5, 0.6)}),
         data=config.DataConfig(dataset_dir="cats", short_sides=(320, 352)),
         train=TrainConfig(batch_size=2, decay_steps=(3, 7), clip_norm=None),
         evaluation=config.EvaluationConfig(per_stage=True),
@@ -92,15 +102,33 @@ class TestOverrides:
         result = apply_overrides(tree(), [text])
         group, _, leaf = text.partition("=")[0].rpartition(".")
         owner = {"": result, "train": result.train, "model": result.model}[group]
-        value = owner.keywords[leaf] if group == "model" else getattr(owner, leaf)
+        value = owner.settings[leaf] if group == "model" else getattr(owner, leaf)
         assert value == expected
         assert type(value) is type(expected)
+
+    def test_a_part_is_exchanged_for_one_with_its_own_defaults(self, experiment):
+        changed = apply_overrides(experiment, ["model.backbone.depth=101", "model.backbone=vgg16"])
+        assert changed.model.value("backbone") == part(VGG16)
+        assert changed.model.value("heads") == experiment.model.value("heads")
+
+    def test_an_absent_part_is_put_in_by_its_name(self, experiment):
+        texts = ["model.heads.masks=mask_heads", "model.heads.masks.head.channels=8", "model.neck=none"]
+        model = apply_overrides(experiment, texts).model
+        assert model.value("heads.masks") == part(mask_heads, head=part(MaskHead, channels=8))
+        assert model.value("neck") is None
+
+    def test_a_star_stands_for_any_number_of_parts(self, experiment):
+        model = apply_overrides(experiment, ["model.*.recompute=true", "model.heads.*.norm=group"]).model
+        names = [name for name, value in model.walk() if name.endswith("recompute") and value]
+        assert names == ["backbone.recompute", "neck.recompute", "heads.head.recompute"]
+        assert model.value("heads.head.norm") == "group"
+        assert model.value("backbone.norm") == "frozen"
 
     def test_later_assignments_win_and_the_rest_stays(self):
         before = tree()
         after = apply_overrides(before, ["train.batch_size=2", "train.batch_size=4"])
         assert after.train == dataclasses.replace(before.train, batch_size=4)
-        assert after.model.keywords == {"depth": 101}
+        assert after.model.given == {"depth": 101}
         assert before.train.batch_size == 16
 
     @pytest.mark.parametrize(
@@ -111,7 +139,7 @@ class TestOverrides:
             ("train.batchsize=4", "unknown setting 'train.batchsize'; did you mean 'train.batch_size'?"),
             ("model.dept=4", "unknown setting 'model.dept'; did you mean 'model.depth'?"),
             ("modle.depth=4", "unknown setting 'modle.depth'; did you mean 'model.depth'?"),
-            ("qqq=4", "unknown setting 'qqq'; known are name, model.depth, "),
+            ("qqq=4", "unknown setting 'qqq'; known are name, model, model.depth, model.head, "),
             ("model.class_names=a", "unknown setting 'model.class_names'"),
             ("train.steps.x=1", "unknown setting 'train.steps.x'"),
             ("train=4", "setting 'train' is a group"),
@@ -123,6 +151,14 @@ class TestOverrides:
             ("model.mode=sum", "got 'sum', expected one of 'decay', 'avg'"),
             ("model.ious=a,b", "got 'a,b', expected a comma-separated list, each a number"),
             ("model.pooled=1,2,3", "setting 'model.pooled': got '1,2,3'"),
+            ("model.head.unit=3", "unknown setting 'model.head.unit'; did you mean 'model.head.units'?"),
+            (
+                "model.neck.units=3",
+                "setting 'model.neck.units': there is no model.neck, expected one",
+            ),
+            ("model.neck=pyramid", "setting 'model.neck': got 'pyramid', expected a part: "),
+            ("model.head=fpn", "setting 'model.head': got 'fpn', expected a part of the kind 'small part'"),
+            ("model.*.unit=3", "unknown setting 'model.*.unit'"),
             ("train.batch_size", "got the override 'train.batch_size', expected the form a.b=value"),
             ("=4", "expected the form a.b=value"),
         ],
@@ -134,11 +170,13 @@ class TestOverrides:
 
     def test_every_listed_name_can_be_set(self, experiment):
         names = setting_names(experiment)
-        assert {"train.batch_size", "model.depth", "data.flip", "backbone_weights"} <= set(names)
+        assert {"train.batch_size", "model.backbone.depth", "data.flip", "backbone_weights"} <= set(names)
         assert not {"class_names", "category_ids", "model.class_names"} & set(names)
         values = config.settings(experiment)
         for name in names:
             value = values[name]
+            if name == "model" or isinstance(experiment.model.value(name.removeprefix("model.")), Part):
+                continue
             text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
             again = config.settings(apply_overrides(experiment, [f"{name}={text}"]))
             assert again == values, name
@@ -149,16 +187,19 @@ class TestJson:
         text = config.to_json(experiment)
         back = config.from_json(text)
         assert config.settings(back) == config.settings(experiment)
-        assert back.model.func is cascade_rcnn_fpn
+        assert back.model == experiment.model
 
     def test_content_names_version_classes_and_explicit_defaults(self, experiment):
         content = json.loads(config.to_json(experiment))
         assert content["version"] == cascade_tf.__version__
         assert content["class_names"] == ["cat", "dog"]
         assert content["category_ids"] == [3, 18]
-        assert content["model"]["recipe"].endswith(":cascade_rcnn_fpn")
-        assert content["model"]["ious"] == [0.5, 0.6]
-        assert "score_threshold" in content["model"]
+        model = content["model"]
+        assert model["part"] == "cascade_tf.models.two_stage:two_stage"
+        assert model["backbone"]["part"] == "cascade_tf.backbones.resnet:ResNet"
+        assert model["heads"]["ious"] == [0.5, 0.6]
+        assert model["heads"]["masks"] is None
+        assert model["output"]["score_threshold"] == 0.05
 
     def test_files_round_trip(self, experiment, tmp_path):
         path = config.write_experiment(experiment, tmp_path)
@@ -166,7 +207,7 @@ class TestJson:
         assert config.settings(config.read_experiment(tmp_path)) == config.settings(experiment)
 
     @pytest.mark.parametrize(
-        "recipe",
+        "name",
         [
             "os:system",
             "cascade_tf.config:load_config",
@@ -175,16 +216,34 @@ class TestJson:
             3,
         ],
     )
-    def test_only_recipes_of_the_package_are_called(self, experiment, recipe):
+    def test_only_parts_of_the_package_are_called(self, experiment, name):
         content = json.loads(config.to_json(experiment))
-        content["model"]["recipe"] = recipe
-        with pytest.raises(ValueError, match="recipe"):
+        content["model"]["backbone"]["part"] = name
+        with pytest.raises(ValueError, match="part") as error:
+            config.from_json(json.dumps(content))
+        assert "model.backbone" in str(error.value) or "'part'" in str(error.value)
+
+    def test_a_foreign_part_is_not_written(self):
+        foreign = config.Experiment(name="x", model=part(small_recipe))
+        with pytest.raises(ValueError, match=r"small_recipe'.* expected a public part"):
+            config.to_json(foreign)
+
+    def test_what_older_versions_wrote_is_refused_in_one_line(self, experiment):
+        content = json.loads(config.to_json(experiment))
+        content["model"] = {"recipe": "cascade_tf.models.cascade_rcnn:cascade_rcnn_fpn", "depth": 50}
+        with pytest.raises(ValueError, match=r"as older versions wrote it; expected a tree of parts"):
             config.from_json(json.dumps(content))
 
-    def test_a_foreign_recipe_is_not_written(self):
-        foreign = config.Experiment(name="x", model=functools.partial(small_recipe))
-        with pytest.raises(ValueError, match=r"small_recipe'.* expected a public recipe function"):
-            config.to_json(foreign)
+    @pytest.mark.parametrize("value", [None, 3, "cascade_tf.backbones.resnet:ResNet", []])
+    def test_a_part_that_is_none_is_named(self, experiment, value):
+        content = json.loads(config.to_json(experiment))
+        content["model"]["backbone"] = value
+        with pytest.raises(ValueError, match=r"model\.backbone: got .*, expected an object with"):
+            config.from_json(json.dumps(content))
+
+    def test_a_part_may_be_absent(self, experiment):
+        changed = apply_overrides(experiment, ["model.neck=none"])
+        assert config.from_json(config.to_json(changed)).model.value("neck") is None
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -289,9 +348,9 @@ class TestClasses:
 
 class TestDifferences:
     def test_names_each_setting_with_both_values(self, experiment):
-        other = apply_overrides(experiment, ["train.batch_size=8", "model.ious=0.5"])
+        other = apply_overrides(experiment, ["train.batch_size=8", "model.heads.ious=0.5"])
         lines = config.differences(experiment, other)
-        assert lines == ["model.ious: (0.5, 0.6), now (0.5,)", "train.batch_size: 2, now 8"]
+        assert lines == ["model.heads.ious: (0.5, 0.6), now (0.5,)", "train.batch_size: 2, now 8"]
 
     def test_ignores_what_does_not_change_the_weights(self, experiment):
         other = apply_overrides(
@@ -306,14 +365,19 @@ class TestFiles:
         experiment = config.load_config(file)
         name = str(file.relative_to(CONFIGS).with_suffix(""))
         assert experiment.name == name
-        tiny = ["model.depth=14", "model.width=0.125", "model.fpn_channels=32", "model.head_units=32"]
+        tiny = [
+            "model.backbone.depth=14",
+            "model.backbone.width=0.125",
+            "model.neck.channels=32",
+            "model.heads.head.units=32",
+        ]
         small = config.with_classes(apply_overrides(experiment, tiny), ["a", "b"], [4, 9])
         detector = config.build_detector(small)
         assert detector.num_stages == (3 if "cascade" in name else 1)
-        if "mask" in experiment.model.func.__name__ and name != "demo/faster":
+        if "mask" in name or name in ("demo/cascade", "nuclei/cascade"):
             strategies = {"_b": (1,), "_d": (1, 2, 3)}
             expected = strategies.get(name[-2:], (3,) if "cascade" in name else (1,))
-            assert detector.heads.mask_stages == expected
+            assert detector.heads.masks.stages == expected
         else:
             assert not detector.has_masks
         assert detector.class_names == ("a", "b")
@@ -327,7 +391,7 @@ class TestFiles:
     def test_documents_its_command(self, file):
         text = file.read_text()
         assert f"--config {file.relative_to(CONFIGS).with_suffix('')}" in text or "make demo" in text
-        assert sum(bool(line.strip()) for line in text[text.index("def experiment") :].splitlines()) <= 40
+        assert sum(bool(line.strip()) for line in text[text.index("def experiment") :].splitlines()) <= 45
 
 
 class TestLoadConfig:
@@ -339,7 +403,7 @@ class TestLoadConfig:
     def test_the_deep_variants_differ_from_their_parents_in_the_backbone_only(self):
         for kind in ("faster", "cascade"):
             parent, deep = (config.load_config(f"coco/{kind}_rcnn_r{depth}_fpn_1x") for depth in (50, 101))
-            assert config.differences(parent, deep) == ["model.depth: 50, now 101"]
+            assert config.differences(parent, deep) == ["model.backbone.depth: 50, now 101"]
 
     def test_an_unknown_name_lists_the_known_ones(self):
         with pytest.raises(
@@ -365,13 +429,13 @@ class TestLoadConfig:
 
 @pytest.mark.parametrize("sizes", [(32.0, 64.0), ((32.0, 45.0), (64.0, 90.0)), (32.0, (64.0, 90.0))])
 def test_anchor_sizes_may_be_several_per_level(sizes):
-    model = functools.partial(cascade_rcnn_fpn, anchor_sizes=sizes)
+    model = cascade_rcnn_fpn.replace({"proposals.anchor_sizes": sizes})
     experiment = config.Experiment("made", model, class_names=("a",), category_ids=(1,))
     again = config.from_json(config.to_json(experiment))
-    assert again.model.keywords["anchor_sizes"] == sizes
+    assert again.model.value("proposals.anchor_sizes") == sizes
 
 
 def test_anchor_sizes_as_text():
-    model = functools.partial(cascade_rcnn_fpn)
-    changed = apply_overrides(config.Experiment("made", model), ["model.anchor_sizes=32,64"])
-    assert changed.model.keywords["anchor_sizes"] == (32.0, 64.0)
+    made = config.Experiment("made", cascade_rcnn_fpn)
+    changed = apply_overrides(made, ["model.proposals.anchor_sizes=32,64"])
+    assert changed.model.value("proposals.anchor_sizes") == (32.0, 64.0)

@@ -29,9 +29,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "custo
 # Smaller numbers and random weights, so that the README's examples run in seconds and without a network.
 SHORTENED = {
     "steps_per_epoch=100, epochs=10": "steps_per_epoch=1, epochs=1",
-    "short_side=512, max_side=768": (
-        "short_side=64, max_side=96, depth=14, fpn_channels=32, head_units=32, rois_per_image=32, "
-        "pre_nms_train=100, post_nms_train=50"
+    '"short_side": 512, "max_side": 768': (
+        '"short_side": 64, "max_side": 96, "backbone.depth": 14, "neck.channels": 32, '
+        '"heads.head.units": 32, "heads.num_samples": 32, "proposals.pre_nms_train": 100, '
+        '"proposals.post_nms_train": 50'
     ),
     "short_sides=(512,), max_side=768": "short_sides=(64,), max_side=96",
     'weights="imagenet"': "weights=None",
@@ -94,7 +95,7 @@ def folder_of_the_reader(tmp_path, monkeypatch):
     """A folder with what the README's examples expect: a run, two images, a data set."""
     run = tmp_path / "runs" / "demo"
     run.mkdir(parents=True)
-    experiment = Experiment(name="tiny", model=functools.partial(cascade_rcnn_fpn, **SETTINGS))
+    experiment = Experiment(name="tiny", model=cascade_rcnn_fpn.replace(SETTINGS))
     experiment = with_classes(experiment, ("disc", "square"), (1, 2))
     write_experiment(experiment, run)
     build_detector(experiment).save_weights(run / "last.weights.h5")
@@ -105,10 +106,10 @@ def folder_of_the_reader(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_python_of_the_readme_runs(number, folder_of_the_reader):
     examples = blocks(ROOT / "README.md", "python")
-    assert len(examples) == 4
+    assert len(examples) == 5
     code = examples[number]
     for long, short in SHORTENED.items():
         code = code.replace(long, short)
@@ -118,9 +119,11 @@ def test_python_of_the_readme_runs(number, folder_of_the_reader):
 
 
 def test_python_of_the_configuration_page_runs():
-    first, second = blocks(ROOT / "docs" / "configuration.md", "python")
+    first, tree, last = blocks(ROOT / "docs" / "configuration.md", "python")
     names: dict = {}
     exec(compile(first, "configuration.md", "exec"), names)
     assert names["experiment"]().train.steps == 6000
-    exec(compile(second, "configuration.md", "exec"), names)
+    exec(compile(tree, "configuration.md", "exec"), names)
+    assert names["model"] == cascade_rcnn_fpn.replace({"backbone.depth": 101})
+    exec(compile(last, "configuration.md", "exec"), names)
     assert names["detector"].class_names == ("disc", "square")

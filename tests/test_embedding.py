@@ -8,17 +8,12 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf import TwoStageDetector
-from cascade_tf.layers import (
-    FPN,
-    BoxHead,
-    CascadeHeads,
-    DetectionOutput,
-    PixelNormalization,
-    RegionProposal,
-    ROIAlign,
-    Stage,
-)
+from cascade_tf.heads import BoxHead, CascadeHeads, Stage
+from cascade_tf.layers import DetectionOutput, PixelNormalization
 from cascade_tf.losses import stage_losses
+from cascade_tf.necks import FPN
+from cascade_tf.pooling import ROIAlign
+from cascade_tf.proposals import RegionProposal
 from cascade_tf.structures import ImageBatch, Targets
 
 NUM_CLASSES = 2

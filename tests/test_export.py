@@ -267,8 +267,8 @@ def test_batching_parameters(folder):
 
 
 def test_a_failure_leaves_the_detector_and_the_folder_as_they_were(detector, tmp_path, monkeypatch):
-    parts = (detector.region_proposal, detector.heads.roi_features, detector.detection_output)
-    monkeypatch.setattr(detector.heads.roi_features, "implementation", "custom")
+    parts = (detector.proposals, detector.heads.pooling, detector.detection_output)
+    monkeypatch.setattr(detector.heads.pooling, "implementation", "custom")
 
     def fail(detector, export_status):
         assert [part.implementation for part in parts] == ["tensorflow"] * 3
@@ -291,7 +291,7 @@ def test_a_version_is_never_overwritten_by_accident(folder, detector):
 def test_a_detector_that_finds_nothing_replaces_a_version(tmp_path):
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "old").touch()
-    quiet = tiny_detector(score_threshold=1.0, ious=(0.5,))
+    quiet = tiny_detector(**{"output.score_threshold": 1.0, "heads.ious": (0.5,)})
     path = export_saved_model(quiet, tmp_path, version=3, overwrite=True, batching=False)
     assert path == tmp_path / "3"
     assert not (path / "old").exists()

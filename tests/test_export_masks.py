@@ -30,8 +30,13 @@ def encode(pixels):
 @pytest.fixture(scope="module")
 def detector():
     keras.utils.set_random_seed(3)
-    made = build(cascade_mask_rcnn_fpn, mask_channels=16, short_side=64, max_side=96, sampling_ratio=0)
-    for head in made.heads.mask_heads:
+    made = build(
+        cascade_mask_rcnn_fpn,
+        **{"heads.masks.head.channels": 16, "heads.*.sampling_ratio": 0},
+        short_side=64,
+        max_side=96,
+    )
+    for head in made.heads.masks.heads:
         # Masks that are neither empty nor full.
         head.predictor.kernel.assign(np.random.default_rng(0).normal(0, 2.0, head.predictor.kernel.shape))
     return made

@@ -372,14 +372,19 @@ def test_a_data_set_gives_encoded_masks(dataset, per_stage):
 
 
 def test_a_real_network_with_masks():
-    settings = {**SETTINGS, "mask_stages": (3,), "mask_convs": 1, "mask_channels": 8}
+    settings = {
+        **SETTINGS,
+        "heads.masks.stages": (3,),
+        "heads.masks.head.num_convs": 1,
+        "heads.masks.head.channels": 8,
+    }
     detector = cascade_mask_rcnn_fpn(CLASS_NAMES, CATEGORY_IDS, **settings)
     images = [noise(90, 130), noise(130, 90, seed=1)]
     for record, image in zip(detector.predict(images, batch_size=2), images, strict=True):
         assert len(record.boxes) > 0
         assert record.masks.shape == (len(record.boxes), 28, 28)
         assert record.paste().shape == (len(record.boxes), *image.shape[:2])
-    settings["score_threshold"] = 0.999
+    settings["output.score_threshold"] = 0.999
     [record] = cascade_mask_rcnn_fpn(CLASS_NAMES, CATEGORY_IDS, **settings).predict(images[0])
     assert record.masks.shape == (0, 28, 28)
     assert record.paste().shape == (0, 90, 130)

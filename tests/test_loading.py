@@ -1,4 +1,3 @@
-import functools
 import shutil
 
 import keras
@@ -46,7 +45,7 @@ def make_run(folder, detector, *weights):
     folder.mkdir(exist_ok=True)
     experiment = Experiment(
         name="tiny",
-        model=functools.partial(cascade_rcnn_fpn, **SETTINGS),
+        model=cascade_rcnn_fpn.replace({**SETTINGS}),
         class_names=CLASS_NAMES,
         category_ids=CATEGORY_IDS,
     )
@@ -142,7 +141,7 @@ def test_a_run_without_weights(tmp_path, detector):
 
 
 def test_a_run_with_the_weights_of_another_detector(tmp_path):
-    folder = make_run(tmp_path / "run", tiny_detector(head_units=24), "last.weights.h5")
+    folder = make_run(tmp_path / "run", tiny_detector(**{"heads.head.units": 24}), "last.weights.h5")
     with pytest.raises(
         ValueError, match=r"last\.weights\.h5: do not fit .* 'tiny' \(other shapes in classifier"
     ) as caught:
@@ -153,7 +152,7 @@ def test_a_run_with_the_weights_of_another_detector(tmp_path):
 def test_a_run_with_the_weights_of_a_larger_cascade(tmp_path, detector):
     experiment = Experiment(
         name="small",
-        model=functools.partial(cascade_rcnn_fpn, **{**SETTINGS, "ious": (0.5,)}),
+        model=cascade_rcnn_fpn.replace({**{**SETTINGS, "heads.ious": (0.5,)}}),
         class_names=CLASS_NAMES,
         category_ids=CATEGORY_IDS,
     )

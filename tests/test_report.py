@@ -106,7 +106,7 @@ def write(tmp_path, **parts) -> tuple[str, Page]:
 def everything() -> dict:
     return {
         "summary": "All of it.",
-        "settings": {"model": {"ious": (0.5, 0.6, 0.7), "norm": None}, "steps": 500},
+        "settings": {"model": {"heads.ious": (0.5, 0.6, 0.7), "backbone.norm": None}, "steps": 500},
         "history": log(),
         "results": {"stage 1": result(0.5), "stages 1~2": result(0.5, 0.1), "stages 1~3": result(0.5, 0.2)},
         "pictures": [("first", picture()), ("second", picture())],
@@ -267,7 +267,7 @@ def test_any_part_may_be_missing(tmp_path, part):
     parts = {} if part is None else {name: value for name, value in everything().items() if name != part}
     text, page = write(tmp_path, **parts)
     assert page.texts[0] == "A run"
-    assert "None" not in text.replace("model.norm</dt><dd>None", "")
+    assert "None" not in text.replace("model.backbone.norm</dt><dd>None", "")
 
 
 @pytest.mark.parametrize("part", list(everything()))
@@ -299,7 +299,10 @@ def test_texts_are_escaped(tmp_path):
 
 def test_settings_times_and_files(tmp_path):
     _, page = write(tmp_path, **everything())
-    names = [page.texts[page.texts.index(name) + 1] for name in ("model.ious", "model.norm", "steps")]
+    names = [
+        page.texts[page.texts.index(name) + 1]
+        for name in ("model.heads.ious", "model.backbone.norm", "steps")
+    ]
     assert names[:2] == ["0.5, 0.6, 0.7", "None"]
     values = {
         name: page.texts[page.texts.index(name) + 1] for name in ("train", "draw", "evaluate", "export")

@@ -30,7 +30,12 @@ BOX_TOLERANCE = 1e-3
 SCORE_TOLERANCE = 1e-4
 MASK_SIDE = 4
 MASK_COLUMNS = np.float32([0.8, 0.6, 0.2, 0.0])
-MASK_SETTINGS = {**SETTINGS, "mask_stages": (3,), "mask_convs": 1, "mask_channels": 8}
+MASK_SETTINGS = {
+    **SETTINGS,
+    "heads.masks.stages": (3,),
+    "heads.masks.head.num_convs": 1,
+    "heads.masks.head.channels": 8,
+}
 
 
 class KnownNetwork:
@@ -57,8 +62,19 @@ class KnownNetwork:
         return batch
 
 
+class _Masks:
+    mask_size = MASK_SIDE
+
+    def __call__(self, features, boxes, classes):
+        rows = tf.ones([MASK_SIDE, 1]) * MASK_COLUMNS
+        masks = tf.tile(rows[None, None], [*tf.unstack(tf.shape(classes)), 1, 1])
+        left, width = boxes[..., 0] / 1000, tf.ones_like(boxes[..., 0]) * features.image_size[:, 1:] / 1000
+        told = tf.tile(tf.stack([left, width], axis=-1)[..., None], [1, 1, 1, MASK_SIDE])
+        return tf.concat([told, masks[:, :, 2:]], axis=2) * tf.cast(classes > 0, tf.float32)[..., None, None]
+
+
 class _Heads:
-    mask_features = types.SimpleNamespace(output_size=MASK_SIDE // 2)
+    masks = _Masks()
 
     def __init__(self, class_aware):
         self.class_aware = class_aware
@@ -77,13 +93,6 @@ class _Heads:
     def class_probabilities(self, outputs):
         score = outputs[-1].batch.image_size[:, :1] / 256
         return tf.stack([1 - score, 0 * score, score], axis=-1)
-
-    def mask_probabilities(self, features, boxes, classes):
-        rows = tf.ones([MASK_SIDE, 1]) * MASK_COLUMNS
-        masks = tf.tile(rows[None, None], [*tf.unstack(tf.shape(classes)), 1, 1])
-        left, width = boxes[..., 0] / 1000, tf.ones_like(boxes[..., 0]) * features.image_size[:, 1:] / 1000
-        told = tf.tile(tf.stack([left, width], axis=-1)[..., None], [1, 1, 1, MASK_SIDE])
-        return tf.concat([told, masks[:, :, 2:]], axis=2) * tf.cast(classes > 0, tf.float32)[..., None, None]
 
 
 def _extent(rows):

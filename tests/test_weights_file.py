@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import shutil
 
 import h5py
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 
 from cascade_tf import config, load
-from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.weights.importing import import_checkpoint
 from cascade_tf.weights.places import places
+from cascade_tf.weights.recipe_arguments import recipe_of
 from cascade_tf.weights_file import load_into, read_description, write_weights_file
 from cascade_tf.weights_source import (
     WeightsSource,
@@ -28,18 +27,18 @@ from tests.weights import synthetic
 from tests.weights.torch_writer import write_pickle
 
 SETTINGS = {
-    "depth": 14,
-    "width": 0.125,
-    "norm": "group",
-    "fpn_channels": 32,
-    "head_units": 32,
-    "mask_stages": (3,),
-    "mask_channels": 16,
+    "backbone.depth": 14,
+    "backbone.width": 0.125,
+    "backbone.norm": "group",
+    "neck.channels": 32,
+    "heads.head.units": 32,
+    "heads.masks.stages": (3,),
+    "heads.masks.head.channels": 16,
 }
 
 
 def experiment(**settings):
-    model = functools.partial(cascade_rcnn_fpn, **{**SETTINGS, **settings})
+    model = recipe_of({**SETTINGS, **settings})
     return config.Experiment("made", model, class_names=CLASS_NAMES, category_ids=(3, 5, 9))
 
 
@@ -57,7 +56,7 @@ def test_the_file_is_all_that_is_needed(written):
     path, detector = written
     again = load(path)
     assert (again.class_names, again.category_ids) == (CLASS_NAMES, (3, 5, 9))
-    assert again.heads.mask_stages == (3,)
+    assert again.heads.masks.stages == (3,)
     for one, other in zip(again.get_weights(), detector.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -73,10 +72,10 @@ def test_description(written):
     path, _ = written
     found = read_description(path)
     assert found.class_names == CLASS_NAMES
-    assert config.settings(found)["model.mask_stages"] == (3,)
-    changed = describe_weights(find_weights(path), {"score_threshold": 0.3})
-    assert config.settings(changed)["model.score_threshold"] == 0.3
-    detector, _ = load_weights(find_weights(path), {"max_detections": 7})
+    assert config.settings(found)["model.heads.masks.stages"] == (3,)
+    changed = describe_weights(find_weights(path), {"output.score_threshold": 0.3})
+    assert config.settings(changed)["model.output.score_threshold"] == 0.3
+    detector, _ = load_weights(find_weights(path), {"output.max_detections": 7})
     assert detector.detection_output.max_detections == 7
 
 
@@ -155,7 +154,7 @@ def test_weights_of_another_detector(written):
 
 def test_training_starts_with_everything_but_the_classes(written):
     path, old = written
-    new = cascade_rcnn_fpn(("a", "b"), **SETTINGS)
+    new = recipe_of(SETTINGS)(("a", "b"))
     before = {name: place.variable.numpy() for name, place in places(new).items()}
     report = start_from(new, find_weights(path))
     theirs = places(old)
@@ -170,7 +169,7 @@ def test_training_starts_with_everything_but_the_classes(written):
 
 def test_training_starts_with_all_where_the_classes_agree(written):
     path, old = written
-    new = cascade_rcnn_fpn(CLASS_NAMES, **SETTINGS)
+    new = recipe_of(SETTINGS)(CLASS_NAMES)
     assert "initial" not in start_from(new, find_weights(path))
     for one, other in zip(new.get_weights(), old.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -178,7 +177,7 @@ def test_training_starts_with_all_where_the_classes_agree(written):
 
 def test_classes_of_other_names_keep_their_classifiers_and_are_logged(written, caplog):
     names = ("new", *CLASS_NAMES[1:])
-    new = cascade_rcnn_fpn(names, **SETTINGS)
+    new = recipe_of(SETTINGS)(names)
     start_from(new, find_weights(written[0]))
     assert f"{written[0]}: its classifiers are kept for classes of other names: {', '.join(names)}; " in (
         caplog.text
@@ -189,7 +188,7 @@ def test_what_the_catalogue_knows_of_a_checkpoint_counts(tmp_path):
     architecture = dataclasses.replace(synthetic.CASCADE, blocks=(1, 1, 1, 1), **synthetic.SMALL)
     arrays = synthetic.distinct(synthetic.detectron2_shapes(architecture))
     path = write_pickle(tmp_path / "model.pkl", {"model": arrays})
-    settings = {"pixel_std": (57.375, 57.12, 58.395), "stride_in_1x1": False}
+    settings = {"inputs.std": (57.375, 57.12, 58.395), "backbone.stride_in_1x1": False}
     new = import_checkpoint(path, **settings).detector
     assert "initial" not in start_from(new, WeightsSource("name", path, settings))
     with pytest.raises(ValueError, match="got a backbone with stride_in_1x1=False, expected True"):
@@ -198,7 +197,7 @@ def test_what_the_catalogue_knows_of_a_checkpoint_counts(tmp_path):
 
 def test_another_architecture_is_refused_unless_a_part_is_enough(written):
     path, old = written
-    new = cascade_rcnn_fpn(CLASS_NAMES, **{**SETTINGS, "head_units": 16})
+    new = recipe_of({**SETTINGS, "heads.head.units": 16})(CLASS_NAMES)
     with pytest.raises(ValueError, match=r"do not fit the detector in head1\.classifier\.kernel"):
         start_from(new, find_weights(path))
     report = start_from(new, find_weights(path), allow_partial=True)
@@ -208,17 +207,17 @@ def test_another_architecture_is_refused_unless_a_part_is_enough(written):
 
 def test_masks_may_go(written):
     path, old = written
-    new = cascade_rcnn_fpn(CLASS_NAMES, **{**SETTINGS, "mask_stages": ()})
+    new = recipe_of({**SETTINGS, "heads.masks.stages": ()})(CLASS_NAMES)
     start_from(new, find_weights(path))
     kernels = [detector.heads.stages[2].head.dense[0].kernel for detector in (old, new)]
     np.testing.assert_array_equal(*kernels)
 
 
 def test_masks_may_come(tmp_path):
-    settings = {**SETTINGS, "mask_stages": ()}
-    boxes = cascade_rcnn_fpn(CLASS_NAMES, **settings)
+    settings = {**SETTINGS, "heads.masks.stages": ()}
+    boxes = recipe_of(settings)(CLASS_NAMES)
     path = write_weights_file(tmp_path / "boxes.weights.h5", boxes, experiment(**settings))
-    new = cascade_rcnn_fpn(CLASS_NAMES, **SETTINGS)
+    new = recipe_of(SETTINGS)(CLASS_NAMES)
     report = start_from(new, find_weights(path))
     assert "without masks" in report
     assert "12 variables left at their initial values" in report
@@ -227,6 +226,6 @@ def test_masks_may_come(tmp_path):
 
 
 def test_a_mask_head_of_another_stage_does_not_fit(written):
-    new = cascade_rcnn_fpn(CLASS_NAMES, **{**SETTINGS, "mask_stages": (1,)})
+    new = recipe_of({**SETTINGS, "heads.masks.stages": (1,)})(CLASS_NAMES)
     with pytest.raises(ValueError, match="mask1"):
         start_from(new, find_weights(written[0]))

@@ -12,15 +12,15 @@ MAX_DETECTIONS = 10
 
 
 SETTINGS = {
-    "depth": 14,
-    "width": 0.125,
-    "fpn_channels": 16,
-    "head_units": 16,
-    "anchor_sizes": (8, 16, 32, 64, 128),
-    "pre_nms_test": 50,
-    "post_nms_test": 30,
-    "max_detections": MAX_DETECTIONS,
-    "score_threshold": 0.0,
+    "backbone.depth": 14,
+    "backbone.width": 0.125,
+    "neck.channels": 16,
+    "heads.head.units": 16,
+    "proposals.anchor_sizes": (8, 16, 32, 64, 128),
+    "proposals.pre_nms_test": 50,
+    "proposals.post_nms_test": 30,
+    "output.max_detections": MAX_DETECTIONS,
+    "output.score_threshold": 0.0,
     "short_side": 64,
     "max_side": 96,
 }

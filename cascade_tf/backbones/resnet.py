@@ -57,6 +57,8 @@ class ResNet(Configured, keras.Model):
             move twice.
     """
 
+    kind = "backbone"
+
     def __init__(
         self,
         depth: int = 50,

@@ -40,6 +40,8 @@ class VGG16(Configured, keras.Model):
         ValueError: a width that is not positive, ``freeze_at`` outside 0..5, or an unknown or no level.
     """
 
+    kind = "backbone"
+
     def __init__(
         self,
         width: float = 1.0,

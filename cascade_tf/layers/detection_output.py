@@ -34,6 +34,8 @@ class DetectionOutput(Layer):
             that it cannot have.
     """
 
+    kind = "output"
+
     def __init__(
         self,
         score_threshold: float = 0.05,

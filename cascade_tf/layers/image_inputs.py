@@ -27,6 +27,8 @@ class PixelNormalization(Layer):
         ValueError: unknown order, or not three positive ``std`` values.
     """
 
+    kind = "inputs"
+
     def __init__(
         self,
         order: str = "BGR",

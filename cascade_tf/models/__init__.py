@@ -1,12 +1,8 @@
-"""Whole detectors: the model class and one recipe per family."""
+"""Whole detectors: the model class, its composition of parts, and one recipe per family."""
 
-from cascade_tf.models.cascade_rcnn import (
-    cascade_mask_rcnn_fpn,
-    cascade_rcnn_fpn,
-    faster_rcnn_fpn,
-    mask_rcnn_fpn,
-)
 from cascade_tf.models.detector import TwoStageDetector
+from cascade_tf.models.fpn import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn, mask_rcnn_fpn
+from cascade_tf.models.two_stage import two_stage
 
 __all__ = [
     "TwoStageDetector",
@@ -14,4 +10,5 @@ __all__ = [
     "cascade_rcnn_fpn",
     "faster_rcnn_fpn",
     "mask_rcnn_fpn",
+    "two_stage",
 ]

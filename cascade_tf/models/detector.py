@@ -37,7 +37,7 @@ class TwoStageDetector(Configured, keras.Model):
     Args:
         backbone: images [B, H, W, 3] -> ``{"C2": [B, H/4, W/4, C], ...}``.
         neck: backbone features -> ``{"P2": ..., ...}``; None uses the backbone's features as they are.
-        region_proposal: proposals from the neck's features.
+        proposals: proposals from the neck's features.
         heads: the stages.
         detection_output: final selection.
         image_inputs: pixel normalisation that the backbone's weights expect.
@@ -55,7 +55,7 @@ class TwoStageDetector(Configured, keras.Model):
         self,
         backbone: keras.Model,
         neck: keras.layers.Layer | None,
-        region_proposal: keras.layers.Layer,
+        proposals: keras.layers.Layer,
         heads: keras.layers.Layer,
         detection_output: keras.layers.Layer,
         image_inputs: keras.layers.Layer,
@@ -79,7 +79,7 @@ class TwoStageDetector(Configured, keras.Model):
         require(max_side >= short_side, "max_side", max_side, f"at least short_side = {short_side}")
         self.backbone = backbone
         self.neck = neck
-        self.region_proposal = region_proposal
+        self.proposals = proposals
         self.heads = heads
         self.detection_output = detection_output
         self.image_inputs = image_inputs
@@ -114,7 +114,7 @@ class TwoStageDetector(Configured, keras.Model):
         if self.neck is not None:
             _build(self.neck, shapes)
             shapes = self.neck.output_shapes(shapes)
-        _build(self.region_proposal, shapes)
+        _build(self.proposals, shapes)
         _build(self.heads, shapes)
         self.built = True
 
@@ -153,7 +153,7 @@ class TwoStageDetector(Configured, keras.Model):
     def propose(self, batch: ImageBatch) -> tuple[dict[str, Tensor], RPNOutput, Proposals]:
         """Features, raw RPN output and proposals at test, for callers that run the stages themselves."""
         features = self.features(batch)
-        return features, *self.region_proposal(features, batch.image_size)
+        return features, *self.proposals(features, batch.image_size)
 
     def compute_losses(
         self, batch: ImageBatch, targets: Targets | InstanceTargets, training: bool = True
@@ -177,8 +177,8 @@ class TwoStageDetector(Configured, keras.Model):
         """
         batch = ImageBatch(*batch)
         features = self.features(batch, training=training)
-        found, proposals = self.region_proposal(features, batch.image_size, training=True)
-        losses, metrics = self.region_proposal.compute_losses(found, targets)
+        found, proposals = self.proposals(features, batch.image_size, training=True)
+        losses, metrics = self.proposals.compute_losses(found, targets)
         outputs = self.heads(features, proposals, batch.image_size, targets, training=True)
         of_stages = self.heads.compute_losses(features, outputs, batch.image_size, targets)
         return losses | of_stages[0], metrics | of_stages[1]
@@ -225,7 +225,7 @@ class TwoStageDetector(Configured, keras.Model):
     def compile(self, optimizer: Any = "sgd", **kwargs: Any) -> None:
         """Prepares ``fit``; the losses are the detector's own, see ``compute_losses``."""
         super().compile(optimizer=optimizer, **kwargs)
-        self._means = _Means(["loss", *self.region_proposal.reported, *self.heads.reported])
+        self._means = _Means(["loss", *self.proposals.reported, *self.heads.reported])
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What a ``.keras`` file keeps of ``compile``: the optimizer; None before ``compile``."""
@@ -280,7 +280,7 @@ class TwoStageDetector(Configured, keras.Model):
 
     def _stages(self, batch: ImageBatch, training: bool) -> tuple[dict[str, Tensor], tuple[StageOutput, ...]]:
         features = self.features(batch, training=training)
-        _, proposals = self.region_proposal(features, batch.image_size)
+        _, proposals = self.proposals(features, batch.image_size)
         return features, self.heads(features, proposals, batch.image_size)
 
     def _select(

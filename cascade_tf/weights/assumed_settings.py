@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn
+from cascade_tf.parts import expand
 
 UNTOLD = (
-    "pixel_order",
-    "pixel_mean",
-    "pixel_std",
-    "stride_in_1x1",
-    "norm_groups",
-    "anchor_sizes",
-    "aspect_ratios",
-    "anchor_offset",
-    "pre_nms_test",
-    "post_nms_test",
-    "rpn_nms_iou",
-    "ious",
-    "sampling_ratio",
-    "roi_aligned",
-    "score_threshold",
-    "nms_iou",
-    "max_detections",
+    "inputs.order",
+    "inputs.mean",
+    "inputs.std",
+    "backbone.stride_in_1x1",
+    "backbone.norm_groups",
+    "proposals.anchor_sizes",
+    "proposals.aspect_ratios",
+    "proposals.anchor_offset",
+    "proposals.pre_nms_test",
+    "proposals.post_nms_test",
+    "proposals.nms_iou",
+    "heads.ious",
+    "heads.pooling.sampling_ratio",
+    "heads.pooling.aligned",
+    "output.score_threshold",
+    "output.nms_iou",
+    "output.max_detections",
     "short_side",
     "max_side",
 )
@@ -36,13 +36,13 @@ def assumed_settings(settings: Mapping[str, Any], told: Collection[str]) -> dict
     """The settings of `UNTOLD` that are a family's or the recipe's usual values.
 
     Args:
-        settings: arguments of ``cascade_rcnn_fpn``; its defaults stand for the others.
+        settings: of the detector by dotted names; the recipe's defaults stand for the others.
         told: names of those that the checkpoint or the caller gave.
     """
-    defaults = inspect.signature(cascade_rcnn_fpn).parameters
-    has_groups = any(settings.get(name) == "group" for name in ("norm", "fpn_norm", "head_norm", "mask_norm"))
+    given = {path for name in told for path in expand(name, cascade_mask_rcnn_fpn.names())}
+    has_groups = any(value == "group" for name, value in settings.items() if name.endswith(".norm"))
     return {
-        name: settings.get(name, defaults[name].default)
+        name: settings.get(name, cascade_rcnn_fpn.value(name))
         for name in UNTOLD
-        if name not in told and (name != "norm_groups" or has_groups)
+        if name not in given and (name != "backbone.norm_groups" or has_groups)
     }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
+from cascade_tf.models import TwoStageDetector
 from cascade_tf.weights.assumed_settings import assumed_settings
 from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, find_family
 from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
@@ -20,7 +20,7 @@ from cascade_tf.weights.import_report import ImportReport, log_other_names
 from cascade_tf.weights.network_size import check_size
 from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
-from cascade_tf.weights.recipe_arguments import check_arguments
+from cascade_tf.weights.recipe_arguments import check_arguments, recipe_of, with_mask_pooling
 
 # What tensors of shapes that no network has raise where they are looked at.
 _MALFORMED = (ArithmeticError, LookupError, TypeError)
@@ -31,7 +31,7 @@ class Imported(NamedTuple):
 
     Attributes:
         detector: with the checkpoint's weights.
-        settings: the arguments of ``cascade_rcnn_fpn`` that made it, besides the classes.
+        settings: what made it besides the classes, by dotted names; see ``recipe_of``.
         report: what became of every tensor and every variable.
     """
 
@@ -46,7 +46,7 @@ class Description(NamedTuple):
     Attributes:
         class_names: K names: the checkpoint's, else COCO's where there are 80, else numbers.
         category_ids: K ids of the classes: COCO's for COCO's names, else 1..K.
-        settings: the other arguments of ``cascade_rcnn_fpn`` that make it.
+        settings: what makes it besides, by dotted names; see ``recipe_of``.
     """
 
     class_names: tuple[str, ...]
@@ -77,11 +77,11 @@ def import_checkpoint(
         category_ids: the data set's ids of the classes; None takes COCO's for COCO's names, and numbers
             others 1..K.
         allow_partial: whether to load what fits where checkpoint and detector differ, instead of failing.
-        **overrides: arguments of ``cascade_rcnn_fpn`` that replace what the family says.
+        **overrides: settings by dotted names that replace what the family says.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: an override that is no argument of ``cascade_rcnn_fpn``, or one text as ``class_names``.
+        TypeError: an override that is no setting, or one text as ``class_names``.
         ValueError: the file cannot be read, its family is unknown, its network cannot be built, or tensors
             and variables do not match; the message lists both sides.
     """
@@ -93,7 +93,7 @@ def import_checkpoint(
     if category_ids is None and names == COCO_CLASSES:
         category_ids = COCO_CATEGORY_IDS
     with _path_in_errors(checkpoint, family):
-        detector = cascade_rcnn_fpn(names, category_ids, **described.settings)
+        detector = recipe_of(described.settings)(names, category_ids)
     with _path_in_errors(checkpoint, family, _MALFORMED):
         assumed = assumed_settings(described.settings, family.told(checkpoint) | overrides.keys())
     report = _transfer(checkpoint, family, detector, described, allow_partial, assumed)
@@ -106,11 +106,11 @@ def describe_checkpoint(path: str | os.PathLike[str], source: str = "auto", **ov
     Args:
         path: the checkpoint.
         source: name of its family, or ``"auto"``.
-        **overrides: arguments of ``cascade_rcnn_fpn`` that replace what the family says.
+        **overrides: settings by dotted names that replace what the family says.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: an override that is no argument of ``cascade_rcnn_fpn``.
+        TypeError: an override that is no setting.
         ValueError: the file cannot be read, its family is unknown, or its network cannot be built.
     """
     check_arguments(overrides)
@@ -136,12 +136,12 @@ def import_weights(
         path: the checkpoint.
         source: name of its family, or ``"auto"``.
         allow_partial: whether to load what fits where checkpoint and detector differ, instead of failing.
-        **settings: arguments of ``cascade_rcnn_fpn`` that replace what the family says of the checkpoint:
+        **settings: settings by dotted names that replace what the family says of the checkpoint:
             where its tensors do not tell on which pixels it was trained, and with which strides.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: a setting that is no argument of ``cascade_rcnn_fpn``.
+        TypeError: an unknown setting.
         ValueError: the file cannot be read, its family is unknown, the weights were trained with the strides
             in other convolutions or on other pixels, or tensors and variables do not match. No variable has
             changed then.
@@ -164,7 +164,7 @@ def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str
         check_size(checkpoint, settings, num_classes)
         names = _class_names(family, checkpoint, num_classes)
         ids = COCO_CATEGORY_IDS if names == COCO_CLASSES else tuple(range(1, num_classes + 1))
-        return Description(names, ids, {**settings, **overrides})
+        return Description(names, ids, {**with_mask_pooling(settings), **overrides})
 
 
 def _transfer(
@@ -217,8 +217,8 @@ def load_backbone(
         allow_partial: whether to load what fits where checkpoint and model differ, instead of failing.
 
     Returns:
-        The report. Its ``settings`` say which pixels the weights expect, as arguments ``pixel_order``,
-        ``pixel_mean`` and ``pixel_std`` of a recipe. A detector's are compared with them; with a backbone
+        The report. Its ``settings`` say which pixels the weights expect, as ``inputs.order``,
+        ``inputs.mean`` and ``inputs.std``. A detector's are compared with them; with a backbone
         alone that is up to the caller.
 
     Raises:
@@ -244,7 +244,7 @@ def load_backbone(
 
 def _check_stride(backbone: keras.Model, settings: Mapping[str, Any]) -> None:
     given = getattr(backbone, "stride_in_1x1", None)
-    expected = settings.get("stride_in_1x1", given)
+    expected = settings.get("backbone.stride_in_1x1", given)
     if given != expected:
         raise ValueError(
             f"got a backbone with stride_in_1x1={given}, expected {expected}, with which the weights were "

@@ -21,7 +21,7 @@ def check_size(checkpoint: CheckpointFile, settings: Mapping[str, Any], num_clas
 
     Args:
         checkpoint: as read.
-        settings: arguments of ``cascade_rcnn_fpn`` that its family reads off it.
+        settings: settings of the detector that its family reads off it.
         num_classes: K of the checkpoint.
 
     Raises:
@@ -40,60 +40,64 @@ def kernel_elements(settings: Mapping[str, Any], num_classes: int) -> int:
     """Elements of all kernels of a detector but the small ones of anchors and deformable offsets.
 
     Args:
-        settings: arguments of ``cascade_rcnn_fpn``.
+        settings: settings of the detector.
         num_classes: K.
     """
-    fpn = settings["fpn_channels"]
+    fpn = settings["neck.channels"]
     found = _backbone_elements(settings) + _pyramid_elements(settings)
     # Region proposals have one hidden convolution.
     found += 9 * fpn * fpn
-    found += len(settings["ious"]) * _box_head_elements(settings, num_classes)
-    return found + sum(_mask_head_elements(settings, num_classes) for _ in settings["mask_stages"])
+    found += len(settings["heads.ious"]) * _box_head_elements(settings, num_classes)
+    return found + sum(
+        _mask_head_elements(settings, num_classes) for _ in settings.get("heads.masks.stages", ())
+    )
 
 
 def _stage_channels(settings: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Bottleneck and output channels of the four stages."""
-    cardinality, width = settings["cardinality"], settings["width"]
-    inner = cardinality * round(settings["width_per_group"] * width)
+    cardinality, width = settings["backbone.cardinality"], settings["backbone.width"]
+    inner = cardinality * round(settings["backbone.width_per_group"] * width)
     outer = round(256 * width)
     return [(inner * factor, outer * factor) for factor in (1, 2, 4, 8)]
 
 
 def _backbone_elements(settings: Mapping[str, Any]) -> int:
-    inputs = settings["stem_channels"]
+    inputs = settings["backbone.stem_channels"]
     found = 7 * 7 * 3 * inputs
-    for count, (inner, outer) in zip(BLOCKS[settings["depth"]], _stage_channels(settings), strict=True):
-        middle = 9 * inner * inner // max(settings["cardinality"], 1) + inner * outer
+    for count, (inner, outer) in zip(
+        BLOCKS[settings["backbone.depth"]], _stage_channels(settings), strict=True
+    ):
+        middle = 9 * inner * inner // max(settings["backbone.cardinality"], 1) + inner * outer
         found += inputs * (inner + outer) + (count - 1) * outer * inner + count * middle
         inputs = outer
     return found
 
 
 def _pyramid_elements(settings: Mapping[str, Any]) -> int:
-    channels = settings["fpn_channels"]
+    channels = settings["neck.channels"]
     return sum(outer * channels + 9 * channels * channels for _, outer in _stage_channels(settings))
 
 
 def _box_head_elements(settings: Mapping[str, Any], num_classes: int) -> int:
-    channels, found = settings["fpn_channels"], 0
-    for _ in range(settings["head_convs"]):
-        found += 9 * channels * settings["head_channels"]
-        channels = settings["head_channels"]
-    features = channels * settings.get("roi_size", 7) ** 2
-    for _ in range(settings["head_fcs"]):
+    channels, found = settings["neck.channels"], 0
+    for _ in range(settings["heads.head.num_convs"]):
+        found += 9 * channels * settings["heads.head.conv_channels"]
+        channels = settings["heads.head.conv_channels"]
+    features = channels * settings.get("heads.pooling.output_size", 7) ** 2
+    for _ in range(settings["heads.head.num_fcs"]):
         # A file may claim any number of inputs for a layer without units.
-        units = max(settings["head_units"], 1)
+        units = max(settings["heads.head.units"], 1)
         found += features * units
         features = units
-    boxes = 1 if settings["class_agnostic"] else num_classes
+    boxes = 1 if settings["heads.head.class_agnostic"] else num_classes
     return found + features * (num_classes + 1 + 4 * boxes)
 
 
 def _mask_head_elements(settings: Mapping[str, Any], num_classes: int) -> int:
-    channels, found = settings["fpn_channels"], 0
-    width = settings["mask_channels"]
-    for _ in range(settings["mask_convs"]):
+    channels, found = settings["neck.channels"], 0
+    width = settings["heads.masks.head.channels"]
+    for _ in range(settings["heads.masks.head.num_convs"]):
         found += 9 * channels * width
         channels = width
-    masks = 1 if settings["mask_class_agnostic"] else num_classes
+    masks = 1 if settings["heads.masks.head.class_agnostic"] else num_classes
     return found + 4 * channels * width + width * masks

@@ -20,13 +20,13 @@ def check_pixels(image_inputs: PixelNormalization, settings: Mapping[str, Any]) 
 
     Args:
         image_inputs: of the detector.
-        settings: of the weights: ``pixel_order``, ``pixel_mean`` and ``pixel_std``.
+        settings: of the weights: ``inputs.order``, ``inputs.mean`` and ``inputs.std``.
 
     Raises:
         ValueError: the order differs, or mean or standard deviation by more than frameworks differ among
             themselves; the message names both sides.
     """
-    order, mean, std = (settings[f"pixel_{name}"] for name in ("order", "mean", "std"))
+    order, mean, std = (settings[f"inputs.{name}"] for name in ("order", "mean", "std"))
     same = (
         image_inputs.order == order
         and all(abs(a - b) <= MEAN_TOLERANCE for a, b in zip(image_inputs.mean, mean, strict=True))
@@ -40,4 +40,4 @@ def check_pixels(image_inputs: PixelNormalization, settings: Mapping[str, Any]) 
 
 
 def _described(order: str, mean: Any, std: Any) -> str:
-    return f"pixel_order={order!r}, pixel_mean={tuple(mean)}, pixel_std={tuple(std)}"
+    return f"inputs.order={order!r}, inputs.mean={tuple(mean)}, inputs.std={tuple(std)}"

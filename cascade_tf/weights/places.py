@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cascade_tf.layers import FPN
 from cascade_tf.models import TwoStageDetector
+from cascade_tf.necks import FPN
 
 NORM_VECTORS = ("gamma", "beta", "moving_mean", "moving_variance")
 _CONVOLUTION = re.compile(r"(stem_|res[2-5]_\d+_)(conv[123]|shortcut)|conv[1-5]_[123]")
@@ -57,7 +57,7 @@ def places(detector: TwoStageDetector) -> dict[str, Place]:
     if not isinstance(detector.neck, FPN):
         raise TypeError(f"weights: got the neck {type(detector.neck).__name__}, expected an FPN")
     found = backbone_places(detector.backbone)
-    parts = (_neck(detector.neck), _region_proposal(detector.region_proposal), _heads(detector.heads))
+    parts = (_neck(detector.neck), _region_proposal(detector.proposals), _heads(detector.heads))
     return found | {place.name: place for part in parts for place in part}
 
 
@@ -120,8 +120,9 @@ def _region_proposal(rpn: Any) -> Iterator[Place]:
 def _heads(heads: Any) -> Iterator[Place]:
     for number, stage in enumerate(heads.stages, start=1):
         yield from _box_head(f"head{number}", stage.head)
-    for number, head in zip(heads.mask_stages, heads.mask_heads, strict=True):
-        yield from _mask_head(f"mask{number}", head)
+    if heads.masks is not None:
+        for number, head in zip(heads.masks.stages, heads.masks.heads, strict=True):
+            yield from _mask_head(f"mask{number}", head)
 
 
 def _box_head(name: str, head: Any) -> Iterator[Place]:

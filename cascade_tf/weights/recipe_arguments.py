@@ -1,20 +1,23 @@
-"""Arguments of a recipe that arrive by name, checked before anything is read or downloaded for them."""
+"""Settings of a detector that arrive by dotted names: checked, and put into a recipe."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn
+from cascade_tf.parts import Part
+
+_MASKS = "heads.masks"
+# All frameworks pool masks as they pool boxes.
+_SHARED_POOLING = ("sampling_ratio", "aligned", "inclusive", "canonical_size")
 
 
 def check_arguments(settings: Mapping[str, Any], class_names: Sequence[str] | None = None) -> None:
-    """Refuses names that ``cascade_rcnn_fpn`` does not have, and a text in place of several class names.
+    """Refuses names that a detector with a feature pyramid does not have, and a text in place of class names.
 
     Args:
-        settings: arguments by name.
+        settings: values by dotted names, such as ``"backbone.depth"``.
         class_names: of the classes; None where none are given.
 
     Raises:
@@ -22,9 +25,34 @@ def check_arguments(settings: Mapping[str, Any], class_names: Sequence[str] | No
     """
     if isinstance(class_names, (str, bytes)):
         raise TypeError(f"class_names: got the text {class_names!r}, expected a sequence of names")
-    known = inspect.signature(cascade_rcnn_fpn).parameters
-    for name in settings:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"got the unknown setting {name!r}, expected one of cascade_rcnn_fpn{hint}")
+    cascade_mask_rcnn_fpn.replace(settings)
+
+
+def with_mask_pooling(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds how masks are pooled, if there are masks: as boxes, but for the size.
+
+    Args:
+        settings: of a checkpoint, as its family reads them.
+    """
+    if not settings.get(f"{_MASKS}.stages"):
+        return dict(settings)
+    pooling = {name: settings.get(f"heads.pooling.{name}") for name in _SHARED_POOLING}
+    return {
+        **{f"{_MASKS}.pooling.{name}": value for name, value in pooling.items() if value is not None},
+        **settings,
+    }
+
+
+def recipe_of(settings: Mapping[str, Any]) -> Part:
+    """The detector that settings describe.
+
+    Args:
+        settings: values by dotted names. There are mask heads where ``heads.masks.stages`` are some; in any
+            case ``{"heads.masks": None}`` leaves them out.
+    """
+    has_masks = bool(settings.get(f"{_MASKS}.stages")) and settings.get(_MASKS, True) is not None
+    if not has_masks:
+        settings = {name: value for name, value in settings.items() if not name.startswith(_MASKS)}
+    recipe = cascade_mask_rcnn_fpn if has_masks else cascade_rcnn_fpn
+    # A part that is exchanged comes before the settings inside it.
+    return recipe.replace(dict(sorted(settings.items(), key=lambda item: item[0].count("."))))

@@ -8,8 +8,6 @@ backbone, schedule, seed and images; docs/reproduction.md has the numbers of bot
         --backbone_weights resnet50_1by2_open_nsfw.npz
 """
 
-import functools
-
 from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
@@ -19,23 +17,24 @@ def experiment() -> Experiment:
     """Three stages; anchors, pooling levels and sample counts scaled with the image size."""
     return Experiment(
         name="bccd/cascade",
-        model=functools.partial(
-            cascade_rcnn_fpn,
-            depth=50,
-            width=0.5,
-            stem_channels=64,
-            pixel_mean=(104.0, 117.0, 123.0),
-            fpn_channels=64,
-            head_units=256,
-            anchor_sizes=(16, 32, 64, 128, 256),
-            canonical_size=112.0,
-            rois_per_image=128,
-            pre_nms_train=500,
-            pre_nms_test=500,
-            post_nms_train=300,
-            post_nms_test=300,
-            short_side=320,
-            max_side=448,
+        model=cascade_rcnn_fpn.replace(
+            {
+                "backbone.depth": 50,
+                "backbone.width": 0.5,
+                "backbone.stem_channels": 64,
+                "neck.channels": 64,
+                "inputs.mean": (104.0, 117.0, 123.0),
+                "proposals.anchor_sizes": (16, 32, 64, 128, 256),
+                "proposals.pre_nms_train": 500,
+                "proposals.pre_nms_test": 500,
+                "proposals.post_nms_train": 300,
+                "proposals.post_nms_test": 300,
+                "heads.head.units": 256,
+                "heads.pooling.canonical_size": 112.0,
+                "heads.num_samples": 128,
+                "short_side": 320,
+                "max_side": 448,
+            }
         ),
         data=DataConfig(),
         train=TrainConfig(

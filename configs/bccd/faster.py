@@ -8,7 +8,6 @@ number of stages only.
 """
 
 import dataclasses
-import functools
 
 from cascade_tf.config import Experiment, load_config
 
@@ -17,5 +16,5 @@ def experiment() -> Experiment:
     """The cascade cut down to its first stage."""
     cascade = load_config("bccd/cascade")
     return dataclasses.replace(
-        cascade, name="bccd/faster", model=functools.partial(cascade.model, ious=(0.5,))
+        cascade, name="bccd/faster", model=cascade.model.replace({"heads.ious": (0.5,)})
     )

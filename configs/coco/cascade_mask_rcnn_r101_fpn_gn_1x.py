@@ -9,7 +9,6 @@ learning rate. The row has not been reproduced with this code yet.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -19,14 +18,16 @@ from cascade_tf.training.settings import TrainConfig
 def experiment() -> Experiment:
     """GroupNorm in backbone, pyramid and heads; box heads of four convolutions."""
     parent = load_config(Path(__file__).with_name("cascade_mask_rcnn_r50_fpn_1x.py"))
-    model = functools.partial(
-        parent.model,
-        depth=101,
-        stride_in_1x1=False,
-        norm="group",
-        head_convs=4,
-        head_norm="group",
-        mask_norm="group",
+    model = parent.model.replace(
+        {
+            "backbone.depth": 101,
+            "backbone.stride_in_1x1": False,
+            "backbone.norm": "group",
+            "neck.norm": "group",
+            "heads.head.num_convs": 4,
+            "heads.head.norm": "group",
+            "heads.masks.head.norm": "group",
+        }
     )
     train = TrainConfig(batch_size=8, steps=180_000, decay_steps=(120_000, 160_000))
     return dataclasses.replace(parent, name="coco/cascade_mask_rcnn_r101_fpn_gn_1x", model=model, train=train)

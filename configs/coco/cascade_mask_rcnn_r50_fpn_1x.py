@@ -8,8 +8,6 @@ been reproduced with this code yet.
         --workdir runs/cascade_mask_r50 --backbone_weights detectron/R-50
 """
 
-import functools
-
 from cascade_tf.config import Experiment
 from cascade_tf.models import cascade_mask_rcnn_fpn
 
@@ -17,5 +15,5 @@ from cascade_tf.models import cascade_mask_rcnn_fpn
 def experiment() -> Experiment:
     """Three stages, a mask head on the last: strategy (c) of Fig. 6."""
     return Experiment(
-        name="coco/cascade_mask_rcnn_r50_fpn_1x", model=functools.partial(cascade_mask_rcnn_fpn, depth=50)
+        name="coco/cascade_mask_rcnn_r50_fpn_1x", model=cascade_mask_rcnn_fpn.replace({"backbone.depth": 50})
     )

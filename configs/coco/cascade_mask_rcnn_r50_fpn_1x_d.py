@@ -10,7 +10,6 @@ with this code yet.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -19,5 +18,5 @@ from cascade_tf.config import Experiment, load_config
 def experiment() -> Experiment:
     """A mask head on every stage; at test the mean of all three."""
     parent = load_config(Path(__file__).with_name("cascade_mask_rcnn_r50_fpn_1x.py"))
-    model = functools.partial(parent.model, mask_stages=(1, 2, 3))
+    model = parent.model.replace({"heads.masks.stages": (1, 2, 3)})
     return dataclasses.replace(parent, name="coco/cascade_mask_rcnn_r50_fpn_1x_d", model=model)

@@ -9,7 +9,6 @@ learning rate. The row has not been reproduced with this code yet.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -19,12 +18,13 @@ from cascade_tf.training.settings import TrainConfig
 def experiment() -> Experiment:
     """32 groups of 8 channels in the 3x3 convolutions, the stride beside them."""
     parent = load_config(Path(__file__).with_name("cascade_mask_rcnn_r50_fpn_1x.py"))
-    model = functools.partial(
-        parent.model,
-        depth=101,
-        cardinality=32,
-        width_per_group=8,
-        stride_in_1x1=False,
+    model = parent.model.replace(
+        {
+            "backbone.depth": 101,
+            "backbone.cardinality": 32,
+            "backbone.width_per_group": 8,
+            "backbone.stride_in_1x1": False,
+        }
     )
     train = TrainConfig(batch_size=8, steps=180_000, decay_steps=(120_000, 160_000))
     return dataclasses.replace(

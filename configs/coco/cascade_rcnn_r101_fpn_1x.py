@@ -11,7 +11,6 @@ code yet.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -20,5 +19,5 @@ from cascade_tf.config import Experiment, load_config
 def experiment() -> Experiment:
     """The ResNet-50 row with a deeper backbone."""
     parent = load_config(Path(__file__).with_name("cascade_rcnn_r50_fpn_1x.py"))
-    model = functools.partial(parent.model, depth=101)
+    model = parent.model.replace({"backbone.depth": 101})
     return dataclasses.replace(parent, name="coco/cascade_rcnn_r101_fpn_1x", model=model)

@@ -9,8 +9,6 @@ not been reproduced with this code yet.
         --workdir runs/faster_r50 --backbone_weights R-50.npz
 """
 
-import functools
-
 from cascade_tf.config import Experiment
 from cascade_tf.models import cascade_rcnn_fpn
 
@@ -19,5 +17,7 @@ def experiment() -> Experiment:
     """One class-aware stage; the rest are the defaults of recipe and schedule."""
     return Experiment(
         name="coco/faster_rcnn_r50_fpn_1x",
-        model=functools.partial(cascade_rcnn_fpn, depth=50, ious=(0.5,), class_agnostic=False),
+        model=cascade_rcnn_fpn.replace(
+            {"backbone.depth": 50, "heads.ious": (0.5,), "heads.head.class_agnostic": False}
+        ),
     )

@@ -9,7 +9,6 @@ has not been reproduced with this code yet.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -18,5 +17,5 @@ from cascade_tf.config import Experiment, load_config
 def experiment() -> Experiment:
     """The ResNet-50 row with a deeper backbone."""
     parent = load_config(Path(__file__).with_name("mask_rcnn_r50_fpn_1x.py"))
-    model = functools.partial(parent.model, depth=101)
+    model = parent.model.replace({"backbone.depth": 101})
     return dataclasses.replace(parent, name="coco/mask_rcnn_r101_fpn_1x", model=model)

@@ -8,12 +8,10 @@ has not been reproduced with this code yet.
         --workdir runs/mask_r50 --backbone_weights detectron/R-50
 """
 
-import functools
-
 from cascade_tf.config import Experiment
 from cascade_tf.models import mask_rcnn_fpn
 
 
 def experiment() -> Experiment:
     """One stage with a mask head; the rest are the defaults of recipe and schedule."""
-    return Experiment(name="coco/mask_rcnn_r50_fpn_1x", model=functools.partial(mask_rcnn_fpn, depth=50))
+    return Experiment(name="coco/mask_rcnn_r50_fpn_1x", model=mask_rcnn_fpn.replace({"backbone.depth": 50}))

@@ -9,7 +9,6 @@ row has not been reproduced with this code yet.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -18,12 +17,14 @@ from cascade_tf.config import Experiment, load_config
 def experiment() -> Experiment:
     """GroupNorm in backbone, pyramid and heads; box heads of four convolutions."""
     parent = load_config(Path(__file__).with_name("mask_rcnn_r50_fpn_1x.py"))
-    model = functools.partial(
-        parent.model,
-        stride_in_1x1=False,
-        norm="group",
-        head_convs=4,
-        head_norm="group",
-        mask_norm="group",
+    model = parent.model.replace(
+        {
+            "backbone.stride_in_1x1": False,
+            "backbone.norm": "group",
+            "neck.norm": "group",
+            "heads.head.num_convs": 4,
+            "heads.head.norm": "group",
+            "heads.masks.head.norm": "group",
+        }
     )
     return dataclasses.replace(parent, name="coco/mask_rcnn_r50_fpn_gn_1x", model=model)

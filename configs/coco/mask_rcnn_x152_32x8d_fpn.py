@@ -10,7 +10,6 @@ box 48.1 and mask 41.5. The row has not been reproduced with this code yet.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import DataConfig, Experiment, load_config
@@ -20,12 +19,13 @@ from cascade_tf.training.settings import TrainConfig
 def experiment() -> Experiment:
     """32 groups of 8 channels in the 3x3 convolutions, the stride beside them."""
     parent = load_config(Path(__file__).with_name("mask_rcnn_r50_fpn_1x.py"))
-    model = functools.partial(
-        parent.model,
-        depth=152,
-        cardinality=32,
-        width_per_group=8,
-        stride_in_1x1=False,
+    model = parent.model.replace(
+        {
+            "backbone.depth": 152,
+            "backbone.cardinality": 32,
+            "backbone.width_per_group": 8,
+            "backbone.stride_in_1x1": False,
+        }
     )
     train = TrainConfig(batch_size=8, steps=260_000, decay_steps=(200_000, 240_000))
     data = DataConfig(short_sides=(640, 672, 704, 736, 768, 800))

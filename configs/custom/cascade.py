@@ -2,7 +2,8 @@ r"""A starting point for one's own images: Cascade R-CNN, ResNet-50, one GPU or 
 
 Expects a folder of COCO layout (`images/`, `instances_train.json`, `instances_val.json`); the number of
 classes and their names follow from it. Made for a backbone that has seen many images before; without such
-weights train longer, with `--set model.norm=group --set model.freeze_at=0`.
+weights train longer, with `--set model.backbone.norm=group --set model.neck.norm=group` and
+`--set model.backbone.freeze_at=0`.
 
 What to change first: the steps (`--set train.steps=12000 --set train.decay_steps=8000,11000`), the image size
 (`--set model.short_side=800`), and the batch (`--set train.batch_size=8`; the learning rate follows it).
@@ -10,8 +11,6 @@ What to change first: the steps (`--set train.steps=12000 --set train.decay_step
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA \
         --workdir runs/mine --backbone_weights R-50.npz
 """
-
-import functools
 
 from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.models import cascade_rcnn_fpn
@@ -22,7 +21,7 @@ def experiment() -> Experiment:
     """Three stages, several training sizes, a short schedule."""
     return Experiment(
         name="custom/cascade",
-        model=functools.partial(cascade_rcnn_fpn, depth=50, short_side=640, max_side=1066),
+        model=cascade_rcnn_fpn.replace({"backbone.depth": 50, "short_side": 640, "max_side": 1066}),
         data=DataConfig(short_sides=(512, 576, 640, 704)),
         train=TrainConfig(batch_size=4, steps=6000, decay_steps=(4000, 5500), checkpoint_every=1000),
         evaluation=EvaluationConfig(batch_size=1, per_stage=True),

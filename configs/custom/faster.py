@@ -8,7 +8,6 @@ Trained beside `cascade.py` it shows what the cascade gains on these images; exp
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -17,5 +16,5 @@ from cascade_tf.config import Experiment, load_config
 def experiment() -> Experiment:
     """The cascade cut down to its first stage."""
     parent = load_config(Path(__file__).with_name("cascade.py"))
-    model = functools.partial(parent.model, ious=(0.5,))
+    model = parent.model.replace({"heads.ious": (0.5,)})
     return dataclasses.replace(parent, name="custom/faster", model=model)

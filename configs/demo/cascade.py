@@ -9,8 +9,6 @@ downloaded: the backbone is shallow and narrow, starts at random and normalises 
     python scripts/demo.py --workdir runs/demo
 """
 
-import functools
-
 from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
@@ -20,25 +18,28 @@ def experiment() -> Experiment:
     """Everything small: images, channels, heads, anchors."""
     return Experiment(
         name="demo/cascade",
-        model=functools.partial(
-            cascade_mask_rcnn_fpn,
-            depth=14,
-            width=0.5,
-            norm="group",
-            freeze_at=0,
-            fpn_channels=64,
-            head_units=256,
-            mask_convs=2,
-            mask_channels=64,
-            anchor_sizes=(16, 32, 64, 128, 256),
-            rois_per_image=64,
-            pre_nms_train=300,
-            pre_nms_test=300,
-            post_nms_train=200,
-            post_nms_test=200,
-            canonical_size=112.0,
-            short_side=192,
-            max_side=256,
+        model=cascade_mask_rcnn_fpn.replace(
+            {
+                "backbone.depth": 14,
+                "backbone.width": 0.5,
+                "backbone.norm": "group",
+                "backbone.freeze_at": 0,
+                "neck.norm": "group",
+                "neck.channels": 64,
+                "proposals.anchor_sizes": (16, 32, 64, 128, 256),
+                "proposals.pre_nms_train": 300,
+                "proposals.pre_nms_test": 300,
+                "proposals.post_nms_train": 200,
+                "proposals.post_nms_test": 200,
+                "heads.head.units": 256,
+                "heads.masks.head.num_convs": 2,
+                "heads.masks.head.channels": 64,
+                "heads.num_samples": 64,
+                "heads.pooling.canonical_size": 112.0,
+                "heads.masks.pooling.canonical_size": 112.0,
+                "short_side": 192,
+                "max_side": 256,
+            }
         ),
         data=DataConfig(short_sides=(192,), max_side=256),
         train=TrainConfig(

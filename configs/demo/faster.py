@@ -7,7 +7,6 @@ asked for.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
@@ -16,5 +15,5 @@ from cascade_tf.config import Experiment, load_config
 def experiment() -> Experiment:
     """The cascade cut down to its first stage."""
     parent = load_config(Path(__file__).with_name("cascade.py"))
-    model = functools.partial(parent.model, ious=(0.5,), mask_stages=())
+    model = parent.model.replace({"heads.ious": (0.5,), "heads.masks": None})
     return dataclasses.replace(parent, name="demo/faster", model=model)

@@ -10,8 +10,6 @@ the numbers of both.
         --backbone_weights resnet50_1by2_open_nsfw.npz
 """
 
-import functools
-
 from cascade_tf.config import EvaluationConfig, Experiment
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
@@ -21,26 +19,28 @@ def experiment() -> Experiment:
     """Three stages, a mask head on the last; anchors and pooling levels for objects of 10 to 60 pixels."""
     return Experiment(
         name="nuclei/cascade",
-        model=functools.partial(
-            cascade_mask_rcnn_fpn,
-            depth=50,
-            width=0.5,
-            stem_channels=64,
-            pixel_mean=(104.0, 117.0, 123.0),
-            fpn_channels=96,
-            head_units=256,
-            mask_channels=96,
-            anchor_sizes=(12, 24, 48, 96, 192),
-            aspect_ratios=(0.5, 1.0, 2.0),
-            canonical_size=112.0,
-            rois_per_image=192,
-            pre_nms_train=1000,
-            pre_nms_test=1000,
-            post_nms_train=400,
-            post_nms_test=400,
-            max_detections=200,
-            short_side=384,
-            max_side=544,
+        model=cascade_mask_rcnn_fpn.replace(
+            {
+                "backbone.depth": 50,
+                "backbone.width": 0.5,
+                "backbone.stem_channels": 64,
+                "neck.channels": 96,
+                "inputs.mean": (104.0, 117.0, 123.0),
+                "proposals.anchor_sizes": (12, 24, 48, 96, 192),
+                "proposals.aspect_ratios": (0.5, 1.0, 2.0),
+                "proposals.pre_nms_train": 1000,
+                "proposals.pre_nms_test": 1000,
+                "proposals.post_nms_train": 400,
+                "proposals.post_nms_test": 400,
+                "heads.head.units": 256,
+                "heads.masks.head.channels": 96,
+                "heads.pooling.canonical_size": 112.0,
+                "heads.masks.pooling.canonical_size": 112.0,
+                "heads.num_samples": 192,
+                "output.max_detections": 200,
+                "short_side": 384,
+                "max_side": 544,
+            }
         ),
         train=TrainConfig(
             batch_size=2,

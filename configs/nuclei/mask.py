@@ -8,15 +8,13 @@ lies at high IoU, in boxes more than in masks, as in Tables 9 and 10; docs/repro
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from cascade_tf.config import Experiment, load_config
-from cascade_tf.models import mask_rcnn_fpn
 
 
 def experiment() -> Experiment:
     """The first stage alone, with the mask head on it."""
     parent = load_config(Path(__file__).with_name("cascade.py"))
-    model = functools.partial(mask_rcnn_fpn, **parent.model.keywords)
+    model = parent.model.replace({"heads.ious": (0.5,), "heads.head.class_agnostic": False})
     return dataclasses.replace(parent, name="nuclei/mask", model=model)

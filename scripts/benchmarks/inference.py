@@ -43,7 +43,7 @@ def measure(arguments: Sequence[str]) -> None:
     values = OPTIONS.values
     calibrator = workload.calibrator(values.precision)
     batch = make_batch(1, values.height, values.width)
-    cascade = make_detector("cascade", values.precision, ensemble=values.ensemble)
+    cascade = make_detector("cascade", values.precision, **{"heads.ensemble": values.ensemble})
     baseline = make_detector("baseline", values.precision)
     with _prepared(cascade):
         case = _case("cascade", 1.2 if values.precision == "float32" else 1.35, calibrator, cascade, batch)
@@ -69,7 +69,7 @@ def _parts(detector: Any, batch: Any, calibrator: Case) -> list[Case]:
     """Backbone and pyramid, proposals, pooling, one head, and the final selection."""
     features, _, proposals = detector.propose(batch)
     heads, size = detector.heads, batch.image_size
-    pooled = heads.roi_features(features, proposals.boxes)
+    pooled = heads.pooling(features, proposals.boxes)
     outputs = heads(features, proposals, size)
     probabilities = heads.class_probabilities(outputs)
     boxes, valid = heads.detection_boxes(outputs), outputs[-1].samples.valid
@@ -79,8 +79,8 @@ def _parts(detector: Any, batch: Any, calibrator: Case) -> list[Case]:
 
     return [
         _case("backbone and FPN", 1.15, calibrator, detector.features, batch),
-        _case("RPN to proposals", 1.15, calibrator, detector.region_proposal, features, size),
-        _case("RoIAlign, 1000 RoIs", None, calibrator, heads.roi_features, features, proposals.boxes),
+        _case("RPN to proposals", 1.15, calibrator, detector.proposals, features, size),
+        _case("RoIAlign, 1000 RoIs", None, calibrator, heads.pooling, features, proposals.boxes),
         _case("one box head, 1000 RoIs", None, calibrator, heads.stages[0], pooled),
         _case("final selection", None, calibrator, select, boxes, probabilities),
     ]

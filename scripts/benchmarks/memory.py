@@ -34,14 +34,20 @@ PEAKS = {
     "group": Row("training with GroupNorm, peak", 0.0, "GB"),
     "group recomputing": Row("training with GroupNorm, recompute=True, peak", 0.0, "GB"),
 }
-GROUP_NORM = {"norm": "group", "head_norm": "group", "head_convs": 4, "freeze_at": 0}
+GROUP_NORM = {
+    "backbone.norm": "group",
+    "neck.norm": "group",
+    "heads.head.norm": "group",
+    "heads.head.num_convs": 4,
+    "freeze_at": 0,
+}
 SERIES = {"varying": "training, many sizes", "constant": "training, one size"}
 # Of the detectors that train; the GroupNorm models have convolutions in their heads.
 SETTINGS: dict[str, dict[str, Any]] = {
     "training": {},
-    "recomputing": {"recompute": True},
+    "recomputing": {"*.recompute": True},
     "group": GROUP_NORM,
-    "group recomputing": {**GROUP_NORM, "recompute": True},
+    "group recomputing": {**GROUP_NORM, "*.recompute": True},
 }
 QUARTERS = 4
 

@@ -76,7 +76,7 @@ def _call(part: str, precision: str, height: int, width: int) -> Callable[[], An
     if part == "training":
         step = workload.make_step(detector, data := (batch, make_targets(1, height=height, width=width)))
         return lambda: measuring.wait(step(*data))
-    functions = {"inference": detector, "features": detector.features, "proposals": detector.region_proposal}
+    functions = {"inference": detector, "features": detector.features, "proposals": detector.proposals}
     args = (detector.features(batch), batch.image_size) if part == "proposals" else (batch,)
     with PreparedWeights.of(detector).in_use():
         traced = tf.function(lambda *args: functions[part](*args), autograph=False)

@@ -41,7 +41,7 @@ def make_detector(kind: str = "cascade", precision: str = "float32", seed: int =
         kind: ``"cascade"``, or ``"baseline"`` of one class-aware stage.
         precision: Keras policy that its layers compute in.
         seed: of the weights.
-        **settings: of the recipe.
+        **settings: of the detector, by dotted names.
     """
     import keras
 
@@ -51,7 +51,7 @@ def make_detector(kind: str = "cascade", precision: str = "float32", seed: int =
     recipes = {"cascade": models.cascade_rcnn_fpn, "baseline": models.faster_rcnn_fpn}
     keras.utils.set_random_seed(seed)
     with dtype_policy(precision):
-        detector = recipes[kind](CLASSES, pixel_std=(57.375, 57.12, 58.395), **settings)
+        detector = recipes[kind](CLASSES, **{"inputs.std": (57.375, 57.12, 58.395), **settings})
     _calm(detector)
     return detector
 
@@ -64,7 +64,7 @@ def _calm(detector: Any) -> None:
             layer.gamma.assign(np.full(layer.gamma.shape, 0.2))
     for conv, scale in zip(detector.neck.outputs, _PYRAMID_SCALES, strict=True):
         conv.kernel.assign(conv.kernel * scale)
-    offsets = detector.region_proposal.offsets.kernel
+    offsets = detector.proposals.offsets.kernel
     offsets.assign(offsets * 2.0)
     for stage in detector.heads.stages:
         kernel = stage.head.classifier.kernel

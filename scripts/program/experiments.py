@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .flags import Flags
@@ -28,22 +28,30 @@ def trained_experiment(options: Flags) -> Experiment:
 def model_changes(options: Flags) -> tuple[dict[str, Any], Experiment]:
     """Returns the settings of the model in ``--set``, and a blank experiment with the other settings."""
     from cascade_tf.config import Experiment
-    from cascade_tf.models import cascade_rcnn_fpn
+    from cascade_tf.models import cascade_mask_rcnn_fpn
+    from cascade_tf.overrides import changes
 
-    blank = _adjusted(Experiment(name="", model=partial(cascade_rcnn_fpn)), options)
-    return dict(blank.model.keywords), blank
+    blank = Experiment(name="", model=cascade_mask_rcnn_fpn)
+    of_model = changes(blank.model, [text[len("model.") :] for text in options.overrides if _of_model(text)])
+    others = [text for text in options.overrides if not _of_model(text)]
+    return of_model, _adjusted(blank, options, others)
 
 
 def has_masks(experiment: Experiment) -> bool:
     """Whether the experiment's detector has mask heads, which no other setting can give it."""
     from cascade_tf.config import settings
 
-    return bool(settings(experiment).get("model.mask_stages"))
+    return settings(experiment).get("model.heads.masks") is not None
 
 
-def _adjusted(experiment: Experiment, options: Flags) -> Experiment:
+def _of_model(override: str) -> bool:
+    return override.startswith("model.")
+
+
+def _adjusted(experiment: Experiment, options: Flags, overrides: Sequence[str] | None = None) -> Experiment:
+    """Applies ``overrides``, or all of the flags, and the folder of the data set."""
     from cascade_tf.overrides import apply_overrides
 
     folder = options.values["dataset_dir"].value if "dataset_dir" in options.values else None
     extra = [f"data.dataset_dir={folder}"] if folder else []
-    return apply_overrides(experiment, [*options.overrides, *extra])
+    return apply_overrides(experiment, [*(options.overrides if overrides is None else overrides), *extra])

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cascade_tf import layers
+from cascade_tf import heads, layers, necks, pooling
+from cascade_tf import proposals as proposal_generators
 from cascade_tf.backbones import VGG16, ResNet
 from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn
 from cascade_tf.structures import ImageBatch, InstanceTargets, Proposals, Targets
@@ -28,23 +29,24 @@ NUM_CLASSES = 3
 STRIDES = {"P2": 4, "P3": 8, "P4": 16, "P5": 32, "P6": 64}
 
 TINY = {
-    "depth": 14,
-    "width": 0.125,
-    "norm": "group",
-    "freeze_at": 0,
-    "fpn_channels": 32,
-    "head_units": 16,
-    "anchor_sizes": (8, 16, 32, 64, 128),
-    "pre_nms_train": 60,
-    "pre_nms_test": 50,
-    "post_nms_train": 40,
-    "post_nms_test": 30,
-    "rois_per_image": 16,
-    "max_detections": 10,
-    "score_threshold": 0.0,
+    "backbone.depth": 14,
+    "backbone.width": 0.125,
+    "backbone.norm": "group",
+    "neck.norm": "group",
+    "backbone.freeze_at": 0,
+    "neck.channels": 32,
+    "heads.head.units": 16,
+    "proposals.anchor_sizes": (8, 16, 32, 64, 128),
+    "proposals.pre_nms_train": 60,
+    "proposals.pre_nms_test": 50,
+    "proposals.post_nms_train": 40,
+    "proposals.post_nms_test": 30,
+    "heads.num_samples": 16,
+    "output.max_detections": 10,
+    "output.score_threshold": 0.0,
     "short_side": 64,
     "max_side": 96,
-    "implementation": "tensorflow",
+    "*.implementation": "tensorflow",
 }
 
 
@@ -140,13 +142,13 @@ def _backbone_features(height: int, width: int) -> dict[str, np.ndarray]:
     return {f"C{name[1]}": value for name, value in pyramid(height, width, ("P2", "P3", "P4", "P5")).items()}
 
 
-def _head(**settings: Any) -> layers.BoxHead:
-    return layers.BoxHead(NUM_CLASSES, units=12, **settings)
+def _head(**settings: Any) -> heads.BoxHead:
+    return heads.BoxHead(NUM_CLASSES, units=12, **settings)
 
 
-def _cascade(class_agnostic: bool = True, **settings: Any) -> layers.CascadeHeads:
+def _cascade(class_agnostic: bool = True, **settings: Any) -> heads.CascadeHeads:
     stages = [
-        layers.Stage(
+        heads.Stage(
             _head(class_agnostic=class_agnostic, name=f"head{number}"),
             iou=0.4 + 0.1 * number,
             std=(0.1 / number, 0.1 / number, 0.2 / number, 0.2 / number),
@@ -156,8 +158,8 @@ def _cascade(class_agnostic: bool = True, **settings: Any) -> layers.CascadeHead
         )
         for number in (1, 2, 3)
     ]
-    return layers.CascadeHeads(
-        stages, layers.ROIAlign(output_size=3, implementation="tensorflow", name="roi_align"), **settings
+    return heads.CascadeHeads(
+        stages, pooling.ROIAlign(output_size=3, implementation="tensorflow", name="roi_align"), **settings
     )
 
 
@@ -195,8 +197,8 @@ LAYERS: dict[str, Subject] = {
         ),
         _detection_inputs,
     ),
-    "FPN": Subject(lambda: layers.FPN(6), lambda h, w: (_backbone_features(h, w),)),
-    "FPN-group": Subject(lambda: layers.FPN(32, norm="group"), lambda h, w: (_backbone_features(h, w),)),
+    "FPN": Subject(lambda: necks.FPN(6), lambda h, w: (_backbone_features(h, w),)),
+    "FPN-group": Subject(lambda: necks.FPN(32, norm="group"), lambda h, w: (_backbone_features(h, w),)),
     "FrozenBatchNormalization": Subject(
         layers.FrozenBatchNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 5),)
     ),
@@ -208,18 +210,27 @@ LAYERS: dict[str, Subject] = {
         lambda h, w: (random(BATCH, h // 4, w // 4, 12),),
     ),
     "MaskHead": Subject(
-        lambda: layers.MaskHead(NUM_CLASSES, channels=8, norm="group"), lambda h, w: (_pooled(h, w),)
+        lambda: heads.MaskHead(NUM_CLASSES, channels=8, norm="group"), lambda h, w: (_pooled(h, w),)
+    ),
+    "MaskBranch": Subject(
+        lambda: heads.MaskBranch(
+            [heads.MaskHead(NUM_CLASSES, channels=8, num_convs=1, name=f"mask{n}") for n in (1, 2)],
+            (1, 3),
+            pooling.ROIAlign(output_size=3, implementation="tensorflow", name="mask_pooling"),
+            name="masks",
+        ),
+        lambda h, w: (pyramid(h, w), boxes(10, h, w), np.tile(np.arange(10, dtype=np.int32) % 4, (BATCH, 1))),
     ),
     "PixelNormalization": Subject(
         lambda: layers.PixelNormalization("RGB", (120.0, 110.0, 100.0), (50.0, 51.0, 52.0)),
         lambda h, w: (image_batch(h, w).images, image_size(h, w)),
     ),
     "ROIAlign": Subject(
-        lambda: layers.ROIAlign(output_size=3, implementation="tensorflow"),
+        lambda: pooling.ROIAlign(output_size=3, implementation="tensorflow"),
         lambda h, w: (pyramid(h, w), boxes(10, h, w)),
     ),
     "RegionProposal": Subject(
-        lambda: layers.RegionProposal(
+        lambda: proposal_generators.RegionProposal(
             anchor_sizes=(8, 16, 32, 64, 128),
             pre_nms_test=40,
             post_nms_test=25,
@@ -238,7 +249,7 @@ LAYERS: dict[str, Subject] = {
         lambda: VGG16(width=1 / 16, levels=("C4", "C5")), lambda h, w: (random(BATCH, h, w, 3, scale=50.0),)
     ),
     "Stage": Subject(
-        lambda: layers.Stage(_head(), iou=0.6, std=(0.05, 0.05, 0.1, 0.1)), lambda h, w: (_pooled(h, w),)
+        lambda: heads.Stage(_head(), iou=0.6, std=(0.05, 0.05, 0.1, 0.1)), lambda h, w: (_pooled(h, w),)
     ),
 }
 
@@ -250,10 +261,9 @@ DETECTORS: dict[str, Subject] = {
             cascade_mask_rcnn_fpn,
             CLASS_NAMES,
             (3, 5, 9),
-            mask_stages=(1, -1),
-            mask_channels=16,
+            **{"heads.masks.stages": (1, -1), "heads.masks.head.channels": 16},
             # A block of ResNeXt.
-            **{**TINY, "cardinality": 4, "width_per_group": 16},
+            **{**TINY, "backbone.cardinality": 4, "backbone.width_per_group": 16},
         ),
         lambda h, w: (image_batch(h, w),),
     ),

@@ -47,7 +47,7 @@ def test_coordinates_pass_unrounded_through_the_cascade(policy):
 @pytest.mark.parametrize("name", DETECTORS)
 def test_boxes_are_clipped_to_the_unrounded_size_of_the_image(name, policy):
     detector = DETECTORS[name].make()
-    detector.region_proposal.pre_nms_test = detector.region_proposal.post_nms_test = 500
+    detector.proposals.pre_nms_test = detector.proposals.post_nms_test = 500
     size = np.float32([[63.37, 93.37], [61.21, 91.21]])
     _, _, found = detector.propose(DETECTORS[name].inputs(*SIZES[0])[0]._replace(image_size=size))
     right = found.boxes.numpy()[..., 2]

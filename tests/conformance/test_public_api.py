@@ -7,6 +7,9 @@ import inspect
 
 import pytest
 
+from cascade_tf.models import two_stage
+from cascade_tf.parts import Part
+
 PUBLIC = {
     "cascade_tf": [
         "TwoStageDetector",
@@ -19,27 +22,35 @@ PUBLIC = {
         "mask_rcnn_fpn",
     ],
     "cascade_tf.backbones": ["ResNet", "VGG16"],
-    "cascade_tf.layers": [
+    "cascade_tf.heads": [
         "BoxHead",
         "CascadeHeads",
+        "MaskBranch",
+        "MaskHead",
+        "Stage",
+        "cascade",
+        "mask_heads",
+        "stage_statistics",
+        "stage_weights",
+    ],
+    "cascade_tf.layers": [
         "DeformableConv2D",
         "DetectionOutput",
-        "FPN",
         "FrozenBatchNormalization",
         "GroupNormalization",
         "GroupedConv2D",
-        "MaskHead",
         "PixelNormalization",
-        "ROIAlign",
-        "RegionProposal",
-        "Stage",
     ],
+    "cascade_tf.necks": ["FPN"],
+    "cascade_tf.pooling": ["ROIAlign"],
+    "cascade_tf.proposals": ["RegionProposal"],
     "cascade_tf.models": [
         "TwoStageDetector",
         "cascade_mask_rcnn_fpn",
         "cascade_rcnn_fpn",
         "faster_rcnn_fpn",
         "mask_rcnn_fpn",
+        "two_stage",
     ],
 }
 
@@ -54,6 +65,8 @@ def test_every_public_name_is_there_and_explained(module, name):
     value = getattr(importlib.import_module(module), name)
     if inspect.isclass(value) or inspect.isfunction(value):
         assert len(inspect.getdoc(value) or "") > 40
+    elif isinstance(value, Part):
+        assert value.constructor is two_stage
     else:
         assert name == "__version__"
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.structures import ImageBatch, InstanceTargets, Targets
+from cascade_tf.weights.recipe_arguments import recipe_of
 
 FOLDER = Path(__file__).parent
 LEVELS = ("P2", "P3", "P4", "P5", "P6")
@@ -35,60 +35,60 @@ def build_detector(arrays, **overrides):
     resnet, mask = meta["resnet"], meta["mask"]
     width = resnet["res2_out"] / 256
     settings = {
-        "depth": resnet["depth"],
-        "width": width,
-        "stem_channels": resnet["stem_out"],
-        "cardinality": resnet["num_groups"],
-        "width_per_group": round(resnet["width_per_group"] / width),
-        "norm": _NORM_NAMES[resnet["norm"]],
-        "norm_groups": resnet["gn_groups"] or 32,
-        "stride_in_1x1": resnet["stride_in_1x1"],
-        "freeze_at": resnet["freeze_at"],
-        "fpn_channels": meta["fpn"]["out_channels"],
-        "fpn_norm": _NORM_NAMES[meta["fpn"]["norm"]],
-        "crowd_cover": None,
-        "claim_untouched": True,
-        "rpn_beta": rpn["smooth_l1_beta"],
-        "box_beta": roi["smooth_l1_beta"],
-        "anchor_sizes": [sizes[0] for sizes in meta["anchors"]["sizes"]],
-        "aspect_ratios": meta["anchors"]["ratios_h_over_w"][0],
-        "anchor_offset": meta["anchors"]["offset"],
-        "rpn_nms_iou": rpn["nms_thresh"],
-        "pre_nms_train": rpn["pre_nms_topk_per_level"]["train"],
-        "pre_nms_test": rpn["pre_nms_topk_per_level"]["test"],
-        "post_nms_train": rpn["post_nms_topk"]["train"],
-        "post_nms_test": rpn["post_nms_topk"]["test"],
-        "anchors_per_image": rpn["batch_size_per_image"],
-        "ious": roi["stage_ious"],
-        "stage_weighting": "avg",
-        "rois_per_image": roi["batch_size_per_image"],
-        "append_ground_truth": "first",
-        "clip_boxes": True,
-        "class_agnostic": meta["class_agnostic_box"],
-        "head_units": roi["fc_dim"],
-        "head_convs": roi["num_conv"],
-        "head_channels": roi["conv_dim"],
-        "head_fcs": roi["num_fc"],
-        "head_norm": _NORM_NAMES[roi["norm"]],
-        "roi_size": roi["pooler_resolution"],
-        "sampling_ratio": roi["sampling_ratio"],
-        "ensemble": "own_boxes",
-        "score_threshold": roi["score_thresh"],
-        "nms_iou": roi["nms_thresh"],
-        "max_detections": roi["detections_per_image"],
+        "backbone.depth": resnet["depth"],
+        "backbone.width": width,
+        "backbone.stem_channels": resnet["stem_out"],
+        "backbone.cardinality": resnet["num_groups"],
+        "backbone.width_per_group": round(resnet["width_per_group"] / width),
+        "backbone.norm": _NORM_NAMES[resnet["norm"]],
+        "*.norm_groups": resnet["gn_groups"] or 32,
+        "backbone.stride_in_1x1": resnet["stride_in_1x1"],
+        "backbone.freeze_at": resnet["freeze_at"],
+        "neck.channels": meta["fpn"]["out_channels"],
+        "neck.norm": _NORM_NAMES[meta["fpn"]["norm"]],
+        "*.crowd_cover": None,
+        "proposals.claim_untouched": True,
+        "proposals.beta": rpn["smooth_l1_beta"],
+        "heads.box_beta": roi["smooth_l1_beta"],
+        "proposals.anchor_sizes": [sizes[0] for sizes in meta["anchors"]["sizes"]],
+        "proposals.aspect_ratios": meta["anchors"]["ratios_h_over_w"][0],
+        "proposals.anchor_offset": meta["anchors"]["offset"],
+        "proposals.nms_iou": rpn["nms_thresh"],
+        "proposals.pre_nms_train": rpn["pre_nms_topk_per_level"]["train"],
+        "proposals.pre_nms_test": rpn["pre_nms_topk_per_level"]["test"],
+        "proposals.post_nms_train": rpn["post_nms_topk"]["train"],
+        "proposals.post_nms_test": rpn["post_nms_topk"]["test"],
+        "proposals.samples_per_image": rpn["batch_size_per_image"],
+        "heads.ious": roi["stage_ious"],
+        "heads.weighting": "avg",
+        "heads.num_samples": roi["batch_size_per_image"],
+        "heads.append_ground_truth": "first",
+        "heads.clip_boxes": True,
+        "heads.head.class_agnostic": meta["class_agnostic_box"],
+        "heads.head.units": roi["fc_dim"],
+        "heads.head.num_convs": roi["num_conv"],
+        "heads.head.conv_channels": roi["conv_dim"],
+        "heads.head.num_fcs": roi["num_fc"],
+        "heads.head.norm": _NORM_NAMES[roi["norm"]],
+        "heads.pooling.output_size": roi["pooler_resolution"],
+        "heads.*.sampling_ratio": roi["sampling_ratio"],
+        "heads.ensemble": "own_boxes",
+        "output.score_threshold": roi["score_thresh"],
+        "output.nms_iou": roi["nms_thresh"],
+        "output.max_detections": roi["detections_per_image"],
     }
     if mask:
         settings |= {
-            "mask_stages": (1,),
-            "mask_roi_size": mask["pooler_resolution"],
-            "mask_sampling_ratio": mask["sampling_ratio"],
-            "mask_convs": mask["num_conv"],
-            "mask_channels": mask["conv_dim"],
-            "mask_norm": _NORM_NAMES[mask["norm"]],
-            "mask_class_agnostic": mask["class_agnostic"],
+            "heads.masks.stages": (1,),
+            "heads.masks.pooling.output_size": mask["pooler_resolution"],
+            "heads.masks.pooling.sampling_ratio": mask["sampling_ratio"],
+            "heads.masks.head.num_convs": mask["num_conv"],
+            "heads.masks.head.channels": mask["conv_dim"],
+            "heads.masks.head.norm": _NORM_NAMES[mask["norm"]],
+            "heads.masks.head.class_agnostic": mask["class_agnostic"],
         }
     settings |= overrides
-    detector = cascade_rcnn_fpn([f"class {i}" for i in range(meta["num_classes"])], **settings)
+    detector = recipe_of(settings)([f"class {i}" for i in range(meta["num_classes"])])
     for stage, weights in zip(detector.heads.stages, roi["stage_box_weights"], strict=True):
         np.testing.assert_allclose(stage.std, 1.0 / np.array(weights), rtol=1e-6)
     for name, parameter in parameters(detector).items():
@@ -118,7 +118,7 @@ def parameters(detector):
         for level, layer in enumerate(layers, start=2):
             found |= _layer(f"backbone.fpn_{kind}{level}", layer, _convolution)
             found |= _norm(f"backbone.fpn_{kind}{level}", detector.neck.norms[level - 2][place])
-    rpn = detector.region_proposal
+    rpn = detector.proposals
     found |= _layer("proposal_generator.rpn_head.conv", rpn.hidden, _convolution)
     found |= _layer("proposal_generator.rpn_head.objectness_logits", rpn.objectness, _convolution)
     found |= _layer("proposal_generator.rpn_head.anchor_deltas", rpn.offsets, _convolution)
@@ -133,7 +133,7 @@ def parameters(detector):
         prefix = f"roi_heads.box_predictor{suffix}"
         found |= _layer(f"{prefix}.cls_score", head.classifier, _classifier, background_first)
         found |= _layer(f"{prefix}.bbox_pred", head.regressor, _dense)
-    for head in detector.heads.mask_heads:
+    for head in detector.heads.masks.heads if detector.has_masks else ():
         prefix = "roi_heads.mask_head"
         for number, (conv, norm) in enumerate(zip(head.convs, head.norms, strict=True), start=1):
             found |= _layer(f"{prefix}.mask_fcn{number}", conv, _convolution)

@@ -58,10 +58,11 @@ def training(case):
     detector, arrays = case
     batch, targets = golden.image_batch(arrays), golden.targets(arrays)
     features = detector.features(batch, training=True)
-    rpn, proposals = detector.region_proposal(features, batch.image_size, training=True)
-    labels = detector.region_proposal.label(rpn, targets)
+    rpn, proposals = detector.proposals(features, batch.image_size, training=True)
+    labels = detector.proposals.label(rpn, targets)
     outputs = detector.heads(features, proposals, batch.image_size, targets, training=True)
-    return labels, proposals, outputs, detector.heads.mask_outputs(features, outputs)
+    masks = detector.heads.masks.outputs_of(features, outputs) if detector.has_masks else ()
+    return labels, proposals, outputs, masks
 
 
 def test_every_weight_has_a_place(case):

@@ -4,7 +4,10 @@ import re
 
 import pytest
 
-from cascade_tf.layers import BoxHead, DetectionOutput, RegionProposal, ROIAlign, Stage
+from cascade_tf.heads import BoxHead, Stage
+from cascade_tf.layers import DetectionOutput
+from cascade_tf.pooling import ROIAlign
+from cascade_tf.proposals import RegionProposal
 
 
 @pytest.mark.parametrize(

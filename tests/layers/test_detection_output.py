@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cascade_tf.layers import DetectionOutput
 from tests.boxes.examples import random_boxes
-from tests.layers.examples import IMAGE_SIZE, NUM_CLASSES, arrays
+from tests.heads.examples import IMAGE_SIZE, NUM_CLASSES, arrays
 from tests.reference import cascade as reference
 from tests.reference import nms
 

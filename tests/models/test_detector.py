@@ -152,7 +152,7 @@ def test_images_without_area_train(detector):
 
 @pytest.mark.parametrize("part", ["rpn", "head"])
 def test_wild_offsets_in_images_without_objects(detector, part):
-    layer = detector.region_proposal.offsets if part == "rpn" else detector.heads.stages[0].head.regressor
+    layer = detector.proposals.offsets if part == "rpn" else detector.heads.stages[0].head.regressor
     bias = layer.bias.numpy()
     for value in (np.nan, np.inf):
         layer.bias.assign(np.full_like(bias, value))
@@ -177,13 +177,13 @@ def test_every_trainable_variable_learns(detector):
 
 def test_implementation_reaches_every_op(detector):
     detector.set_implementation("tensorflow")
-    layers = (detector.region_proposal, detector.heads.roi_features, detector.detection_output)
+    layers = (detector.proposals, detector.heads.pooling, detector.detection_output)
     assert [layer.implementation for layer in layers] == ["tensorflow"] * 3
     detector.set_implementation("auto")
 
 
 def test_validation_leaves_every_statistic_alone():
-    detector = build(norm="sync")
+    detector = build(**{"backbone.norm": "sync"})
     detector.compile()
     before = [np.array(variable) for variable in detector.weights]
     data = tf.data.Dataset.from_tensors((image_batch(), ground_truth()))
@@ -195,7 +195,7 @@ def test_validation_leaves_every_statistic_alone():
 def test_names_and_ids_must_fit(detector):
     parts = {
         name: getattr(detector, name)
-        for name in ("backbone", "neck", "region_proposal", "heads", "detection_output", "image_inputs")
+        for name in ("backbone", "neck", "proposals", "heads", "detection_output", "image_inputs")
     }
     with pytest.raises(ValueError, match=r"class_names has 2 names, but the heads have 3 classes"):
         TwoStageDetector(**parts, class_names=("a", "b"))
@@ -211,7 +211,7 @@ def test_backbone_must_name_its_maps(detector):
         TwoStageDetector(
             backbone=backbone,
             neck=None,
-            region_proposal=detector.region_proposal,
+            proposals=detector.proposals,
             heads=detector.heads,
             detection_output=detector.detection_output,
             image_inputs=detector.image_inputs,

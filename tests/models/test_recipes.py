@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cascade_tf.heads import stage_weights
 from cascade_tf.models import cascade_rcnn_fpn, faster_rcnn_fpn
-from cascade_tf.models.cascade_rcnn import stage_weights
 from tests.models.examples import build, image_batch
 
 
@@ -24,13 +24,13 @@ def test_stage_weights(num_stages, weighting, expected):
 
 
 def test_unknown_weighting():
-    with pytest.raises(ValueError, match="stage_weighting must be 'decay' or 'avg', got 'equal'"):
+    with pytest.raises(ValueError, match="weighting must be 'decay' or 'avg', got 'equal'"):
         stage_weights(3, "equal")
 
 
 def test_the_papers_cascade_is_the_default():
-    detector = build(rois_per_image=512)
-    heads, rpn = detector.heads, detector.region_proposal
+    detector = build(**{"heads.num_samples": 512})
+    heads, rpn = detector.heads, detector.proposals
     assert [stage.iou for stage in heads.stages] == [0.5, 0.6, 0.7]
     assert [stage.weight for stage in heads.stages] == [1.0, 0.5, 0.25]
     assert [stage.num_samples for stage in heads.stages] == [512, None, None]
@@ -43,7 +43,7 @@ def test_the_papers_cascade_is_the_default():
     assert heads.ensemble == "last_boxes"
     assert heads.rescale_heads
     assert detector.detection_output.soft_nms == "none"
-    assert heads.roi_features.output_size == 7
+    assert heads.pooling.output_size == 7
     assert (rpn.samples_per_image, rpn.foreground_fraction, rpn.nms_iou) == (256, 0.5, 0.7)
     assert (rpn.foreground_iou, rpn.background_iou) == (0.7, 0.3)
     assert rpn.grid.anchors_per_cell == 3
@@ -56,22 +56,22 @@ def test_the_baseline_is_a_cascade_of_one_class_aware_stage():
     (stage,) = detector.heads.stages
     assert (stage.iou, stage.weight, stage.num_samples) == (0.5, 1.0, 24)
     assert stage.head.regressor.kernel.shape[-1] == 12
-    with pytest.raises(ValueError, match=r"has one stage; for ious=\(0.5, 0.6\) use cascade_rcnn_fpn"):
-        build(faster_rcnn_fpn, ious=(0.5, 0.6))
 
 
 def test_ablations():
     detector = build(
-        ious=(0.5, 0.5, 0.5, 0.5),
-        update_statistics=False,
-        stage_weighting="avg",
-        class_agnostic=False,
-        head_convs=4,
-        head_norm="group",
-        rescale_heads=False,
-        append_ground_truth="none",
-        clip_boxes=True,
-        ensemble="last_stage",
+        **{
+            "heads.ious": (0.5, 0.5, 0.5, 0.5),
+            "heads.update_statistics": False,
+            "heads.weighting": "avg",
+            "heads.head.class_agnostic": False,
+            "heads.head.num_convs": 4,
+            "heads.head.norm": "group",
+            "heads.rescale_heads": False,
+            "heads.append_ground_truth": "none",
+            "heads.clip_boxes": True,
+            "heads.ensemble": "last_stage",
+        },
     )
     heads = detector.heads
     assert [stage.iou for stage in heads.stages] == [0.5] * 4
@@ -86,10 +86,17 @@ def test_ablations():
 
 @pytest.mark.parametrize("method", ["linear", "gaussian"])
 def test_soft_suppression_keeps_boxes_that_hard_suppression_drops(method):
-    soft = build(soft_nms=method, soft_sigma=0.3, score_threshold=0.01, max_detections=200)
+    soft = build(
+        **{
+            "output.soft_nms": method,
+            "output.soft_sigma": 0.3,
+            "output.score_threshold": 0.01,
+            "output.max_detections": 200,
+        }
+    )
     output = soft.detection_output
     assert (output.soft_nms, output.soft_sigma, output.nms_iou) == (method, 0.3, 0.5)
-    hard = build(score_threshold=0.01, max_detections=200)
+    hard = build(**{"output.score_threshold": 0.01, "output.max_detections": 200})
     hard.set_weights(soft.get_weights())
     counts = [int(np.sum(one(image_batch()).valid)) for one in (soft, hard)]
     assert counts[0] > counts[1] > 0
@@ -97,7 +104,7 @@ def test_soft_suppression_keeps_boxes_that_hard_suppression_drops(method):
 
 @pytest.mark.parametrize(("norm", "neck"), [("frozen", "none"), ("sync", "none"), ("group", "group")])
 def test_normalisation_of_backbone_and_neck(norm, neck):
-    detector = build(norm=norm)
+    detector = build(**{"backbone.norm": norm, "neck.norm": neck})
     assert (detector.backbone.norm, detector.neck.norm) == (norm, neck)
 
 

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.backbones import ResNet
-from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.structures import ImageBatch
 from cascade_tf.training.precision import dtype_policy
 from cascade_tf.training.step import raw_variable
+from cascade_tf.weights.recipe_arguments import recipe_of
 from tests.conformance.catalogue import TINY, image_batch, targets_of
 
 # The recomputed graph is optimised by itself, so that sums may come in another order.
@@ -22,18 +22,32 @@ TOLERANCE = 1e-5
 SIZE = (64, 96)
 NAMES = ("a", "b", "c")
 KINDS = {
-    "frozen": {"norm": "frozen", "freeze_at": 2},
-    "everything trains": {"norm": "frozen", "freeze_at": 0},
-    "group": {"norm": "group", "head_convs": 2, "head_channels": 32, "head_norm": "group"},
-    "grouped convolutions": {"norm": "frozen", "cardinality": 4, "width_per_group": 8},
-    "masks": {"mask_stages": (1, 3), "mask_channels": 32, "mask_norm": "group", "mask_convs": 2},
+    "frozen": {"backbone.norm": "frozen", "backbone.freeze_at": 2},
+    "everything trains": {"backbone.norm": "frozen", "backbone.freeze_at": 0},
+    "group": {
+        "backbone.norm": "group",
+        "heads.head.num_convs": 2,
+        "heads.head.conv_channels": 32,
+        "heads.head.norm": "group",
+    },
+    "grouped convolutions": {
+        "backbone.norm": "frozen",
+        "backbone.cardinality": 4,
+        "backbone.width_per_group": 8,
+    },
+    "masks": {
+        "heads.masks.stages": (1, 3),
+        "heads.masks.head.channels": 32,
+        "heads.masks.head.norm": "group",
+        "heads.masks.head.num_convs": 2,
+    },
 }
 
 
 def make(kind, policy="float32", **settings):
     keras.utils.set_random_seed(7)
     with dtype_policy(policy):
-        return cascade_rcnn_fpn(NAMES, **{**TINY, **KINDS[kind], **settings})
+        return recipe_of({**TINY, **KINDS[kind], **settings})(NAMES)
 
 
 def gradient_function(detector, training=True):
@@ -57,7 +71,7 @@ def data_of(detector):
 def test_losses_and_gradients_are_the_same(kind):
     results = []
     for recompute in (False, True):
-        detector = make(kind, recompute=recompute)
+        detector = make(kind, **{"*.recompute": recompute})
         losses, gradients = gradient_function(detector)(*data_of(detector))
         results.append((losses, gradients))
         names = [variable.path for variable in detector.trainable_variables]
@@ -73,7 +87,7 @@ def test_losses_and_gradients_are_the_same(kind):
 def test_in_mixed_precision_too():
     norms = []
     for recompute in (False, True):
-        detector = make("frozen", "mixed_bfloat16", recompute=recompute)
+        detector = make("frozen", "mixed_bfloat16", **{"*.recompute": recompute})
         _, gradients = gradient_function(detector)(*data_of(detector))
         norms.append(float(tf.linalg.global_norm(gradients)))
     assert norms[1] == pytest.approx(norms[0], rel=0.02)
@@ -82,7 +96,9 @@ def test_in_mixed_precision_too():
 def test_without_a_graph_too():
     """Eagerly, as one debugs."""
     expected, found = (
-        gradient_function(make("frozen", recompute=recompute)).python_function(*data_of(make("frozen")))
+        gradient_function(make("frozen", **{"*.recompute": recompute})).python_function(
+            *data_of(make("frozen"))
+        )
         for recompute in (False, True)
     )
     for one, other in zip(expected[1], found[1], strict=True):
@@ -99,7 +115,7 @@ def count(function, *args, kind="Conv2D"):
 # the first stage do not train; of "group" everything does, with two convolutions in each of three heads.
 @pytest.mark.parametrize(("kind", "expected"), [("frozen", 3 * 4 + 4), ("group", 1 + 4 * 4 + 4 + 3 * 2)])
 def test_what_trains_is_computed_twice_and_nothing_else(kind, expected):
-    plain, recomputing = (make(kind, recompute=recompute) for recompute in (False, True))
+    plain, recomputing = (make(kind, **{"*.recompute": recompute}) for recompute in (False, True))
     data = data_of(plain)
     extra = count(gradient_function(recomputing), *data) - count(gradient_function(plain), *data)
     assert extra == expected
@@ -109,7 +125,7 @@ def test_what_trains_is_computed_twice_and_nothing_else(kind, expected):
 def test_outside_of_training_nothing_changes(way):
     counts = []
     for recompute in (False, True):
-        detector = make("masks", recompute=recompute)
+        detector = make("masks", **{"*.recompute": recompute})
         if way == "losses":
             run = gradient_function(detector, training=False)
             args = data_of(detector)
@@ -125,7 +141,7 @@ def test_outside_of_training_nothing_changes(way):
 
 
 def test_weights_and_configuration_fit_both(tmp_path):
-    plain, recomputing = make("group"), make("group", recompute=True)
+    plain, recomputing = make("group"), make("group", **{"*.recompute": True})
     assert [v.path for v in plain.variables] == [v.path for v in recomputing.variables]
     plain.save_weights(tmp_path / "a.weights.h5")
     recomputing.load_weights(tmp_path / "a.weights.h5")

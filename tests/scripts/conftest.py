@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import json
 import shutil
@@ -18,16 +17,17 @@ from cascade_tf.models import cascade_rcnn_fpn
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TINY = {
-    "depth": 14,
-    "width": 0.125,
-    "norm": "group",
-    "freeze_at": 0,
-    "fpn_channels": 32,
-    "head_units": 32,
-    "anchor_sizes": (16, 32, 64, 128, 256),
-    "post_nms_train": 50,
-    "post_nms_test": 20,
-    "rois_per_image": 32,
+    "backbone.depth": 14,
+    "backbone.width": 0.125,
+    "backbone.norm": "group",
+    "neck.norm": "group",
+    "backbone.freeze_at": 0,
+    "neck.channels": 32,
+    "heads.head.units": 32,
+    "proposals.anchor_sizes": (16, 32, 64, 128, 256),
+    "proposals.post_nms_train": 50,
+    "proposals.post_nms_test": 20,
+    "heads.num_samples": 32,
     "short_side": 96,
     "max_side": 128,
 }
@@ -101,7 +101,7 @@ def edit_annotations(dataset):
 @pytest.fixture(scope="session")
 def _untrained(tmp_path_factory, drawn) -> Path:
     workdir = tmp_path_factory.mktemp("run")
-    model = functools.partial(cascade_rcnn_fpn, **TINY, score_threshold=0.0, max_detections=10)
+    model = cascade_rcnn_fpn.replace({**TINY, **{"output.score_threshold": 0.0, "output.max_detections": 10}})
     blank = config.Experiment(name="tiny", model=model, data=config.DataConfig(dataset_dir=str(drawn)))
     data = read_dataset_dir(drawn, "val")
     experiment = config.with_classes(blank, data.class_names, data.category_ids)

@@ -26,7 +26,7 @@ class TestSettings:
         [
             ("batchsize=4", "unknown setting 'batchsize'; did you mean 'train.batch_size'"),
             ("train.stepz=4", "unknown setting 'train.stepz'; did you mean 'train.steps'?"),
-            ("model.depht=4", "unknown setting 'model.depht'; did you mean 'model.depth'?"),
+            ("model.depht=4", "unknown setting 'model.depht'; did you mean 'model.backbone.depth'?"),
             ("train.steps=many", "setting 'train.steps': got 'many', expected a whole number"),
             ("train.steps=0", "train.steps: got 0, expected 1 or more"),
             ("train.precision=float8", "train.precision: got 'float8', expected one of float32, "),
@@ -53,13 +53,20 @@ class TestSettings:
             CONFIG,
             f"--dataset_dir={drawn}",
             f"--workdir={tmp_path / 'run'}",
-            "--set=model.depth=33",
+            "--set=model.backbone.depth=33",
         ]
         assert "depth" in call("train", *arguments).complaint
         assert listing(tmp_path / "run") == set()
 
     def test_of_a_model_without_settings(self, call, workdir, tmp_path):
-        arguments = ["--model", workdir, "--output", tmp_path / "out", "--set=model.depth=3", "a.jpg"]
+        arguments = [
+            "--model",
+            workdir,
+            "--output",
+            tmp_path / "out",
+            "--set=model.backbone.depth=3",
+            "a.jpg",
+        ]
         assert "got --set with --model, expected --workdir" in call("predict", *arguments).complaint
 
 
@@ -121,7 +128,7 @@ class TestData:
             CONFIG,
             f"--dataset_dir={drawn}",
             f"--workdir={tmp_path / 'run'}",
-            "--set=model.norm=frozen",
+            "--set=model.backbone.norm=frozen",
         ]
         complaint = call("train", *arguments, f"--backbone_weights={tmp_path / 'no.npz'}").complaint
         assert f"backbone weights '{tmp_path / 'no.npz'}': got no such file" in complaint
@@ -163,8 +170,8 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("setting", "change"),
         [
-            ("model.fpn_channels=64", "model.fpn_channels: 32, now 64"),
-            ("model.ious=0.5", "model.ious: (0.5, 0.6, 0.7), now (0.5,)"),
+            ("model.neck.channels=64", "model.neck.channels: 32, now 64"),
+            ("model.heads.ious=0.5", "model.heads.ious: (0.5, 0.6, 0.7), now (0.5,)"),
         ],
     )
     def test_weights_of_another_model(self, call, workdir, setting, change):

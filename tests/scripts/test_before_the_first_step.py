@@ -15,11 +15,11 @@ CONFIG = "--config=demo/cascade"
 SMALL = [
     f"--set={setting}"
     for setting in (
-        "model.depth=14",
-        "model.width=0.125",
-        "model.fpn_channels=32",
-        "model.head_units=32",
-        "model.mask_stages=",
+        "model.backbone.depth=14",
+        "model.backbone.width=0.125",
+        "model.neck.channels=32",
+        "model.heads.head.units=32",
+        "model.heads.masks=none",
         "model.short_side=96",
         "model.max_side=128",
         "data.short_sides=96",

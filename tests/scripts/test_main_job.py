@@ -19,15 +19,15 @@ from cascade_tf.training.run_log import read_metrics
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SMALL = (
-    "model.depth=14",
-    "model.width=0.125",
-    "model.fpn_channels=32",
-    "model.head_units=32",
-    "model.mask_channels=16",
+    "model.backbone.depth=14",
+    "model.backbone.width=0.125",
+    "model.neck.channels=32",
+    "model.heads.head.units=32",
+    "model.heads.masks.head.channels=16",
     "model.short_side=96",
     "model.max_side=128",
-    "model.post_nms_test=30",
-    "model.score_threshold=0.0",
+    "model.proposals.post_nms_test=30",
+    "model.output.score_threshold=0.0",
     "data.short_sides=96",
     "data.max_side=128",
     "train.batch_size=2",
@@ -125,7 +125,10 @@ class TestTrain:
         ("more", "message"),
         [
             ("--set=train.batch_size=3", "holds a run with other settings (train.batch_size: 2, now 3)"),
-            ("--set=model.head_units=64", "holds a run with other settings (model.head_units: 32, now 64)"),
+            (
+                "--set=model.heads.head.units=64",
+                "holds a run with other settings (model.heads.head.units: 32, now 64)",
+            ),
             ("--resume=never", "got the checkpoint of a run, expected none with --resume=never"),
         ],
     )

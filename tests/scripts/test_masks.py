@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import functools
 import io
 import json
 from pathlib import Path
@@ -28,8 +27,10 @@ EXACT = 1e-12
 def workdir(tmp_path_factory, drawn) -> Path:
     """A run with untrained weights."""
     workdir = tmp_path_factory.mktemp("masks")
-    small = {**TINY, "mask_channels": 8, "mask_convs": 1}
-    model = functools.partial(cascade_mask_rcnn_fpn, **small, score_threshold=0.0, max_detections=10)
+    small = {**TINY, "heads.masks.head.channels": 8, "heads.masks.head.num_convs": 1}
+    model = cascade_mask_rcnn_fpn.replace(
+        {**small, **{"output.score_threshold": 0.0, "output.max_detections": 10}}
+    )
     blank = config.Experiment(name="tiny", model=model, data=config.DataConfig(dataset_dir=str(drawn)))
     data = read_dataset_dir(drawn, "val")
     experiment = config.with_classes(blank, data.class_names, data.category_ids)

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 
 import pytest
 
 from cascade_tf.config import DataConfig, load_config
+from cascade_tf.heads import mask_heads
+from cascade_tf.parts import part
 from cascade_tf.structures import InstanceTargets, Targets
 from tests.scripts.conftest import SCRIPTS
 
 CONFIG = "--config=demo/cascade"
-MASKS = "--set=model.mask_stages=(-1,)"
+MASKS = "--set=model.heads.masks=mask_heads"
 
 
-@pytest.mark.parametrize(("mask_stages", "kind"), [((), Targets), ((-1,), InstanceTargets)])
-def test_batches_are_those_that_the_detector_needs(drawn, monkeypatch, mask_stages, kind):
+@pytest.mark.parametrize(("masks", "kind"), [(None, Targets), (part(mask_heads), InstanceTargets)])
+def test_batches_are_those_that_the_detector_needs(drawn, monkeypatch, masks, kind):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     train = importlib.import_module("train")
     experiment = load_config("demo/cascade")
-    model = functools.partial(experiment.model, mask_stages=mask_stages)
+    model = experiment.model.replace({"heads.masks": masks})
     data = DataConfig(dataset_dir=str(drawn), short_sides=(96,), max_side=128)
     experiment, train_set, _ = train.read_data(dataclasses.replace(experiment, model=model, data=data))
     _, targets = next(iter(train._batches(experiment, train_set, 0)))
     assert type(targets) is kind
-    if mask_stages:
+    if masks:
         assert targets.masks.shape[2:] == (96, 16)
         assert targets.masks.numpy().any(axis=(2, 3))[targets.valid.numpy()].all()
 

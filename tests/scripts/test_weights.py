@@ -19,7 +19,7 @@ from tests.weights.torch_writer import write_pickle
 NAMES = [f"class {number}" for number in range(1, 6)]
 # The fixture's images are small.
 SMALL = ("--set=model.short_side=96", "--set=model.max_side=128")
-LOW = "--set=model.score_threshold=0.01"
+LOW = "--set=model.output.score_threshold=0.01"
 
 
 def recorded_weights(name):
@@ -86,7 +86,7 @@ def converted(call, checkpoint, tmp_path) -> Path:
 
 def test_a_converted_file_builds_its_own_detector(converted, checkpoint):
     again = cascade_tf.load(converted)
-    imported = import_checkpoint(checkpoint, short_side=96, max_side=128, score_threshold=0.01)
+    imported = import_checkpoint(checkpoint, short_side=96, max_side=128, **{"output.score_threshold": 0.01})
     assert again.class_names == imported.detector.class_names == tuple(NAMES)
     assert (again.short_side, again.heads.ensemble, again.heads.clip_boxes) == (96, "own_boxes", True)
     for one, other in zip(again.get_weights(), imported.detector.get_weights(), strict=True):
@@ -189,7 +189,7 @@ def test_masks_need_masks_in_the_data(tune, tmp_path, three_classes):
         for annotation in content["annotations"]:
             annotation.pop("segmentation", None)
         split.write_text(json.dumps(content))
-    assert "--set model.mask_stages=" in tune(file, 1).complaint
+    assert "--set model.heads.masks=none" in tune(file, 1).complaint
 
 
 def test_a_checkpoint_gets_the_classes_of_a_data_set(call, checkpoint, coco, tmp_path):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.pipeline import train_batches
 from cascade_tf.data.synthetic import draw_dataset
-from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn
 from cascade_tf.training.checkpoint import name_variables, saved_variables
 from cascade_tf.training.loop import Trainer
 from cascade_tf.training.pictures import sample_pictures
@@ -30,14 +30,17 @@ def dataset(tmp_path_factory):
 
 
 def build(dataset, **settings):
-    return cascade_rcnn_fpn(
+    recipe = cascade_mask_rcnn_fpn if "heads.masks.stages" in settings else cascade_rcnn_fpn
+    return recipe(
         dataset.class_names,
         dataset.category_ids,
-        depth=14,
-        width=0.125,
-        fpn_channels=16,
-        head_units=16,
-        anchor_sizes=(8, 16, 32, 64, 128),
+        **{
+            "backbone.depth": 14,
+            "backbone.width": 0.125,
+            "neck.channels": 16,
+            "heads.head.units": 16,
+            "proposals.anchor_sizes": (8, 16, 32, 64, 128),
+        },
         short_side=64,
         max_side=96,
         **settings,
@@ -137,9 +140,9 @@ def test_sample_pictures_show_each_image_without_its_padding(dataset):
 
 
 def test_sample_pictures_show_masks(dataset):
-    detector = build(dataset, mask_stages=(3,), mask_channels=16)
+    detector = build(dataset, **{"heads.masks.stages": (3,), "heads.masks.head.channels": 16})
     data = next(iter(train_batches(dataset, batch_size=2, short_sides=(100,), max_side=200)))
-    (head,) = detector.heads.mask_heads
+    (head,) = detector.heads.masks.heads
     pictures = []
     for bias in (-9.0, 9.0):
         # Nothing of each box, or all of it.

@@ -31,13 +31,15 @@ def build(dataset):
     return cascade_mask_rcnn_fpn(
         dataset.class_names,
         dataset.category_ids,
-        depth=14,
-        width=0.125,
-        fpn_channels=16,
-        head_units=16,
-        mask_channels=8,
-        mask_stages=(1, -1),
-        anchor_sizes=(8, 16, 32, 64, 128),
+        **{
+            "backbone.depth": 14,
+            "backbone.width": 0.125,
+            "neck.channels": 16,
+            "heads.head.units": 16,
+            "heads.masks.head.channels": 8,
+            "heads.masks.stages": (1, -1),
+            "proposals.anchor_sizes": (8, 16, 32, 64, 128),
+        },
         short_side=64,
         max_side=96,
     )

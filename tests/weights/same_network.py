@@ -25,15 +25,16 @@ def assert_same_network(detector, network, images, assert_equal: Callable) -> No
         assert_equal(got, wanted)
     for got, wanted in zip(detector.neck(features).values(), levels, strict=True):
         assert_equal(got, wanted)
-    _assert_same_proposals(detector.region_proposal, network, levels[0], assert_equal)
+    _assert_same_proposals(detector.proposals, network, levels[0], assert_equal)
     pooled = _random(4, 7, 7, model.fpn, seed=1)
     assert len(detector.heads.stages) == model.stages
     for number, stage in enumerate(detector.heads.stages, start=1):
         for got, wanted in zip(stage.head(pooled), network.box_head(pooled, number), strict=True):
             assert_equal(got, wanted)
-    assert len(detector.heads.mask_heads) == int(model.masks)
+    masks = detector.heads.masks.heads if detector.has_masks else []
+    assert len(masks) == int(model.masks)
     pooled = _random(1, 3, 14, 14, model.fpn, seed=2)
-    for head in detector.heads.mask_heads:
+    for head in masks:
         assert_equal(head(pooled)[0], network.mask_head(pooled[0]))
 
 

@@ -19,28 +19,33 @@ from tests.weights import conventions_cases, synthetic, synthetic_caffe2, synthe
 from tests.weights.torch_writer import write_pickle
 
 FAMILIES = [DETECTRON, DETECTRON2, MMDETECTION, TENSORPACK]
-ANCHORS = {"anchor_sizes": (32, 64, 128, 256, 512), "aspect_ratios": (0.5, 1.0, 2.0)}
-PIXELS = {"pixel_order", "pixel_mean", "pixel_std"}
+ANCHORS = {"proposals.anchor_sizes": (32, 64, 128, 256, 512), "proposals.aspect_ratios": (0.5, 1.0, 2.0)}
+PIXELS = {"inputs.order", "inputs.mean", "inputs.std"}
 # Beside these the pixels, whose values tests/weights/families compares.
 USUAL = ANCHORS | {
-    "anchor_offset": 0.0,
-    "pre_nms_test": 1000,
-    "post_nms_test": 1000,
-    "rpn_nms_iou": 0.7,
-    "ious": (0.5, 0.6, 0.7),
-    "sampling_ratio": 0,
-    "roi_aligned": True,
-    "score_threshold": 0.05,
-    "nms_iou": 0.5,
-    "max_detections": 100,
+    "proposals.anchor_offset": 0.0,
+    "proposals.pre_nms_test": 1000,
+    "proposals.post_nms_test": 1000,
+    "proposals.nms_iou": 0.7,
+    "heads.ious": (0.5, 0.6, 0.7),
+    "heads.pooling.sampling_ratio": 0,
+    "heads.pooling.aligned": True,
+    "output.score_threshold": 0.05,
+    "output.nms_iou": 0.5,
+    "output.max_detections": 100,
     "short_side": 800,
     "max_side": 1333,
 }
 OF_FAMILY = {
-    "detectron": {"stride_in_1x1": True, "anchor_offset": 0.5, "sampling_ratio": 2, "roi_aligned": False},
-    "detectron2": {"stride_in_1x1": True},
-    "mmdetection": {"stride_in_1x1": False},
-    "tensorpack": {"stride_in_1x1": False, "sampling_ratio": 2},
+    "detectron": {
+        "backbone.stride_in_1x1": True,
+        "proposals.anchor_offset": 0.5,
+        "heads.pooling.sampling_ratio": 2,
+        "heads.pooling.aligned": False,
+    },
+    "detectron2": {"backbone.stride_in_1x1": True},
+    "mmdetection": {"backbone.stride_in_1x1": False},
+    "tensorpack": {"backbone.stride_in_1x1": False, "heads.pooling.sampling_ratio": 2},
 }
 
 
@@ -70,8 +75,15 @@ def test_usual_values_of_the_families(family):
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_what_the_caller_says_is_not_assumed(family):
-    found = assumed(family, example(family), score_threshold=0.2, anchor_sizes=(16, 32, 64, 128, 256))
-    assert assumed(family, example(family)).keys() - found.keys() == {"score_threshold", "anchor_sizes"}
+    found = assumed(
+        family,
+        example(family),
+        **{"output.score_threshold": 0.2, "proposals.anchor_sizes": (16, 32, 64, 128, 256)},
+    )
+    assert assumed(family, example(family)).keys() - found.keys() == {
+        "output.score_threshold",
+        "proposals.anchor_sizes",
+    }
 
 
 def told(family, arrays=None, metadata=None):
@@ -82,43 +94,48 @@ def told(family, arrays=None, metadata=None):
 
 
 def test_pixels_and_anchors_that_detectron2_stores():
-    assert told(DETECTRON2, {"pixel_mean": np.float32([103, 116, 123])}) == {"pixel_mean", "pixel_order"}
-    assert told(DETECTRON2, {"pixel_std": np.float32([1, 1, 1])}) == {"pixel_std"}
+    assert told(DETECTRON2, {"pixel_mean": np.float32([103, 116, 123])}) == {"inputs.mean", "inputs.order"}
+    assert told(DETECTRON2, {"pixel_std": np.float32([1, 1, 1])}) == {"inputs.std"}
     cell = np.float32([[-16, -16, 16, 16]])
     name = "proposal_generator.anchor_generator.cell_anchors.0"
-    assert told(DETECTRON2, {name: cell}) == {"anchor_sizes", "aspect_ratios"}
+    assert told(DETECTRON2, {name: cell}) == {"proposals.anchor_sizes", "proposals.aspect_ratios"}
 
 
 def test_the_configuration_of_mmdetection():
     text = "style='caffe', mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], to_rgb=False"
-    assert told(MMDETECTION, metadata={"meta": {"config": text}}) == {*PIXELS, "stride_in_1x1"}
-    assert told(MMDETECTION, metadata={"meta": {"config": "style='pytorch'"}}) == {"stride_in_1x1"}
+    assert told(MMDETECTION, metadata={"meta": {"config": text}}) == {*PIXELS, "backbone.stride_in_1x1"}
+    assert told(MMDETECTION, metadata={"meta": {"config": "style='pytorch'"}}) == {"backbone.stride_in_1x1"}
 
 
 def test_the_configuration_of_detectron():
-    assert told(DETECTRON, metadata={"cfg": "RESNETS:\n  STRIDE_1X1: true\n"}) == {"stride_in_1x1"}
+    assert told(DETECTRON, metadata={"cfg": "RESNETS:\n  STRIDE_1X1: true\n"}) == {"backbone.stride_in_1x1"}
 
 
 def test_groups_are_assumed_where_there_are_some():
-    assert "norm_groups" not in assumed_settings({"norm": "frozen", "head_norm": "none"}, ())
-    assert assumed_settings({"norm": "frozen", "head_norm": "group"}, ())["norm_groups"] == 32
+    assert "backbone.norm_groups" not in assumed_settings(
+        {"backbone.norm": "frozen", "heads.head.norm": "none"}, ()
+    )
+    assert (
+        assumed_settings({"backbone.norm": "frozen", "heads.head.norm": "group"}, ())["backbone.norm_groups"]
+        == 32
+    )
 
 
 def test_the_report_of_an_import_names_them(tmp_path):
     small = replace(synthetic.CASCADE_MASK, blocks=(1, 1, 1, 1), **synthetic.SMALL)
     arrays = synthetic.distinct(synthetic.detectron2_shapes(small))
     path = write_pickle(tmp_path / "model.pkl", {"model": arrays})
-    report = import_checkpoint(path, rpn_nms_iou=0.6).report
-    assert report.assumed["score_threshold"] == 0.05
-    assert "rpn_nms_iou" not in report.assumed
+    report = import_checkpoint(path, **{"proposals.nms_iou": 0.6}).report
+    assert report.assumed["output.score_threshold"] == 0.05
+    assert "proposals.nms_iou" not in report.assumed
     [line] = [line for line in report.to_text().splitlines() if "assumed" in line]
     assert line.startswith(f"  {len(report.assumed)} settings assumed, which weights do not tell: ")
-    assert "score_threshold=0.05, nms_iou=0.5, max_detections=100" in line
-    assert "nms_iou = 0.5: assumed" in report.to_lines().splitlines()
+    assert "output.score_threshold=0.05, output.nms_iou=0.5, output.max_detections=100" in line
+    assert "output.nms_iou = 0.5: assumed" in report.to_lines().splitlines()
 
 
 def test_the_documents_table_names_them_all():
     page = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
     rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `model.")]
-    named = {name for line in rows for name in re.findall(r"`model\.(\w+)`", line)}
+    named = {name for line in rows for name in re.findall(r"`model\.([\w.*]+)`", line)}
     assert set(UNTOLD) <= named

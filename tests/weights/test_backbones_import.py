@@ -100,20 +100,26 @@ class TestTorchvision:
     @pytest.mark.parametrize(
         ("model", "expected"),
         [
-            (Model(), {"depth": 50, "cardinality": 1, "width_per_group": 64}),
-            (Model(depth=152), {"depth": 152}),
-            (Model(depth=101, groups=32, inner=256), {"depth": 101, "cardinality": 32, "width_per_group": 8}),
-            (Model(inner=128), {"depth": 50, "cardinality": 1, "width_per_group": 128}),
+            (Model(), {"backbone.depth": 50, "backbone.cardinality": 1, "backbone.width_per_group": 64}),
+            (Model(depth=152), {"backbone.depth": 152}),
+            (
+                Model(depth=101, groups=32, inner=256),
+                {"backbone.depth": 101, "backbone.cardinality": 32, "backbone.width_per_group": 8},
+            ),
+            (
+                Model(inner=128),
+                {"backbone.depth": 50, "backbone.cardinality": 1, "backbone.width_per_group": 128},
+            ),
         ],
         ids=["resnet50", "resnet152", "resnext101_32x8d", "wide_resnet50_2"],
     )
     def test_settings_of_released_weights(self, model, expected):
         found = TORCHVISION.settings(checkpoint(weightless(torchvision_shapes(model)), "torch"))
         wanted = expected | {
-            "stride_in_1x1": False,
-            "pixel_order": "RGB",
-            "pixel_mean": (123.675, 116.28, 103.53),
-            "pixel_std": (58.395, 57.12, 57.375),
+            "backbone.stride_in_1x1": False,
+            "inputs.order": "RGB",
+            "inputs.mean": (123.675, 116.28, 103.53),
+            "inputs.std": (58.395, 57.12, 57.375),
         }
         assert {name: found[name] for name in wanted} == wanted
 
@@ -168,7 +174,7 @@ class TestDetectron:
         report = load_backbone(backbone, path)
         assert report.unused == report.missing == {}
         expected = (1.0, 1.0, 1.0) if model == PLAIN else (57.375, 57.12, 58.395)
-        assert report.settings["pixel_std"] == expected
+        assert report.settings["inputs.std"] == expected
         norm = backbone.get_layer("stem_conv1_norm")
         np.testing.assert_allclose(norm.moving_mean, blobs["res_conv1_bn_rm"], rtol=1e-6)
         # The blob's name promises an inverse; it is the variance.
@@ -177,23 +183,31 @@ class TestDetectron:
     @pytest.mark.parametrize(
         ("model", "expected"),
         [
-            (Model(), {"depth": 50, "norm": "frozen", "stride_in_1x1": True}),
-            (Model(depth=101), {"depth": 101, "stride_in_1x1": True}),
-            (Model(gn=True), {"depth": 50, "norm": "group", "stride_in_1x1": False}),
+            (Model(), {"backbone.depth": 50, "backbone.norm": "frozen", "backbone.stride_in_1x1": True}),
+            (Model(depth=101), {"backbone.depth": 101, "backbone.stride_in_1x1": True}),
+            (
+                Model(gn=True),
+                {"backbone.depth": 50, "backbone.norm": "group", "backbone.stride_in_1x1": False},
+            ),
             (
                 Model(depth=101, groups=32, inner=256),
-                {"depth": 101, "cardinality": 32, "width_per_group": 8, "stride_in_1x1": False},
+                {
+                    "backbone.depth": 101,
+                    "backbone.cardinality": 32,
+                    "backbone.width_per_group": 8,
+                    "backbone.stride_in_1x1": False,
+                },
             ),
-            (Model(depth=152, groups=32, inner=256), {"depth": 152, "cardinality": 32}),
+            (Model(depth=152, groups=32, inner=256), {"backbone.depth": 152, "backbone.cardinality": 32}),
         ],
         ids=["R-50", "R-101", "R-50-GN", "X-101-32x8d", "X-152-32x8d-IN5k"],
     )
     def test_settings_of_released_weights(self, model, expected):
         found = DETECTRON_IMAGENET.settings(checkpoint(weightless(backbone_shapes(model))))
         wanted = expected | {
-            "pixel_order": "BGR",
-            "pixel_mean": (102.9801, 115.9465, 122.7717),
-            "pixel_std": (1.0, 1.0, 1.0),
+            "inputs.order": "BGR",
+            "inputs.mean": (102.9801, 115.9465, 122.7717),
+            "inputs.std": (1.0, 1.0, 1.0),
         }
         assert {name: found[name] for name in wanted} == wanted
 
@@ -226,13 +240,13 @@ class TestKerasApplications:
         assert set(report.unused.values()) == {"ImageNet's classifier"}
         assert_equal_maps(backbone(images), expected)
         wanted = {
-            "depth": 50,
-            "width": 1.0,
-            "stem_channels": 64,
-            "stride_in_1x1": True,
-            "pixel_order": "BGR",
-            "pixel_mean": (103.939, 116.779, 123.68),
-            "pixel_std": (1.0, 1.0, 1.0),
+            "backbone.depth": 50,
+            "backbone.width": 1.0,
+            "backbone.stem_channels": 64,
+            "backbone.stride_in_1x1": True,
+            "inputs.order": "BGR",
+            "inputs.mean": (103.939, 116.779, 123.68),
+            "inputs.std": (1.0, 1.0, 1.0),
         }
         assert {name: report.settings[name] for name in wanted} == wanted
 
@@ -240,8 +254,8 @@ class TestKerasApplications:
         found = KERAS_APPLICATIONS.settings(checkpoint({"block1_conv1/kernel:0": random(3, 3, 3, 64)}))
         pixels = np.asarray([[[200.0, 50.0, 10.0]]])
         expected = keras.applications.resnet.preprocess_input(pixels.copy())
-        assert found["pixel_order"] == "BGR"
-        ours = (pixels[..., ::-1] - found["pixel_mean"]) / found["pixel_std"]
+        assert found["inputs.order"] == "BGR"
+        ours = (pixels[..., ::-1] - found["inputs.mean"]) / found["inputs.std"]
         np.testing.assert_allclose(ours, expected, rtol=1e-6)
 
     @pytest.mark.parametrize("names", ["old", "new", "numbered"])
@@ -357,8 +371,14 @@ class TestLoading:
 class TestPixels:
     @staticmethod
     def detector(**pixels):
-        settings = {"depth": 14, "width": 1 / 16, "stem_channels": 6, "fpn_channels": 8, "head_units": 4}
-        return cascade_rcnn_fpn(("cell",), stride_in_1x1=False, **settings, **pixels)
+        settings = {
+            "backbone.depth": 14,
+            "backbone.width": 1 / 16,
+            "backbone.stem_channels": 6,
+            "neck.channels": 8,
+            "heads.head.units": 4,
+        }
+        return cascade_rcnn_fpn(("cell",), **{"backbone.stride_in_1x1": False, **settings, **pixels})
 
     @pytest.fixture
     def torchvision_file(self, tmp_path):
@@ -366,8 +386,8 @@ class TestPixels:
 
     def test_a_detector_that_sees_what_the_weights_expect(self, torchvision_file):
         # Rounded as other frameworks have them.
-        pixels = {"pixel_mean": (123.7, 116.8, 103.9), "pixel_std": (58.4, 57.1, 57.4)}
-        detector = self.detector(pixel_order="RGB", **pixels)
+        pixels = {"inputs.mean": (123.7, 116.8, 103.9), "inputs.std": (58.4, 57.1, 57.4)}
+        detector = self.detector(**{"inputs.order": "RGB"}, **pixels)
         report = load_backbone(detector, torchvision_file)
         loaded = [name for names in report.loaded.values() for name in names]
         assert "layer4.0.conv3.weight" in loaded
@@ -376,16 +396,16 @@ class TestPixels:
         "pixels",
         [
             {},
-            {"pixel_order": "RGB", "pixel_mean": (123.675, 116.28, 103.53)},
+            {"inputs.order": "RGB", "inputs.mean": (123.675, 116.28, 103.53)},
             {
-                "pixel_order": "RGB",
-                "pixel_mean": (103.53, 116.28, 123.675),
-                "pixel_std": (58.395, 57.12, 57.375),
+                "inputs.order": "RGB",
+                "inputs.mean": (103.53, 116.28, 123.675),
+                "inputs.std": (58.395, 57.12, 57.375),
             },
             {
-                "pixel_order": "BGR",
-                "pixel_mean": (123.675, 116.28, 103.53),
-                "pixel_std": (58.395, 57.12, 57.375),
+                "inputs.order": "BGR",
+                "inputs.mean": (123.675, 116.28, 103.53),
+                "inputs.std": (58.395, 57.12, 57.375),
             },
         ],
         ids=["recipe's", "std", "mean", "order"],
@@ -393,8 +413,8 @@ class TestPixels:
     def test_other_pixels_are_an_error_that_names_both(self, torchvision_file, pixels):
         detector = self.detector(**pixels)
         before = detector.backbone.get_weights()
-        order = pixels.get("pixel_order", "BGR")
-        message = f"got a detector with pixel_order='{order}', .* expected pixel_order='RGB', .*58.395"
+        order = pixels.get("inputs.order", "BGR")
+        message = f"got a detector with inputs.order='{order}', .* expected inputs.order='RGB', .*58.395"
         with pytest.raises(ValueError, match=message):
             load_backbone(detector, torchvision_file)
         for old, new in zip(before, detector.backbone.get_weights(), strict=True):

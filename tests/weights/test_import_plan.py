@@ -60,7 +60,7 @@ def assert_equal(given, expected):
 
 
 def test_every_value_arrives_and_every_name_is_accounted_for(backbone, arrays):
-    report = plan(backbone, arrays | {"optimizer.step": np.zeros(3)}).carry_out({"depth": 14})
+    report = plan(backbone, arrays | {"optimizer.step": np.zeros(3)}).carry_out({"backbone.depth": 14})
     assert_equal(values(backbone), arrays)
     assert report == ImportReport(
         source="plain",
@@ -68,7 +68,7 @@ def test_every_value_arrives_and_every_name_is_accounted_for(backbone, arrays):
         loaded={name: (name,) for name in arrays},
         unused={"optimizer.step": "state of the optimizer"},
         missing={},
-        settings={"depth": 14},
+        settings={"backbone.depth": 14},
         assumed={},
     )
 

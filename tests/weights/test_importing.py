@@ -46,15 +46,15 @@ def test_detector_settings_and_report_belong_together(path):
     assert report.path == str(path)
     assert report.settings == settings
     assert set(report.loaded) == set(places(detector))
-    assert settings["depth"] == detector.backbone.depth == 14
+    assert settings["backbone.depth"] == detector.backbone.depth == 14
     assert detector.class_names == ("class 1", "class 2")
     assert detector.category_ids == (1, 2)
     assert detector.heads.ensemble == "own_boxes"
 
 
 def test_a_description_needs_no_detector(path):
-    description = describe_checkpoint(path, ensemble="last_boxes")
-    imported = import_checkpoint(path, ensemble="last_boxes")
+    description = describe_checkpoint(path, **{"heads.ensemble": "last_boxes"})
+    imported = import_checkpoint(path, **{"heads.ensemble": "last_boxes"})
     assert description.settings == imported.settings
     assert description.class_names == imported.detector.class_names
     assert description.category_ids == imported.detector.category_ids
@@ -120,8 +120,10 @@ def test_weights_for_a_detector_that_exists(path):
 
 
 def test_overrides_take_precedence(path):
-    imported = import_checkpoint(path, ensemble="last_boxes", pixel_order="RGB", max_detections=7)
-    assert imported.settings["ensemble"] == "last_boxes"
+    imported = import_checkpoint(
+        path, **{"heads.ensemble": "last_boxes", "inputs.order": "RGB", "output.max_detections": 7}
+    )
+    assert imported.settings["heads.ensemble"] == "last_boxes"
     assert imported.detector.image_inputs.order == "RGB"
     assert imported.detector.detection_output.max_detections == 7
 
@@ -138,7 +140,7 @@ def with_pooled(arrays, pooled):
 def test_the_pooled_size_is_the_checkpoints(tmp_path, pooled):
     arrays = with_pooled(small_arrays(), pooled)
     detector, settings, _ = import_checkpoint(write(tmp_path, arrays))
-    assert settings["roi_size"] == detector.heads.roi_features.output_size == pooled
+    assert settings["heads.pooling.output_size"] == detector.heads.pooling.output_size == pooled
     for stage in range(3):
         given = arrays[f"roi_heads.box_head.{stage}.fc1.weight"]
         expected = given.reshape(SMALL.units, SMALL.fpn, pooled, pooled).transpose(2, 3, 1, 0)
@@ -149,7 +151,7 @@ def test_the_pooled_size_is_the_checkpoints(tmp_path, pooled):
 @pytest.mark.parametrize("pooled", [5, 14])
 def test_another_pooled_size_than_the_checkpoints(path, pooled):
     with pytest.raises(ValueError, match=r"3 tensors that do not fit: roi_heads\.box_head\.0\.fc1\.weight"):
-        import_checkpoint(path, roi_size=pooled)
+        import_checkpoint(path, **{"heads.pooling.output_size": pooled})
 
 
 @pytest.mark.parametrize(
@@ -157,13 +159,13 @@ def test_another_pooled_size_than_the_checkpoints(path, pooled):
     [
         (
             {"stages": 1},
-            {"ious": (0.5, 0.6, 0.7)},
+            {"heads.ious": (0.5, 0.6, 0.7)},
             "roi_heads.box_head.fc1.weight",
             [f"head{number}.fc1.kernel" for number in (1, 2, 3)],
         ),
         (
             {},
-            {"mask_stages": (1, 3)},
+            {"heads.masks.stages": (1, 3)},
             "roi_heads.mask_head.mask_fcn1.bias",
             ["mask1.conv1.bias", "mask3.conv1.bias"],
         ),
@@ -184,7 +186,9 @@ def test_one_head_fills_several_only_on_request(tmp_path, changes, overrides, te
 
 
 def test_unknown_overrides(path):
-    with pytest.raises(TypeError, match=r"unknown setting 'max_detection'.*did you mean 'max_detections'"):
+    with pytest.raises(
+        TypeError, match=r"unknown setting 'max_detection'.*did you mean 'output.max_detections'"
+    ):
         import_checkpoint(path, max_detection=7)
 
 
@@ -195,17 +199,17 @@ def test_one_text_is_no_sequence_of_class_names(path):
 
 def test_errors_of_the_recipe_name_the_checkpoint(path):
     with pytest.raises(ValueError, match=r"model\.pkl \(detectron2\): .*depth.*51"):
-        import_checkpoint(path, depth=51)
+        import_checkpoint(path, **{"backbone.depth": 51})
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stride_in_1x1": False}, "got a backbone with stride_in_1x1=False, expected True"),
-        ({"pixel_order": "RGB"}, "got a detector with pixel_order='RGB', .* expected pixel_order='BGR'"),
+        ({"backbone.stride_in_1x1": False}, "got a backbone with stride_in_1x1=False, expected True"),
+        ({"inputs.order": "RGB"}, "got a detector with inputs.order='RGB', .* expected inputs.order='BGR'"),
         (
-            {"pixel_std": (58.0, 57.0, 57.0)},
-            r"pixel_std=\(58\.0, .* expected .*pixel_std=\(1\.0, ",
+            {"inputs.std": (58.0, 57.0, 57.0)},
+            r"inputs.std=\(58\.0, .* expected .*inputs.std=\(1\.0, ",
         ),
     ],
 )
@@ -254,7 +258,7 @@ def test_names_of_coco_with_underscores_are_cocos(tmp_path):
 
 def test_overrides_of_the_architecture_have_to_fit(path):
     with pytest.raises(ValueError, match=r"tensors that do not fit: .*stem\.conv1\.weight") as error:
-        import_checkpoint(path, stem_channels=12)
+        import_checkpoint(path, **{"backbone.stem_channels": 12})
     assert str(path) in str(error.value)
 
 

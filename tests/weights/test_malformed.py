@@ -18,7 +18,9 @@ CAFFE2 = synthetic_caffe2.Model(**synthetic_caffe2.SMALL, masks=True)
 CELL_ANCHORS = {f"proposal_generator.anchor_generator.cell_anchors.{n}": (3, 4) for n in range(5)}
 
 DETECTORS = {
-    "detectron2": synthetic.detectron2_shapes(SMALL) | CELL_ANCHORS | {"pixel_mean": (3,), "pixel_std": (3,)},
+    "detectron2": synthetic.detectron2_shapes(SMALL)
+    | CELL_ANCHORS
+    | {"inputs.mean": (3,), "inputs.std": (3,)},
     "mmdetection": synthetic.mmdetection_shapes(SMALL),
     "detectron": synthetic_caffe2.detector_shapes(CAFFE2),
     "tensorpack": synthetic_tensorpack.detector_shapes(CAFFE2),
@@ -118,4 +120,4 @@ def test_a_wide_network_whose_groups_no_whole_width_scales_to():
     ):
         backbone_settings(known.get)
     known["backbone.res2.0.conv2.kernel"] = (3, 3, 64, 64)
-    assert backbone_settings(known.get)["width_per_group"] == 16
+    assert backbone_settings(known.get)["backbone.width_per_group"] == 16

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.weights import importing
 from cascade_tf.weights.families.detectron2 import DETECTRON2
 from cascade_tf.weights.families.mmdetection import MMDETECTION
 from cascade_tf.weights.importing import describe_checkpoint
 from cascade_tf.weights.network_size import LEAST_SHARE, check_size, kernel_elements
 from cascade_tf.weights.places import places
+from cascade_tf.weights.recipe_arguments import recipe_of
 from tests.weights import synthetic
 
 SMALL = replace(synthetic.CASCADE_MASK, blocks=(1, 1, 1, 1), **synthetic.SMALL)
@@ -35,7 +35,7 @@ SMALL_KERNELS = re.compile(r"rpn\.(objectness|offsets)\.kernel|.*\.offset\.kerne
 def test_the_sum_is_that_of_the_built_detector(changes):
     given = synthetic.checkpoint(synthetic.blank(synthetic.detectron2_shapes(replace(SMALL, **changes))))
     settings = DETECTRON2.settings(given)
-    detector = cascade_rcnn_fpn(["a", "b"], **settings)
+    detector = recipe_of(settings)(["a", "b"])
     kernels = (place for name, place in places(detector).items() if not SMALL_KERNELS.fullmatch(name))
     assert kernel_elements(settings, 2) == sum(math.prod(place.shape) for place in kernels)
 

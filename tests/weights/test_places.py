@@ -5,32 +5,42 @@ import numpy as np
 import pytest
 
 from cascade_tf.backbones import VGG16, ResNet
-from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.weights.places import backbone_places, places
+from cascade_tf.weights.recipe_arguments import recipe_of
 
-SMALL = {"depth": 14, "width": 0.0625, "fpn_channels": 8, "head_units": 8, "freeze_at": 0}
+SMALL = {
+    "backbone.depth": 14,
+    "backbone.width": 0.0625,
+    "neck.channels": 8,
+    "heads.head.units": 8,
+    "backbone.freeze_at": 0,
+}
 VARIANTS = {
-    "faster": {"ious": (0.5,), "class_agnostic": False},
+    "faster": {"heads.ious": (0.5,), "heads.head.class_agnostic": False},
     "cascade": {},
-    "masks": {"mask_stages": (1, 2, 3), "mask_channels": 8},
+    "masks": {"heads.masks.stages": (1, 2, 3), "heads.masks.head.channels": 8},
     "group": {
-        "norm": "group",
-        "fpn_norm": "group",
-        "norm_groups": 2,
-        "head_convs": 2,
-        "head_channels": 6,
-        "head_norm": "group",
-        "mask_stages": (1,),
-        "mask_channels": 8,
-        "mask_norm": "group",
+        "backbone.norm": "group",
+        "neck.norm": "group",
+        "*.norm_groups": 2,
+        "heads.head.num_convs": 2,
+        "heads.head.conv_channels": 6,
+        "heads.head.norm": "group",
+        "heads.masks.stages": (1,),
+        "heads.masks.head.channels": 8,
+        "heads.masks.head.norm": "group",
     },
-    "deformable": {"cardinality": 4, "width_per_group": 16, "deformable_stages": (3, 5)},
-    "no fully connected layers": {"head_fcs": 0},
+    "deformable": {
+        "backbone.cardinality": 4,
+        "backbone.width_per_group": 16,
+        "backbone.deformable_stages": (3, 5),
+    },
+    "no fully connected layers": {"heads.head.num_fcs": 0},
 }
 
 
 def build(num_classes=3, **settings):
-    return cascade_rcnn_fpn([f"class {n}" for n in range(num_classes)], **SMALL | settings)
+    return recipe_of(SMALL | settings)([f"class {n}" for n in range(num_classes)])
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
@@ -43,10 +53,10 @@ def test_every_variable_has_one_place(settings):
 
 
 def test_names_say_what_a_variable_is():
-    detector = build(**VARIANTS["group"] | VARIANTS["deformable"] | {"mask_stages": (1, 3)})
+    detector = build(**VARIANTS["group"] | VARIANTS["deformable"] | {"heads.masks.stages": (1, 3)})
     found = places(detector)
     layer = detector.backbone.get_layer
-    head, masks = detector.heads.stages[1].head, detector.heads.mask_heads
+    head, masks = detector.heads.stages[1].head, detector.heads.masks.heads
     expected = {
         "backbone.stem.conv1.kernel": layer("stem_conv1").kernel,
         "backbone.stem.conv1.norm.beta": layer("stem_conv1_norm").beta,
@@ -56,9 +66,9 @@ def test_names_say_what_a_variable_is():
         "backbone.res5.0.conv2.offset.bias": layer("res5_0_conv2").offset.bias,
         "fpn.lateral3.kernel": detector.neck.laterals[1].kernel,
         "fpn.output5.norm.gamma": detector.neck.norms[3][1].gamma,
-        "rpn.hidden.bias": detector.region_proposal.hidden.bias,
-        "rpn.objectness.kernel": detector.region_proposal.objectness.kernel,
-        "rpn.offsets.kernel": detector.region_proposal.offsets.kernel,
+        "rpn.hidden.bias": detector.proposals.hidden.bias,
+        "rpn.objectness.kernel": detector.proposals.objectness.kernel,
+        "rpn.offsets.kernel": detector.proposals.offsets.kernel,
         "head2.conv2.kernel": head.convs[1].kernel,
         "head2.conv1.norm.gamma": head.norms[0].gamma,
         "head2.fc1.kernel": head.dense[0].kernel,
@@ -73,7 +83,7 @@ def test_names_say_what_a_variable_is():
 
 
 def test_kinds():
-    found = places(build(mask_stages=(1,), mask_channels=8))
+    found = places(build(**{"heads.masks.stages": (1,), "heads.masks.head.channels": 8}))
     kinds = {
         "backbone.res4.0.conv1.kernel": "conv",
         "backbone.res4.0.conv1.norm.moving_mean": "vector",
@@ -86,16 +96,16 @@ def test_kinds():
     }
     assert {name: found[name].kind for name in kinds} == kinds
     # Without fully connected layers the classifier is the layer behind the pooling.
-    assert places(build(head_fcs=0))["head1.classifier.kernel"].kind == "first_dense"
+    assert places(build(**{"heads.head.num_fcs": 0}))["head1.classifier.kernel"].kind == "first_dense"
 
 
 @pytest.mark.parametrize("agnostic", [True, False])
 def test_what_depends_on_the_classes_is_what_changes_its_shape_with_their_number(agnostic):
     settings = {
-        "class_agnostic": agnostic,
-        "mask_stages": (1,),
-        "mask_channels": 8,
-        "mask_class_agnostic": agnostic,
+        "heads.head.class_agnostic": agnostic,
+        "heads.masks.stages": (1,),
+        "heads.masks.head.channels": 8,
+        "heads.masks.head.class_agnostic": agnostic,
     }
     few, many = (places(build(number, **settings)) for number in (3, 5))
     changed = {name for name, place in few.items() if place.shape != many[name].shape}

@@ -19,7 +19,7 @@ _MODULATED_OFFSETS = 27
 
 
 def backbone_settings(shape_of: ShapeOf) -> dict[str, Any]:
-    """The arguments of ``ResNet`` that shapes tell, except for ``norm``.
+    """The settings of ``ResNet`` that shapes tell, except for ``norm``.
 
     Args:
         shape_of: of the checkpoint.
@@ -41,12 +41,12 @@ def backbone_settings(shape_of: ShapeOf) -> dict[str, Any]:
         raise ValueError("got convolutions without channels in the backbone's second stage")
     width = outer / _OUTPUT_CHANNELS
     return {
-        "depth": _DEPTHS[blocks],
-        "width": width,
-        "stem_channels": stem[-1],
-        "cardinality": inner // width_in,
-        "width_per_group": _width_per_group(width_in, width),
-        "deformable_stages": _deformable_stages(shape_of),
+        "backbone.depth": _DEPTHS[blocks],
+        "backbone.width": width,
+        "backbone.stem_channels": stem[-1],
+        "backbone.cardinality": inner // width_in,
+        "backbone.width_per_group": _width_per_group(width_in, width),
+        "backbone.deformable_stages": _deformable_stages(shape_of),
     }
 
 
@@ -63,7 +63,7 @@ def norm_kind(shape_of: ShapeOf, name: str) -> str:
 
 
 def fpn_settings(shape_of: ShapeOf) -> dict[str, Any]:
-    """The arguments of the recipe that concern the feature pyramid.
+    """The settings that concern the feature pyramid.
 
     Args:
         shape_of: of the checkpoint.
@@ -72,11 +72,11 @@ def fpn_settings(shape_of: ShapeOf) -> dict[str, Any]:
         ValueError: there is none.
     """
     channels = _required(shape_of, "fpn.lateral2.kernel")[-1]
-    return {"fpn_channels": channels, "fpn_norm": _trained_norm(shape_of, "fpn.lateral2")}
+    return {"neck.channels": channels, "neck.norm": _trained_norm(shape_of, "fpn.lateral2")}
 
 
 def head_settings(shape_of: ShapeOf, num_stages: int) -> dict[str, Any]:
-    """The arguments of the recipe that concern the box heads.
+    """The settings that concern the box heads.
 
     A single class does not tell whether boxes depend on it: then a cascade counts as class-agnostic and a
     single stage as class-aware, which is what the frameworks do. The pooled size is what the inputs of the
@@ -96,16 +96,16 @@ def head_settings(shape_of: ShapeOf, num_stages: int) -> dict[str, Any]:
     if boxes not in (4, 4 * classes):
         raise ValueError(f"got a regressor with {boxes} outputs for {classes} classes, expected 4 or 4 each")
     settings: dict[str, Any] = {
-        "head_convs": convs,
-        "head_fcs": fcs,
-        "class_agnostic": boxes == 4 and (classes > 1 or num_stages > 1),
+        "heads.head.num_convs": convs,
+        "heads.head.num_fcs": fcs,
+        "heads.head.class_agnostic": boxes == 4 and (classes > 1 or num_stages > 1),
     }
     if convs:
-        settings["head_channels"] = _required(shape_of, "head1.conv1.kernel")[-1]
-        settings["head_norm"] = _trained_norm(shape_of, "head1.conv1")
+        settings["heads.head.conv_channels"] = _required(shape_of, "head1.conv1.kernel")[-1]
+        settings["heads.head.norm"] = _trained_norm(shape_of, "head1.conv1")
     if fcs:
-        inputs, settings["head_units"] = _required(shape_of, "head1.fc1.kernel")
-        channels = settings.get("head_channels") or _required(shape_of, "fpn.lateral2.kernel")[-1]
+        inputs, settings["heads.head.units"] = _required(shape_of, "head1.fc1.kernel")
+        channels = settings.get("heads.head.conv_channels") or _required(shape_of, "fpn.lateral2.kernel")[-1]
         settings |= _pooled_size(inputs, channels)
     return settings
 
@@ -113,11 +113,11 @@ def head_settings(shape_of: ShapeOf, num_stages: int) -> dict[str, Any]:
 def _pooled_size(inputs: int, channels: int) -> dict[str, Any]:
     # Without a whole number the recipe's stays, and the layer is reported as one that does not fit.
     size = math.isqrt(inputs // channels) if channels else 0
-    return {"roi_size": size} if size and size * size * channels == inputs else {}
+    return {"heads.pooling.output_size": size} if size and size * size * channels == inputs else {}
 
 
 def mask_settings(shape_of: ShapeOf, stages: Sequence[int], num_classes: int) -> dict[str, Any]:
-    """The arguments of the recipe that concern the mask heads.
+    """The settings that concern the mask heads.
 
     Args:
         shape_of: of the checkpoint.
@@ -128,16 +128,16 @@ def mask_settings(shape_of: ShapeOf, stages: Sequence[int], num_classes: int) ->
         ValueError: a layer is missing.
     """
     if not stages:
-        return {"mask_stages": ()}
+        return {"heads.masks.stages": ()}
     head = f"mask{stages[0]}"
     convs = _count(shape_of, (f"{head}.conv{number}.kernel" for number in itertools.count(1)))
     masks = _required(shape_of, f"{head}.predictor.kernel")[-1]
     return {
-        "mask_stages": tuple(stages),
-        "mask_convs": convs,
-        "mask_channels": _required(shape_of, f"{head}.deconv.kernel")[-2],
-        "mask_norm": _trained_norm(shape_of, f"{head}.conv1"),
-        "mask_class_agnostic": masks == 1 and num_classes > 1,
+        "heads.masks.stages": tuple(stages),
+        "heads.masks.head.num_convs": convs,
+        "heads.masks.head.channels": _required(shape_of, f"{head}.deconv.kernel")[-2],
+        "heads.masks.head.norm": _trained_norm(shape_of, f"{head}.conv1"),
+        "heads.masks.head.class_agnostic": masks == 1 and num_classes > 1,
     }
 
 

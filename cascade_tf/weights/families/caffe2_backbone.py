@@ -93,8 +93,8 @@ def backbone_settings(blobs: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
     settings = architecture.backbone_settings(shape_of)
     group = "conv1_gn_s" in blobs
-    microsoft = settings["cardinality"] == 1 and not group
-    return {**settings, "norm": "group" if group else "frozen", "stride_in_1x1": microsoft}
+    microsoft = settings["backbone.cardinality"] == 1 and not group
+    return {**settings, "backbone.norm": "group" if group else "frozen", "backbone.stride_in_1x1": microsoft}
 
 
 def has_statistics(blobs: Mapping[str, np.ndarray]) -> bool:

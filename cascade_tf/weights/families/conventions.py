@@ -6,30 +6,42 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+
+def inclusive_boxes(inclusive: bool) -> dict[str, bool]:
+    """Whether all parts take boxes as (first pixel, last pixel), the ``+ 1`` of Caffe and Caffe2.
+
+    Args:
+        inclusive: the value of all these settings.
+    """
+    parts = ("proposals", "heads", "heads.pooling", "output")
+    return {f"{part}.inclusive": inclusive for part in parts}
+
+
 SHARED_CONVENTIONS: dict[str, Any] = {
-    "freeze_at": 2,
-    "anchor_offset": 0.0,
-    "round_anchors": False,
-    "pre_nms_train": 2000,
-    "pre_nms_test": 1000,
-    "post_nms_test": 1000,
-    "anchors_per_image": 256,
-    "crowd_cover": None,
-    "update_statistics": True,
-    "rois_per_image": 512,
-    "foreground_fraction": 0.25,
-    "clip_boxes": True,
-    "inclusive_boxes": False,
-    "sampling_ratio": 0,
-    "roi_aligned": True,
-    "canonical_size": 224.0,
-    "score_threshold": 0.05,
-    "nms_iou": 0.5,
-    "max_detections": 100,
+    "backbone.freeze_at": 2,
+    "proposals.anchor_offset": 0.0,
+    "proposals.round_anchors": False,
+    "proposals.pre_nms_train": 2000,
+    "proposals.pre_nms_test": 1000,
+    "proposals.post_nms_test": 1000,
+    "proposals.samples_per_image": 256,
+    "proposals.crowd_cover": None,
+    "heads.crowd_cover": None,
+    "heads.update_statistics": True,
+    "heads.num_samples": 512,
+    "heads.foreground_fraction": 0.25,
+    "heads.clip_boxes": True,
+    **inclusive_boxes(False),
+    "heads.pooling.sampling_ratio": 0,
+    "heads.pooling.aligned": True,
+    "heads.pooling.canonical_size": 224.0,
+    "output.score_threshold": 0.05,
+    "output.nms_iou": 0.5,
+    "output.max_detections": 100,
     "short_side": 800,
     "max_side": 1333,
 }
-"""Arguments of ``cascade_rcnn_fpn`` on which detectron2 and MMDetection (from 2.0) agree."""
+"""Settings of a detector on which detectron2 and MMDetection (from 2.0) agree."""
 
 
 def cascade_ious(num_stages: int) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from cascade_tf.weights.families.caffe2_backbone import (
     ignored_in_backbone,
     norm_source,
 )
-from cascade_tf.weights.families.conventions import SHARED_CONVENTIONS, cascade_ious
+from cascade_tf.weights.families.conventions import SHARED_CONVENTIONS, cascade_ious, inclusive_boxes
 from cascade_tf.weights.families.detectron_config import check_box_weights, configured
 from cascade_tf.weights.families.detectron_names import blob_of, pyramid_blob
 from cascade_tf.weights.families.family import Family, Source
@@ -68,13 +68,13 @@ class Detectron(Family):
         found |= architecture.mask_settings(shape_of, masks, self.num_classes(checkpoint))
         stride = configured(checkpoint, "RESNETS", "STRIDE_1X1")
         if stride is not None:
-            found["stride_in_1x1"] = stride == "true"
+            found["backbone.stride_in_1x1"] = stride == "true"
         return found | _conventions(stages)
 
     def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
         """The strides where the file has its configuration."""
         stride = configured(checkpoint, "RESNETS", "STRIDE_1X1")
-        return frozenset() if stride is None else frozenset({"stride_in_1x1"})
+        return frozenset() if stride is None else frozenset({"backbone.stride_in_1x1"})
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""
@@ -143,25 +143,25 @@ def _conventions(stages: int) -> dict[str, Any]:
     ``(stride - 1) / 2`` are around ``stride / 2`` here. Proposals in training are 2000 of two images there.
     """
     return SHARED_CONVENTIONS | {
-        "pixel_order": "BGR",
-        "pixel_mean": (102.9801, 115.9465, 122.7717),
-        "pixel_std": (1.0, 1.0, 1.0),
-        "anchor_offset": 0.5,
-        "round_anchors": True,
-        "post_nms_train": 1000,
-        "claim_untouched": True,
-        "rpn_beta": 1.0 / 9.0,
-        "box_beta": 1.0,
-        "ious": cascade_ious(stages),
-        "round_statistics": False,
-        "stage_weighting": "decay",
-        "rescale_heads": True,
-        "later_rois": None,
-        "append_ground_truth": "all",
-        "redundant_iou": 1.0,
-        "clip_boxes": False,
-        "inclusive_boxes": True,
-        "sampling_ratio": 2,
-        "roi_aligned": False,
-        "ensemble": "last_boxes",
+        "inputs.order": "BGR",
+        "inputs.mean": (102.9801, 115.9465, 122.7717),
+        "inputs.std": (1.0, 1.0, 1.0),
+        "proposals.anchor_offset": 0.5,
+        "proposals.round_anchors": True,
+        "proposals.post_nms_train": 1000,
+        "proposals.claim_untouched": True,
+        "proposals.beta": 1.0 / 9.0,
+        "heads.box_beta": 1.0,
+        "heads.ious": cascade_ious(stages),
+        "heads.round_statistics": False,
+        "heads.weighting": "decay",
+        "heads.rescale_heads": True,
+        "heads.later_samples": None,
+        "heads.append_ground_truth": "all",
+        "heads.redundant_iou": 1.0,
+        "heads.clip_boxes": False,
+        **inclusive_boxes(True),
+        "heads.pooling.sampling_ratio": 2,
+        "heads.pooling.aligned": False,
+        "heads.ensemble": "last_boxes",
     }

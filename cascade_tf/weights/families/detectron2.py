@@ -39,8 +39,11 @@ class Detectron2(TorchFamily):
     name = "detectron2"
     ignored_names = (
         *TorchFamily.ignored_names,
-        (r"pixel_(mean|std)", "read as the settings pixel_mean and pixel_std"),
-        (re.escape(_CELL_ANCHORS) + r"\d+", "read as the settings anchor_sizes and aspect_ratios"),
+        (r"pixel_(mean|std)", "read as the settings inputs.mean and inputs.std"),
+        (
+            re.escape(_CELL_ANCHORS) + r"\d+",
+            "read as the settings proposals.anchor_sizes and proposals.aspect_ratios",
+        ),
     )
 
     def matches(self, checkpoint: CheckpointFile) -> bool:
@@ -60,17 +63,21 @@ class Detectron2(TorchFamily):
         masks = (1,) if shape_of("mask1.predictor.kernel") else ()
         found = architecture.backbone_settings(shape_of) | architecture.fpn_settings(shape_of)
         norm = architecture.norm_kind(shape_of, "backbone.stem.conv1")
-        found["norm"] = batch_norm_kind(norm, found["fpn_norm"])
+        found["backbone.norm"] = batch_norm_kind(norm, found["neck.norm"])
         found |= architecture.head_settings(shape_of, num_stages)
         found |= architecture.mask_settings(shape_of, masks, self.num_classes(checkpoint))
         found |= _pixels(arrays, found) | _anchors(arrays)
-        is_msra = found["norm"] == "frozen" and found["cardinality"] == 1 and found["pixel_std"] == PIXEL_STD
-        return found | {"stride_in_1x1": is_msra} | _conventions(num_stages)
+        is_msra = (
+            found["backbone.norm"] == "frozen"
+            and found["backbone.cardinality"] == 1
+            and found["inputs.std"] == PIXEL_STD
+        )
+        return found | {"backbone.stride_in_1x1": is_msra} | _conventions(num_stages)
 
     def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
         """Pixels and anchors where they are stored; the order of the channels shows in their mean."""
         arrays = checkpoint.arrays
-        pixels = {"pixel_mean": ("pixel_mean", "pixel_order"), "pixel_std": ("pixel_std",)}
+        pixels = {"pixel_mean": ("inputs.mean", "inputs.order"), "pixel_std": ("inputs.std",)}
         stored = [name for key, names in pixels.items() if key in arrays for name in names]
         return frozenset(stored) | frozenset(_anchors(arrays))
 
@@ -111,10 +118,14 @@ def _module_name(part: str, rest: str, num_stages: int) -> str:
 
 
 def _pixels(arrays: Mapping[str, np.ndarray], found: Mapping[str, Any]) -> dict[str, Any]:
-    is_fair = (found["depth"], found["cardinality"], found["width_per_group"]) == (101, 32, 8)
+    is_fair = (found["backbone.depth"], found["backbone.cardinality"], found["backbone.width_per_group"]) == (
+        101,
+        32,
+        8,
+    )
     mean = _channels(arrays, "pixel_mean", PIXEL_MEAN)
     std = _channels(arrays, "pixel_std", FAIR_PIXEL_STD if is_fair else PIXEL_STD)
-    return {"pixel_order": "RGB" if mean[0] > mean[-1] else "BGR", "pixel_mean": mean, "pixel_std": std}
+    return {"inputs.order": "RGB" if mean[0] > mean[-1] else "BGR", "inputs.mean": mean, "inputs.std": std}
 
 
 def _channels(arrays: Mapping[str, np.ndarray], name: str, default: tuple[float, ...]) -> tuple[float, ...]:
@@ -138,7 +149,7 @@ def _anchors(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         ratios = tuple(dict.fromkeys(_rounded(ratio, 4) for ratio in height / width))
         sizes = tuple(_rounded(size) for size in np.sqrt(width * height)[:: len(ratios)])
         levels.append(sizes[0] if len(sizes) == 1 else sizes)
-    return {"anchor_sizes": tuple(levels), "aspect_ratios": ratios}
+    return {"proposals.anchor_sizes": tuple(levels), "proposals.aspect_ratios": ratios}
 
 
 def _sides(anchors: np.ndarray, name: str) -> np.ndarray:
@@ -158,15 +169,15 @@ def _rounded(value: float, digits: int = 6) -> float:
 
 def _conventions(num_stages: int) -> dict[str, Any]:
     return SHARED_CONVENTIONS | {
-        "post_nms_train": 2000 if num_stages > 1 else 1000,
-        "claim_untouched": True,
-        "rpn_beta": 0.0,
-        "ious": cascade_ious(num_stages),
-        "round_statistics": False,
-        "stage_weighting": "avg",
-        "rescale_heads": True,
-        "later_rois": None,
-        "append_ground_truth": "first",
-        "box_beta": 0.0,
-        "ensemble": "own_boxes",
+        "proposals.post_nms_train": 2000 if num_stages > 1 else 1000,
+        "proposals.claim_untouched": True,
+        "proposals.beta": 0.0,
+        "heads.ious": cascade_ious(num_stages),
+        "heads.round_statistics": False,
+        "heads.weighting": "avg",
+        "heads.rescale_heads": True,
+        "heads.later_samples": None,
+        "heads.append_ground_truth": "first",
+        "heads.box_beta": 0.0,
+        "heads.ensemble": "own_boxes",
     }

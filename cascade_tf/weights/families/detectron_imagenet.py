@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Detectron divides by nothing: the standard deviation is in the first convolution of the weights that it
 # uses. Weights with statistics are detectron2's copies of what Caffe2 trained on normalised pixels.
-DETECTRON_PIXELS = {"pixel_mean": (102.9801, 115.9465, 122.7717), "pixel_std": (1.0, 1.0, 1.0)}
-CAFFE2_PIXELS = {"pixel_mean": (103.53, 116.28, 123.675), "pixel_std": (57.375, 57.12, 58.395)}
+DETECTRON_PIXELS = {"inputs.mean": (102.9801, 115.9465, 122.7717), "inputs.std": (1.0, 1.0, 1.0)}
+CAFFE2_PIXELS = {"inputs.mean": (103.53, 116.28, 123.675), "inputs.std": (57.375, 57.12, 58.395)}
 
 
 class DetectronImageNet(Family):
@@ -41,8 +41,8 @@ class DetectronImageNet(Family):
         """See ``Family.settings``."""
         found = backbone_settings(checkpoint.arrays)
         # Microsoft's ResNets subtract the mean only, whether their statistics are folded or not.
-        divides = has_statistics(checkpoint.arrays) and not found["stride_in_1x1"]
-        return {**found, "pixel_order": "BGR", **(CAFFE2_PIXELS if divides else DETECTRON_PIXELS)}
+        divides = has_statistics(checkpoint.arrays) and not found["backbone.stride_in_1x1"]
+        return {**found, "inputs.order": "BGR", **(CAFFE2_PIXELS if divides else DETECTRON_PIXELS)}
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""

@@ -18,7 +18,7 @@ from cascade_tf.weights.places import Place
 if TYPE_CHECKING:
     from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 
-PIXELS = {"pixel_order": "BGR", "pixel_mean": (103.939, 116.779, 123.68), "pixel_std": (1.0, 1.0, 1.0)}
+PIXELS = {"inputs.order": "BGR", "inputs.mean": (103.939, 116.779, 123.68), "inputs.std": (1.0, 1.0, 1.0)}
 """What ``preprocess_input`` of these networks does."""
 EPSILON_DIFFERENCE = 1.001e-5 - 1e-5
 """Theirs less ours, which batch normalisation adds to the variance."""
@@ -63,7 +63,7 @@ class KerasApplications(Family):
             return checkpoint.arrays[datasets[name]].shape if name in datasets else None
 
         found = architecture.backbone_settings(shape_of)
-        return {**found, "norm": "frozen", "stride_in_1x1": True, **PIXELS}
+        return {**found, "backbone.norm": "frozen", "backbone.stride_in_1x1": True, **PIXELS}
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""

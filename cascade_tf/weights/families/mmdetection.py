@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 
 TORCHVISION_PIXELS = {
-    "pixel_order": "RGB",
-    "pixel_mean": (123.675, 116.28, 103.53),
-    "pixel_std": (58.395, 57.12, 57.375),
+    "inputs.order": "RGB",
+    "inputs.mean": (123.675, 116.28, 103.53),
+    "inputs.std": (58.395, 57.12, 57.375),
 }
 CAFFE_PIXELS = {
-    "pixel_order": "BGR",
-    "pixel_mean": (103.53, 116.28, 123.675),
-    "pixel_std": (1.0, 1.0, 1.0),
+    "inputs.order": "BGR",
+    "inputs.mean": (103.53, 116.28, 123.675),
+    "inputs.std": (1.0, 1.0, 1.0),
 }
-FAIR_PIXELS = CAFFE_PIXELS | {"pixel_std": (57.375, 57.12, 58.395)}
+FAIR_PIXELS = CAFFE_PIXELS | {"inputs.std": (57.375, 57.12, 58.395)}
 
 
 class MMDetection(TorchFamily):
@@ -62,16 +62,16 @@ class MMDetection(TorchFamily):
         masks = mmdetection_names.mask_stages(checkpoint.arrays)
         found = architecture.backbone_settings(shape_of) | architecture.fpn_settings(shape_of)
         norm = architecture.norm_kind(shape_of, "backbone.stem.conv1")
-        found["norm"] = batch_norm_kind(norm, found["fpn_norm"])
+        found["backbone.norm"] = batch_norm_kind(norm, found["neck.norm"])
         found |= architecture.head_settings(shape_of, num_stages)
         found |= architecture.mask_settings(shape_of, masks, self.num_classes(checkpoint))
         found |= pixels_of(checkpoint.metadata) or _usual_pixels(found)
-        found["stride_in_1x1"] = style_of(checkpoint.metadata) == "caffe"
+        found["backbone.stride_in_1x1"] = style_of(checkpoint.metadata) == "caffe"
         return found | _conventions(num_stages)
 
     def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
         """Pixels and strides where the file has its configuration."""
-        style = () if style_of(checkpoint.metadata) is None else ("stride_in_1x1",)
+        style = () if style_of(checkpoint.metadata) is None else ("backbone.stride_in_1x1",)
         return frozenset(pixels_of(checkpoint.metadata) or ()) | frozenset(style)
 
     def tensor_name(self, name: str, checkpoint: CheckpointFile) -> str:
@@ -83,26 +83,26 @@ MMDETECTION = MMDetection()
 
 
 def _usual_pixels(found: Mapping[str, Any]) -> dict[str, Any]:
-    if found["norm"] == "group":
+    if found["backbone.norm"] == "group":
         return CAFFE_PIXELS
-    is_fair = (found["cardinality"], found["width_per_group"]) == (32, 8)
+    is_fair = (found["backbone.cardinality"], found["backbone.width_per_group"]) == (32, 8)
     return FAIR_PIXELS if is_fair else TORCHVISION_PIXELS
 
 
 def _conventions(num_stages: int) -> dict[str, Any]:
     is_cascade = num_stages > 1
     return SHARED_CONVENTIONS | {
-        "post_nms_train": 2000 if is_cascade else 1000,
-        "claim_untouched": False,
+        "proposals.post_nms_train": 2000 if is_cascade else 1000,
+        "proposals.claim_untouched": False,
         # The cascades kept Smooth L1 when the plain detectors changed to L1.
-        "rpn_beta": 1.0 / 9.0 if is_cascade else 0.0,
-        "box_beta": 1.0 if is_cascade else 0.0,
-        "ious": cascade_ious(num_stages),
-        "round_statistics": True,
-        "stage_weighting": "decay",
-        "rescale_heads": False,
-        "later_rois": 512,
-        "append_ground_truth": "all",
-        "redundant_iou": 1.0,
-        "ensemble": "own_logits",
+        "proposals.beta": 1.0 / 9.0 if is_cascade else 0.0,
+        "heads.box_beta": 1.0 if is_cascade else 0.0,
+        "heads.ious": cascade_ious(num_stages),
+        "heads.round_statistics": True,
+        "heads.weighting": "decay",
+        "heads.rescale_heads": False,
+        "heads.later_samples": 512,
+        "heads.append_ground_truth": "all",
+        "heads.redundant_iou": 1.0,
+        "heads.ensemble": "own_logits",
     }

@@ -58,9 +58,9 @@ def pixels_of(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     if not (mean and std and order):
         return None
     return {
-        "pixel_order": "RGB" if order[1] == "True" else "BGR",
-        "pixel_mean": _channels(mean[1], "mean"),
-        "pixel_std": _channels(std[1], "std"),
+        "inputs.order": "RGB" if order[1] == "True" else "BGR",
+        "inputs.mean": _channels(mean[1], "mean"),
+        "inputs.std": _channels(std[1], "std"),
     }
 
 

@@ -14,7 +14,7 @@ from cascade_tf.weights.places import Place
 if TYPE_CHECKING:
     from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 
-PIXELS = {"pixel_order": "BGR", "pixel_mean": (104.0, 117.0, 123.0), "pixel_std": (1.0, 1.0, 1.0)}
+PIXELS = {"inputs.order": "BGR", "inputs.mean": (104.0, 117.0, 123.0), "inputs.std": (1.0, 1.0, 1.0)}
 """Caffe's mean colour."""
 
 _BRANCHES = {"conv1": "branch2a", "conv2": "branch2b", "conv3": "branch2c", "shortcut": "proj_shortcut"}
@@ -49,7 +49,7 @@ class ResNetNPZ(Family):
             return None if array is None else array.shape
 
         found = architecture.backbone_settings(shape_of)
-        return {**found, "norm": "frozen", "stride_in_1x1": True, **PIXELS}
+        return {**found, "backbone.norm": "frozen", "backbone.stride_in_1x1": True, **PIXELS}
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""

@@ -63,7 +63,7 @@ class Tensorpack(Family):
             return (_without_background(array) if ".regressor." in name else array).shape
 
         masks = (1,) if shape_of("mask1.predictor.kernel") else ()
-        found = architecture.backbone_settings(shape_of) | {"norm": "frozen"}
+        found = architecture.backbone_settings(shape_of) | {"backbone.norm": "frozen"}
         found |= architecture.fpn_settings(shape_of) | architecture.head_settings(shape_of, stages)
         found |= architecture.mask_settings(shape_of, masks, self.num_classes(checkpoint))
         return found | _conventions(stages)
@@ -105,20 +105,20 @@ def _refuse_group_normalization(checkpoint: CheckpointFile) -> None:
 def _conventions(stages: int) -> dict[str, Any]:
     """What no tensor tells. RoIAlign is a crop at twice the size, averaged two by two."""
     return SHARED_CONVENTIONS | {
-        "stride_in_1x1": False,
-        "pixel_order": "BGR",
-        "pixel_mean": (103.53, 116.28, 123.675),
-        "pixel_std": (57.375, 57.12, 58.395),
-        "sampling_ratio": 2,
-        "post_nms_train": 2000,
-        "claim_untouched": False,
-        "rpn_beta": 1.0 / 9.0,
-        "box_beta": 0.0,
-        "ious": cascade_ious(stages),
-        "round_statistics": False,
-        "stage_weighting": "avg",
-        "rescale_heads": True,
-        "later_rois": None,
-        "append_ground_truth": "first",
-        "ensemble": "own_boxes",
+        "backbone.stride_in_1x1": False,
+        "inputs.order": "BGR",
+        "inputs.mean": (103.53, 116.28, 123.675),
+        "inputs.std": (57.375, 57.12, 58.395),
+        "heads.pooling.sampling_ratio": 2,
+        "proposals.post_nms_train": 2000,
+        "proposals.claim_untouched": False,
+        "proposals.beta": 1.0 / 9.0,
+        "heads.box_beta": 0.0,
+        "heads.ious": cascade_ious(stages),
+        "heads.round_statistics": False,
+        "heads.weighting": "avg",
+        "heads.rescale_heads": True,
+        "heads.later_samples": None,
+        "heads.append_ground_truth": "first",
+        "heads.ensemble": "own_boxes",
     }

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 # Pixels in 0..1 are normalised by (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) there.
 PIXELS = {
-    "pixel_order": "RGB",
-    "pixel_mean": (123.675, 116.28, 103.53),
-    "pixel_std": (58.395, 57.12, 57.375),
+    "inputs.order": "RGB",
+    "inputs.mean": (123.675, 116.28, 103.53),
+    "inputs.std": (58.395, 57.12, 57.375),
 }
 VGG_FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Numbers of VGG16's convolutions among its features, which count ReLU and pooling too."""
@@ -52,7 +52,7 @@ class Torchvision(Family):
             return None if array is None else shape_from_channels_first(array.shape)
 
         found = architecture.backbone_settings(shape_of)
-        return {**found, "norm": "frozen", "stride_in_1x1": False, **PIXELS}
+        return {**found, "backbone.norm": "frozen", "backbone.stride_in_1x1": False, **PIXELS}
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""

@@ -27,9 +27,9 @@ _MMDETECTION_LICENCE = "Apache 2.0 (of the repository)"
 _TORCHVISION_LICENCE = "BSD 3-Clause (of the repository; terms of ImageNet may apply)"
 
 # What the configurations of the models say that do not start from MSRA's ResNets.
-_STRIDE_IN_3X3 = {"stride_in_1x1": False}
-_X101 = _STRIDE_IN_3X3 | {"pixel_std": (57.375, 57.12, 58.395)}
-_X152 = _STRIDE_IN_3X3 | {"pixel_std": (1.0, 1.0, 1.0)}
+_STRIDE_IN_3X3 = {"backbone.stride_in_1x1": False}
+_X101 = _STRIDE_IN_3X3 | {"inputs.std": (57.375, 57.12, 58.395)}
+_X152 = _STRIDE_IN_3X3 | {"inputs.std": (1.0, 1.0, 1.0)}
 
 
 def _detectron2(
@@ -93,7 +93,7 @@ def _detectron(path: str, stride_in_1x1: bool, cited: str = _DETECTRON_PAGE) -> 
         url=f"{_DETECTRON}{path}",
         cited=cited,
         licence=_FACEBOOK_LICENCE,
-        settings=MappingProxyType({"stride_in_1x1": stride_in_1x1}),
+        settings=MappingProxyType({"backbone.stride_in_1x1": stride_in_1x1}),
     )
 
 

@@ -75,7 +75,7 @@ class TestNetwork:
     def imported(self, request, tmp_path):
         model = MODELS[request.param]
         blobs = distinct(detector_shapes(model))
-        result = import_checkpoint(write(tmp_path, blobs), implementation="tensorflow")
+        result = import_checkpoint(write(tmp_path, blobs), **{"*.implementation": "tensorflow"})
         network = Caffe2Network(blobs, model, stride_in_1x1=not model.gn and model.groups == 1)
         return result, network
 
@@ -121,13 +121,13 @@ class TestLayouts:
 
     def test_masks_lose_the_background(self, small):
         detector, blobs = small
-        predictor = detector.heads.mask_heads[0].predictor
+        predictor = detector.heads.masks.heads[0].predictor
         np.testing.assert_array_equal(predictor.kernel[0, 0], blobs["mask_fcn_logits_w"][1:, :, 0, 0].T)
         np.testing.assert_array_equal(predictor.bias, blobs["mask_fcn_logits_b"][1:])
 
     def test_a_cell_turns_into_a_square(self, small):
         detector, blobs = small
-        deconv = detector.heads.mask_heads[0].deconv
+        deconv = detector.heads.masks.heads[0].deconv
         cell = np.zeros((1, 2, 3, 5), np.float32)
         cell[0, 1, 2, 3] = 1
         spread = deconv(cell) - deconv(np.zeros_like(cell))
@@ -149,31 +149,55 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("model", "expected"),
         [
-            (Model(), {"depth": 50, "class_agnostic": True, "ious": (0.5, 0.6, 0.7), "mask_stages": ()}),
-            (Model(stages=1, agnostic=False), {"class_agnostic": False, "ious": (0.5,), "head_fcs": 2}),
-            (Model(masks=True, depth=101), {"depth": 101, "mask_stages": (3,), "mask_convs": 4}),
+            (
+                Model(),
+                {
+                    "backbone.depth": 50,
+                    "heads.head.class_agnostic": True,
+                    "heads.ious": (0.5, 0.6, 0.7),
+                    "heads.masks.stages": (),
+                },
+            ),
+            (
+                Model(stages=1, agnostic=False),
+                {"heads.head.class_agnostic": False, "heads.ious": (0.5,), "heads.head.num_fcs": 2},
+            ),
+            (
+                Model(masks=True, depth=101),
+                {"backbone.depth": 101, "heads.masks.stages": (3,), "heads.masks.head.num_convs": 4},
+            ),
             (
                 Model(masks=True, stages=1, agnostic=False),
-                {"mask_stages": (1,), "mask_class_agnostic": False},
+                {"heads.masks.stages": (1,), "heads.masks.head.class_agnostic": False},
             ),
             (
                 Model(depth=152, inner=256, groups=32, masks=True),
-                {"depth": 152, "cardinality": 32, "width_per_group": 8, "stride_in_1x1": False},
+                {
+                    "backbone.depth": 152,
+                    "backbone.cardinality": 32,
+                    "backbone.width_per_group": 8,
+                    "backbone.stride_in_1x1": False,
+                },
             ),
             (
                 Model(depth=101, inner=256, groups=64),
-                {"depth": 101, "cardinality": 64, "width_per_group": 4, "stride_in_1x1": False},
+                {
+                    "backbone.depth": 101,
+                    "backbone.cardinality": 64,
+                    "backbone.width_per_group": 4,
+                    "backbone.stride_in_1x1": False,
+                },
             ),
             (
                 Model(gn=True, head_convs=4, masks=True),
                 {
-                    "norm": "group",
-                    "fpn_norm": "group",
-                    "head_norm": "group",
-                    "mask_norm": "group",
-                    "head_convs": 4,
-                    "head_fcs": 1,
-                    "stride_in_1x1": False,
+                    "backbone.norm": "group",
+                    "neck.norm": "group",
+                    "heads.head.norm": "group",
+                    "heads.masks.head.norm": "group",
+                    "heads.head.num_convs": 4,
+                    "heads.head.num_fcs": 1,
+                    "backbone.stride_in_1x1": False,
                 },
             ),
         ],
@@ -182,41 +206,41 @@ class TestSettings:
     def test_of_released_models(self, model, expected):
         found = DETECTRON.settings(checkpoint(weightless(detector_shapes(model))))
         common = {
-            "width": 1.0,
-            "fpn_channels": 256,
-            "head_units": 1024,
-            "pixel_order": "BGR",
-            "pixel_mean": (102.9801, 115.9465, 122.7717),
-            "anchor_offset": 0.5,
-            "round_anchors": True,
-            "inclusive_boxes": True,
-            "roi_aligned": False,
-            "ensemble": "last_boxes",
-            "redundant_iou": 1.0,
+            "backbone.width": 1.0,
+            "neck.channels": 256,
+            "heads.head.units": 1024,
+            "inputs.order": "BGR",
+            "inputs.mean": (102.9801, 115.9465, 122.7717),
+            "proposals.anchor_offset": 0.5,
+            "proposals.round_anchors": True,
+            "heads.inclusive": True,
+            "heads.pooling.aligned": False,
+            "heads.ensemble": "last_boxes",
+            "heads.redundant_iou": 1.0,
         }
         plain = model.groups == 1 and not model.gn
-        wanted = {"norm": "frozen", "stride_in_1x1": plain} | common | expected
+        wanted = {"backbone.norm": "frozen", "backbone.stride_in_1x1": plain} | common | expected
         assert {name: found[name] for name in wanted} == wanted
         assert DETECTRON.num_classes(checkpoint(weightless(detector_shapes(model)))) == 80
 
     @pytest.mark.parametrize("text", [CONFIG, CONFIG.encode()])
     def test_the_configuration_says_more_than_the_blobs(self, text):
         blobs = weightless(detector_shapes(Model(masks=True)))
-        assert DETECTRON.settings(checkpoint(blobs))["mask_stages"] == (3,)
+        assert DETECTRON.settings(checkpoint(blobs))["heads.masks.stages"] == (3,)
         found = DETECTRON.settings(checkpoint(blobs, text))
-        assert found["mask_stages"] == (2,)
-        assert found["stride_in_1x1"] is False
+        assert found["heads.masks.stages"] == (2,)
+        assert found["backbone.stride_in_1x1"] is False
 
     def test_the_value_of_another_section_is_not_taken(self):
         config = CONFIG.replace("AT_STAGE: 2", "WEIGHT_LOSS_MASK: 1.0").replace(
             "STRIDE_1X1", "AT_STAGE: 1\n      X"
         )
         blobs = weightless(detector_shapes(Model(masks=True)))
-        assert DETECTRON.settings(checkpoint(blobs, config))["mask_stages"] == (3,)
+        assert DETECTRON.settings(checkpoint(blobs, config))["heads.masks.stages"] == (3,)
 
     def test_a_stage_that_a_single_head_does_not_have(self):
         blobs = weightless(detector_shapes(Model(masks=True, stages=1, agnostic=False)))
-        assert DETECTRON.settings(checkpoint(blobs, CONFIG))["mask_stages"] == (1,)
+        assert DETECTRON.settings(checkpoint(blobs, CONFIG))["heads.masks.stages"] == (1,)
 
 
 class TestWholeFiles:
@@ -299,4 +323,4 @@ class TestWholeFiles:
     def test_group_norm_does_not_take_an_affine_channel(self, tmp_path):
         path = write(tmp_path, distinct(detector_shapes(MODELS["cascade"])))
         with pytest.raises(ValueError, match=r"backbone\.stem\.conv1\.norm\.gamma \(from conv1_gn_s\)"):
-            import_checkpoint(path, norm="group", fpn_norm="none")
+            import_checkpoint(path, **{"backbone.norm": "group", "neck.norm": "none"})

@@ -46,12 +46,12 @@ def overrides(arrays):
     """What tensors do not tell, and the fixtures do not have from detectron2's defaults."""
     meta = golden.from_json(arrays["meta/json"])
     return {
-        "norm_groups": meta["resnet"]["gn_groups"] or 32,
-        "pre_nms_test": meta["rpn"]["pre_nms_topk_per_level"]["test"],
-        "post_nms_test": meta["rpn"]["post_nms_topk"]["test"],
-        "score_threshold": meta["roi"]["score_thresh"],
-        "nms_iou": meta["roi"]["nms_thresh"],
-        "max_detections": meta["roi"]["detections_per_image"],
+        "*.norm_groups": meta["resnet"]["gn_groups"] or 32,
+        "proposals.pre_nms_test": meta["rpn"]["pre_nms_topk_per_level"]["test"],
+        "proposals.post_nms_test": meta["rpn"]["post_nms_topk"]["test"],
+        "output.score_threshold": meta["roi"]["score_thresh"],
+        "output.nms_iou": meta["roi"]["nms_thresh"],
+        "output.max_detections": meta["roi"]["detections_per_image"],
     }
 
 
@@ -103,36 +103,36 @@ def test_settings_are_those_of_the_fixture(case):
     resnet, roi, mask = meta["resnet"], meta["roi"], meta["mask"]
     norms = {"FrozenBN": "frozen", "GN": "group", "": "none"}
     expected = {
-        "depth": resnet["depth"],
-        "width": resnet["res2_out"] / 256,
-        "stem_channels": resnet["stem_out"],
-        "cardinality": resnet["num_groups"],
-        "width_per_group": 16 * resnet["width_per_group"],
-        "norm": norms[resnet["norm"]],
-        "stride_in_1x1": resnet["stride_in_1x1"],
-        "fpn_channels": meta["fpn"]["out_channels"],
-        "fpn_norm": norms[meta["fpn"]["norm"]],
-        "rpn_beta": meta["rpn"]["smooth_l1_beta"],
-        "ious": tuple(roi["stage_ious"]),
-        "head_convs": roi["num_conv"],
-        "head_fcs": roi["num_fc"],
-        "head_units": roi["fc_dim"],
-        "class_agnostic": meta["class_agnostic_box"],
-        "sampling_ratio": roi["sampling_ratio"],
-        "box_beta": roi["smooth_l1_beta"],
-        "pixel_order": meta["image_format"],
-        "pixel_mean": tuple(meta["pixel_mean_bgr"]),
-        "pixel_std": tuple(meta["pixel_std_bgr"]),
-        "mask_stages": (1,) if mask else (),
+        "backbone.depth": resnet["depth"],
+        "backbone.width": resnet["res2_out"] / 256,
+        "backbone.stem_channels": resnet["stem_out"],
+        "backbone.cardinality": resnet["num_groups"],
+        "backbone.width_per_group": 16 * resnet["width_per_group"],
+        "backbone.norm": norms[resnet["norm"]],
+        "backbone.stride_in_1x1": resnet["stride_in_1x1"],
+        "neck.channels": meta["fpn"]["out_channels"],
+        "neck.norm": norms[meta["fpn"]["norm"]],
+        "proposals.beta": meta["rpn"]["smooth_l1_beta"],
+        "heads.ious": tuple(roi["stage_ious"]),
+        "heads.head.num_convs": roi["num_conv"],
+        "heads.head.num_fcs": roi["num_fc"],
+        "heads.head.units": roi["fc_dim"],
+        "heads.head.class_agnostic": meta["class_agnostic_box"],
+        "heads.pooling.sampling_ratio": roi["sampling_ratio"],
+        "heads.box_beta": roi["smooth_l1_beta"],
+        "inputs.order": meta["image_format"],
+        "inputs.mean": tuple(meta["pixel_mean_bgr"]),
+        "inputs.std": tuple(meta["pixel_std_bgr"]),
+        "heads.masks.stages": (1,) if mask else (),
     }
     if roi["num_conv"]:
-        expected |= {"head_channels": roi["conv_dim"], "head_norm": norms[roi["norm"]]}
+        expected |= {"heads.head.conv_channels": roi["conv_dim"], "heads.head.norm": norms[roi["norm"]]}
     if mask:
         expected |= {
-            "mask_convs": mask["num_conv"],
-            "mask_channels": mask["conv_dim"],
-            "mask_norm": norms[mask["norm"]],
-            "mask_class_agnostic": mask["class_agnostic"],
+            "heads.masks.head.num_convs": mask["num_conv"],
+            "heads.masks.head.channels": mask["conv_dim"],
+            "heads.masks.head.norm": norms[mask["norm"]],
+            "heads.masks.head.class_agnostic": mask["class_agnostic"],
         }
     assert {name: imported.settings[name] for name in expected} == expected
     assert imported.detector.class_names == tuple(f"class {n}" for n in range(1, meta["num_classes"] + 1))
@@ -150,7 +150,7 @@ def test_detections_in_the_original_images(case):
         np.testing.assert_allclose(record.boxes, arrays[f"{prefix}/out_boxes"], atol=PIXELS)
         np.testing.assert_allclose(record.scores, arrays[f"{prefix}/out_scores"], atol=SCORES)
         np.testing.assert_array_equal(record.classes, arrays[f"{prefix}/out_classes"] + 1)
-        if detector.heads.mask_stages:
+        if detector.has_masks:
             masks = detections.masks[image].numpy()[detections.valid[image].numpy()]
             np.testing.assert_allclose(masks, arrays[f"{prefix}/det_mask_probs"], atol=MASKS)
 
@@ -160,7 +160,7 @@ def test_a_checkpoint_of_a_training_run(tmp_path, name):
     arrays = weights(golden.load(name))
     imported = import_checkpoint(write_pth(tmp_path, arrays))
     assert_equal_to(imported.detector, arrays)
-    reason = "read as the settings pixel_mean and pixel_std"
+    reason = "read as the settings inputs.mean and inputs.std"
     assert imported.report.unused == {"pixel_mean": reason, "pixel_std": reason}
 
 
@@ -215,69 +215,98 @@ def test_layouts_by_hand(tmp_path):
     equal("mask1.predictor.bias", 0, "roi_heads.mask_head.predictor.bias", 0)
 
 
-MSRA = {"pixel_std": (1.0, 1.0, 1.0), "stride_in_1x1": True, "norm": "frozen", "width": 1.0}
-C2 = MSRA | {"stride_in_1x1": False}
+MSRA = {
+    "inputs.std": (1.0, 1.0, 1.0),
+    "backbone.stride_in_1x1": True,
+    "backbone.norm": "frozen",
+    "backbone.width": 1.0,
+}
+C2 = MSRA | {"backbone.stride_in_1x1": False}
 ZOO = {
     "faster_rcnn_R_50_FPN_1x": (
         synthetic.FASTER,
-        MSRA | {"depth": 50, "ious": (0.5,), "class_agnostic": False, "post_nms_train": 1000},
+        MSRA
+        | {
+            "backbone.depth": 50,
+            "heads.ious": (0.5,),
+            "heads.head.class_agnostic": False,
+            "proposals.post_nms_train": 1000,
+        },
     ),
     "faster_rcnn_X_101_32x8d_FPN_3x": (
         replace(synthetic.FASTER, **synthetic.X101_32X8D),
-        C2 | {"depth": 101, "cardinality": 32, "width_per_group": 8, "pixel_std": (57.375, 57.12, 58.395)},
+        C2
+        | {
+            "backbone.depth": 101,
+            "backbone.cardinality": 32,
+            "backbone.width_per_group": 8,
+            "inputs.std": (57.375, 57.12, 58.395),
+        },
     ),
     "mask_rcnn_R_101_FPN_3x": (
         replace(synthetic.MASK, blocks=synthetic.R101_BLOCKS),
-        MSRA | {"depth": 101, "mask_stages": (1,), "mask_convs": 4, "mask_class_agnostic": False},
+        MSRA
+        | {
+            "backbone.depth": 101,
+            "heads.masks.stages": (1,),
+            "heads.masks.head.num_convs": 4,
+            "heads.masks.head.class_agnostic": False,
+        },
     ),
     "mask_rcnn_R_50_FPN_1x_dconv_c3-c5": (
         replace(synthetic.MASK, deformable=(3, 4, 5)),
-        MSRA | {"deformable_stages": (3, 4, 5)},
+        MSRA | {"backbone.deformable_stages": (3, 4, 5)},
     ),
     "mask_rcnn_R_50_FPN_3x_gn": (
         replace(synthetic.MASK, **synthetic.GROUP),
         C2
         | {
-            "norm": "group",
-            "fpn_norm": "group",
-            "head_convs": 4,
-            "head_fcs": 1,
-            "head_norm": "group",
-            "mask_norm": "group",
+            "backbone.norm": "group",
+            "neck.norm": "group",
+            "heads.head.num_convs": 4,
+            "heads.head.num_fcs": 1,
+            "heads.head.norm": "group",
+            "heads.masks.head.norm": "group",
         },
     ),
     "mask_rcnn_R_50_FPN_3x_syncbn": (
         replace(synthetic.MASK, fpn_norm="batch", convs=4, fcs=1, head_norm="batch", mask_norm="batch"),
-        C2 | {"norm": "sync", "fpn_norm": "sync", "head_norm": "sync", "mask_norm": "sync"},
+        C2
+        | {
+            "backbone.norm": "sync",
+            "neck.norm": "sync",
+            "heads.head.norm": "sync",
+            "heads.masks.head.norm": "sync",
+        },
     ),
     "cascade_mask_rcnn_R_50_FPN_3x": (
         synthetic.CASCADE_MASK,
         MSRA
         | {
-            "depth": 50,
-            "ious": (0.5, 0.6, 0.7),
-            "class_agnostic": True,
-            "mask_stages": (1,),
-            "post_nms_train": 2000,
-            "head_units": 1024,
-            "fpn_channels": 256,
+            "backbone.depth": 50,
+            "heads.ious": (0.5, 0.6, 0.7),
+            "heads.head.class_agnostic": True,
+            "heads.masks.stages": (1,),
+            "proposals.post_nms_train": 2000,
+            "heads.head.units": 1024,
+            "neck.channels": 256,
         },
     ),
     "cascade_mask_rcnn_X_152_32x8d_FPN_IN5k_gn_dconv": (
         synthetic.X152_DCONV,
         C2
         | {
-            "depth": 152,
-            "cardinality": 32,
-            "width_per_group": 8,
-            "deformable_stages": (3, 4, 5),
-            "fpn_norm": "none",
-            "head_convs": 4,
-            "head_fcs": 1,
-            "head_norm": "group",
-            "mask_convs": 8,
-            "mask_norm": "group",
-            "mask_stages": (1,),
+            "backbone.depth": 152,
+            "backbone.cardinality": 32,
+            "backbone.width_per_group": 8,
+            "backbone.deformable_stages": (3, 4, 5),
+            "neck.norm": "none",
+            "heads.head.num_convs": 4,
+            "heads.head.num_fcs": 1,
+            "heads.head.norm": "group",
+            "heads.masks.head.num_convs": 8,
+            "heads.masks.head.norm": "group",
+            "heads.masks.stages": (1,),
         },
     ),
 }
@@ -311,30 +340,30 @@ def test_conventions():
     shapes = synthetic.detectron2_shapes(SMALL)
     found = DETECTRON2.settings(synthetic.checkpoint(synthetic.blank(shapes)))
     expected = {
-        "pixel_order": "BGR",
-        "stage_weighting": "avg",
-        "rescale_heads": True,
-        "append_ground_truth": "first",
-        "clip_boxes": True,
-        "ensemble": "own_boxes",
-        "sampling_ratio": 0,
-        "roi_aligned": True,
-        "rpn_beta": 0.0,
-        "box_beta": 0.0,
-        "crowd_cover": None,
-        "claim_untouched": True,
-        "anchor_offset": 0.0,
-        "round_anchors": False,
-        "inclusive_boxes": False,
-        "round_statistics": False,
-        "later_rois": None,
-        "pre_nms_train": 2000,
-        "pre_nms_test": 1000,
-        "post_nms_test": 1000,
-        "freeze_at": 2,
-        "score_threshold": 0.05,
-        "nms_iou": 0.5,
-        "max_detections": 100,
+        "inputs.order": "BGR",
+        "heads.weighting": "avg",
+        "heads.rescale_heads": True,
+        "heads.append_ground_truth": "first",
+        "heads.clip_boxes": True,
+        "heads.ensemble": "own_boxes",
+        "heads.pooling.sampling_ratio": 0,
+        "heads.pooling.aligned": True,
+        "proposals.beta": 0.0,
+        "heads.box_beta": 0.0,
+        "heads.crowd_cover": None,
+        "proposals.claim_untouched": True,
+        "proposals.anchor_offset": 0.0,
+        "proposals.round_anchors": False,
+        "heads.inclusive": False,
+        "heads.round_statistics": False,
+        "heads.later_samples": None,
+        "proposals.pre_nms_train": 2000,
+        "proposals.pre_nms_test": 1000,
+        "proposals.post_nms_test": 1000,
+        "backbone.freeze_at": 2,
+        "output.score_threshold": 0.05,
+        "output.nms_iou": 0.5,
+        "output.max_detections": 100,
     }
     assert {name: found[name] for name in expected} == expected
 
@@ -352,13 +381,13 @@ def test_stored_pixels_anchors_and_counters(tmp_path):
         arrays[f"proposal_generator.anchor_generator.cell_anchors.{level}"] = cell.astype(np.float32)
     detector, settings, report = import_checkpoint(write_pkl(tmp_path, arrays))
     assert len(report.unused) == 8
-    assert settings["pixel_order"] == "RGB"
-    assert settings["stride_in_1x1"] is False
+    assert settings["inputs.order"] == "RGB"
+    assert settings["backbone.stride_in_1x1"] is False
     assert detector.image_inputs.order == "RGB"
     assert detector.image_inputs.mean == (123.675, 116.28, 103.53)
     assert detector.image_inputs.std == (58.395, 57.12, 57.375)
-    assert settings["anchor_sizes"] == (16.0, 32.0, 64.0, 128.0, 256.0)
-    assert settings["aspect_ratios"] == (0.4, 1.0, 2.5)
+    assert settings["proposals.anchor_sizes"] == (16.0, 32.0, 64.0, 128.0, 256.0)
+    assert settings["proposals.aspect_ratios"] == (0.4, 1.0, 2.5)
 
 
 def test_several_anchor_sizes_on_a_level():
@@ -370,8 +399,8 @@ def test_several_anchor_sizes_on_a_level():
     arrays = synthetic.blank(shapes)
     arrays |= {f"proposal_generator.anchor_generator.cell_anchors.{level}": cell for level in range(2)}
     found = DETECTRON2.settings(synthetic.checkpoint(arrays))
-    assert found["anchor_sizes"] == ((32.0, 45.0), (32.0, 45.0))
-    assert found["aspect_ratios"] == (0.5, 1.0, 2.0)
+    assert found["proposals.anchor_sizes"] == ((32.0, 45.0), (32.0, 45.0))
+    assert found["proposals.aspect_ratios"] == (0.5, 1.0, 2.0)
 
 
 @pytest.mark.parametrize("stages", [1, 3])
@@ -380,14 +409,14 @@ def test_a_single_class(stages):
     architecture = replace(SMALL, classes=1, stages=stages, agnostic=stages > 1)
     shapes = synthetic.detectron2_shapes(architecture)
     found = DETECTRON2.settings(synthetic.checkpoint(synthetic.blank(shapes)))
-    assert found["class_agnostic"] == (stages > 1)
-    assert found["mask_class_agnostic"] is False
+    assert found["heads.head.class_agnostic"] == (stages > 1)
+    assert found["heads.masks.head.class_agnostic"] is False
 
 
 def test_masks_without_classes(tmp_path):
     arrays = synthetic.distinct(synthetic.detectron2_shapes(replace(SMALL, mask_agnostic=True)))
     imported = import_checkpoint(write_pkl(tmp_path, arrays), class_names=("a", "b", "c"))
-    assert imported.settings["mask_class_agnostic"] is True
+    assert imported.settings["heads.masks.head.class_agnostic"] is True
     assert not any(name.startswith("mask") for name in imported.report.missing)
 
 

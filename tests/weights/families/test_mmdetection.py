@@ -20,16 +20,16 @@ SMALL = replace(
     synthetic.CASCADE_THREE_MASKS, blocks=(1, 1, 1, 1), groups=2, **synthetic.SMALL, deformable=(3,), convs=1
 )
 TORCHVISION = {
-    "pixel_order": "RGB",
-    "pixel_mean": (123.675, 116.28, 103.53),
-    "pixel_std": (58.395, 57.12, 57.375),
+    "inputs.order": "RGB",
+    "inputs.mean": (123.675, 116.28, 103.53),
+    "inputs.std": (58.395, 57.12, 57.375),
 }
 CAFFE = {
-    "pixel_order": "BGR",
-    "pixel_mean": (103.53, 116.28, 123.675),
-    "pixel_std": (1.0, 1.0, 1.0),
+    "inputs.order": "BGR",
+    "inputs.mean": (103.53, 116.28, 123.675),
+    "inputs.std": (1.0, 1.0, 1.0),
 }
-FAIR = CAFFE | {"pixel_std": (57.375, 57.12, 58.395)}
+FAIR = CAFFE | {"inputs.std": (57.375, 57.12, 58.395)}
 # As version 2 lays its configuration out.
 CONFIG_2 = """model = dict(
     type='CascadeRCNN',
@@ -134,7 +134,7 @@ def test_layouts_by_hand(tmp_path):
     shapes = synthetic.mmdetection_shapes(SMALL)
     arrays = synthetic.distinct(shapes)
     imported = import_checkpoint(write(tmp_path, arrays))
-    assert imported.settings["mask_stages"] == (1, 2, 3)
+    assert imported.settings["heads.masks.stages"] == (1, 2, 3)
     found = {name: np.array(place.variable) for name, place in places(imported.detector).items()}
     counters = {name for name in arrays if name.endswith("num_batches_tracked")}
     assert imported.report.unused == dict.fromkeys(sorted(counters), "counts training steps")
@@ -172,7 +172,7 @@ def test_layouts_by_hand(tmp_path):
 def test_group_normalisation(tmp_path):
     architecture = replace(SMALL, **synthetic.GROUP, mask_heads=1, stages=1)
     arrays = synthetic.distinct(synthetic.mmdetection_shapes(architecture))
-    imported = import_checkpoint(write(tmp_path, arrays), norm_groups=2)
+    imported = import_checkpoint(write(tmp_path, arrays), **{"*.norm_groups": 2})
     assert not imported.report.unused
     assert len(imported.report.loaded) == len(arrays)
     layers = imported.detector.backbone.get_layer
@@ -189,52 +189,66 @@ def test_the_old_name_of_deformable_offsets(tmp_path):
 
 
 CASCADE_SETTINGS = {
-    "ious": (0.5, 0.6, 0.7),
-    "class_agnostic": True,
-    "post_nms_train": 2000,
-    "rpn_beta": 1.0 / 9.0,
-    "box_beta": 1.0,
+    "heads.ious": (0.5, 0.6, 0.7),
+    "heads.head.class_agnostic": True,
+    "proposals.post_nms_train": 2000,
+    "proposals.beta": 1.0 / 9.0,
+    "heads.box_beta": 1.0,
 }
 SINGLE_SETTINGS = {
-    "ious": (0.5,),
-    "class_agnostic": False,
-    "post_nms_train": 1000,
-    "rpn_beta": 0.0,
-    "box_beta": 0.0,
+    "heads.ious": (0.5,),
+    "heads.head.class_agnostic": False,
+    "proposals.post_nms_train": 1000,
+    "proposals.beta": 0.0,
+    "heads.box_beta": 0.0,
 }
 ZOO = {
     "faster_rcnn_r50_fpn_1x_coco": (
         synthetic.FASTER,
-        SINGLE_SETTINGS | TORCHVISION | {"depth": 50, "norm": "frozen", "mask_stages": ()},
+        SINGLE_SETTINGS
+        | TORCHVISION
+        | {"backbone.depth": 50, "backbone.norm": "frozen", "heads.masks.stages": ()},
     ),
-    "mask_rcnn_r50_fpn_1x_coco": (synthetic.MASK, SINGLE_SETTINGS | TORCHVISION | {"mask_stages": (1,)}),
+    "mask_rcnn_r50_fpn_1x_coco": (
+        synthetic.MASK,
+        SINGLE_SETTINGS | TORCHVISION | {"heads.masks.stages": (1,)},
+    ),
     "mask_rcnn_r50_fpn_gn-all_2x_coco": (
         replace(synthetic.MASK, **synthetic.GROUP),
-        SINGLE_SETTINGS | CAFFE | {"norm": "group", "head_convs": 4, "head_fcs": 1, "mask_norm": "group"},
+        SINGLE_SETTINGS
+        | CAFFE
+        | {
+            "backbone.norm": "group",
+            "heads.head.num_convs": 4,
+            "heads.head.num_fcs": 1,
+            "heads.masks.head.norm": "group",
+        },
     ),
     "cascade_rcnn_r50_fpn_1x_coco": (
         synthetic.CASCADE,
-        CASCADE_SETTINGS | TORCHVISION | {"depth": 50, "mask_stages": ()},
+        CASCADE_SETTINGS | TORCHVISION | {"backbone.depth": 50, "heads.masks.stages": ()},
     ),
     "cascade_rcnn_r101_fpn_1x_coco": (
         replace(synthetic.CASCADE, blocks=synthetic.R101_BLOCKS),
-        CASCADE_SETTINGS | TORCHVISION | {"depth": 101},
+        CASCADE_SETTINGS | TORCHVISION | {"backbone.depth": 101},
     ),
     "cascade_rcnn_x101_32x4d_fpn_1x_coco": (
         replace(synthetic.CASCADE, **synthetic.X101_32X4D),
-        CASCADE_SETTINGS | TORCHVISION | {"depth": 101, "cardinality": 32, "width_per_group": 4},
+        CASCADE_SETTINGS
+        | TORCHVISION
+        | {"backbone.depth": 101, "backbone.cardinality": 32, "backbone.width_per_group": 4},
     ),
     "cascade_mask_rcnn_r50_fpn_1x_coco": (
         synthetic.CASCADE_THREE_MASKS,
-        CASCADE_SETTINGS | TORCHVISION | {"mask_stages": (1, 2, 3), "mask_convs": 4},
+        CASCADE_SETTINGS | TORCHVISION | {"heads.masks.stages": (1, 2, 3), "heads.masks.head.num_convs": 4},
     ),
     "cascade_mask_rcnn_x101_64x4d_fpn_1x_coco": (
         replace(synthetic.CASCADE_THREE_MASKS, **synthetic.X101_64X4D),
-        CASCADE_SETTINGS | TORCHVISION | {"cardinality": 64, "width_per_group": 4},
+        CASCADE_SETTINGS | TORCHVISION | {"backbone.cardinality": 64, "backbone.width_per_group": 4},
     ),
     "cascade_mask_rcnn_x101_32x8d_fpn_mstrain_3x_coco": (
         replace(synthetic.CASCADE_THREE_MASKS, **synthetic.X101_32X8D),
-        CASCADE_SETTINGS | FAIR | {"cardinality": 32, "width_per_group": 8},
+        CASCADE_SETTINGS | FAIR | {"backbone.cardinality": 32, "backbone.width_per_group": 8},
     ),
 }
 QUICK = "cascade_mask_rcnn_r50_fpn_1x_coco"
@@ -246,7 +260,7 @@ def test_settings_of_the_zoo(architecture, expected):
     """By MMDetection's configurations of these names, without the help of one in the file."""
     found = settings_of(architecture)
     assert {name: found[name] for name in expected} == expected
-    assert found["stride_in_1x1"] is False
+    assert found["backbone.stride_in_1x1"] is False
 
 
 @pytest.mark.parametrize(
@@ -267,30 +281,30 @@ def test_the_zoo_fits_at_full_size(name, monkeypatch):
 def test_conventions():
     found = settings_of(SMALL)
     expected = {
-        "ensemble": "own_logits",
-        "round_statistics": True,
-        "stage_weighting": "decay",
-        "rescale_heads": False,
-        "append_ground_truth": "all",
-        "redundant_iou": 1.0,
-        "rois_per_image": 512,
-        "later_rois": 512,
-        "foreground_fraction": 0.25,
-        "clip_boxes": True,
-        "sampling_ratio": 0,
-        "roi_aligned": True,
-        "claim_untouched": False,
-        "crowd_cover": None,
-        "anchor_offset": 0.0,
-        "round_anchors": False,
-        "inclusive_boxes": False,
-        "pre_nms_train": 2000,
-        "pre_nms_test": 1000,
-        "post_nms_test": 1000,
-        "freeze_at": 2,
-        "score_threshold": 0.05,
-        "nms_iou": 0.5,
-        "max_detections": 100,
+        "heads.ensemble": "own_logits",
+        "heads.round_statistics": True,
+        "heads.weighting": "decay",
+        "heads.rescale_heads": False,
+        "heads.append_ground_truth": "all",
+        "heads.redundant_iou": 1.0,
+        "heads.num_samples": 512,
+        "heads.later_samples": 512,
+        "heads.foreground_fraction": 0.25,
+        "heads.clip_boxes": True,
+        "heads.pooling.sampling_ratio": 0,
+        "heads.pooling.aligned": True,
+        "proposals.claim_untouched": False,
+        "heads.crowd_cover": None,
+        "proposals.anchor_offset": 0.0,
+        "proposals.round_anchors": False,
+        "heads.inclusive": False,
+        "proposals.pre_nms_train": 2000,
+        "proposals.pre_nms_test": 1000,
+        "proposals.post_nms_test": 1000,
+        "backbone.freeze_at": 2,
+        "output.score_threshold": 0.05,
+        "output.nms_iou": 0.5,
+        "output.max_detections": 100,
     }
     assert {name: found[name] for name in expected} == expected
 
@@ -308,7 +322,7 @@ def test_conventions():
 def test_the_configuration_in_the_file_decides(key, text, pixels, stride_in_1x1):
     found = settings_of(SMALL, {key: text})
     assert {name: found[name] for name in pixels} == pixels
-    assert found["stride_in_1x1"] is stride_in_1x1
+    assert found["backbone.stride_in_1x1"] is stride_in_1x1
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def assert_equal(got, wanted):
 def test_computes_what_tensorpack_computes(name, tmp_path):
     model = MODELS[name]
     tensors = distinct(detector_shapes(model))
-    result = import_checkpoint(write(tmp_path, tensors, ":0"), implementation="tensorflow")
+    result = import_checkpoint(write(tmp_path, tensors, ":0"), **{"*.implementation": "tensorflow"})
     assert result.report.missing == {}
     assert result.report.unused == {}
     detector, network = result.detector, TensorpackNetwork(tensors, model)
@@ -79,8 +79,8 @@ def test_roi_align_is_a_crop_of_twice_the_size_averaged():
         boxes[None],
         strides=[4],
         output_size=7,
-        sampling_ratio=settings["sampling_ratio"],
-        aligned=settings["roi_aligned"],
+        sampling_ratio=settings["heads.pooling.sampling_ratio"],
+        aligned=settings["heads.pooling.aligned"],
         implementation="tensorflow",
     )
     assert_equal(pooled[0], expected)
@@ -96,7 +96,7 @@ class TestLayouts:
         assert kernel[2, 5, 3, 4] == tensors["cascade_rcnn_stage2/head/fc6/W"][3 * 49 + 2 * 7 + 5, 4]
         np.testing.assert_array_equal(head.dense[1].kernel, tensors["cascade_rcnn_stage2/head/fc7/W"])
         np.testing.assert_array_equal(head.regressor.kernel, tensors["cascade_rcnn_stage2/outputs/box/W"])
-        mask = detector.heads.mask_heads[0]
+        mask = detector.heads.masks.heads[0]
         np.testing.assert_array_equal(mask.deconv.kernel, tensors["maskrcnn/deconv/W"])
         np.testing.assert_array_equal(mask.predictor.kernel, tensors["maskrcnn/conv/W"])
 
@@ -113,11 +113,21 @@ class TestSettings:
         [
             (
                 Model(masks=True),
-                {"depth": 50, "class_agnostic": True, "ious": (0.5, 0.6, 0.7), "mask_stages": (1,)},
+                {
+                    "backbone.depth": 50,
+                    "heads.head.class_agnostic": True,
+                    "heads.ious": (0.5, 0.6, 0.7),
+                    "heads.masks.stages": (1,),
+                },
             ),
             (
                 Model(depth=101, masks=True, stages=1, agnostic=False),
-                {"depth": 101, "class_agnostic": False, "ious": (0.5,), "mask_stages": (1,)},
+                {
+                    "backbone.depth": 101,
+                    "heads.head.class_agnostic": False,
+                    "heads.ious": (0.5,),
+                    "heads.masks.stages": (1,),
+                },
             ),
         ],
         ids=["R50FPN1xCas", "R101FPN1x"],
@@ -126,17 +136,17 @@ class TestSettings:
         checkpoint = CheckpointFile(weightless(detector_shapes(model)), {}, "npz", Path("model.npz"))
         found = TENSORPACK.settings(checkpoint)
         wanted = expected | {
-            "norm": "frozen",
-            "stride_in_1x1": False,
-            "pixel_order": "BGR",
-            "pixel_mean": (103.53, 116.28, 123.675),
-            "pixel_std": (57.375, 57.12, 58.395),
-            "sampling_ratio": 2,
-            "roi_aligned": True,
-            "clip_boxes": True,
-            "ensemble": "own_boxes",
-            "append_ground_truth": "first",
-            "stage_weighting": "avg",
+            "backbone.norm": "frozen",
+            "backbone.stride_in_1x1": False,
+            "inputs.order": "BGR",
+            "inputs.mean": (103.53, 116.28, 123.675),
+            "inputs.std": (57.375, 57.12, 58.395),
+            "heads.pooling.sampling_ratio": 2,
+            "heads.pooling.aligned": True,
+            "heads.clip_boxes": True,
+            "heads.ensemble": "own_boxes",
+            "heads.append_ground_truth": "first",
+            "heads.weighting": "avg",
         }
         assert {name: found[name] for name in wanted} == wanted
         assert TENSORPACK.num_classes(checkpoint) == 80

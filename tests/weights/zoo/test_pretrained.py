@@ -25,13 +25,13 @@ def settings(recorded):
     """What the fixture has that is not detectron2's default; tensors do not tell it."""
     meta = golden.from_json(recorded["meta/json"])
     return {
-        "stride_in_1x1": meta["resnet"]["stride_in_1x1"],
-        "pre_nms_test": meta["rpn"]["pre_nms_topk_per_level"]["test"],
-        "post_nms_test": meta["rpn"]["post_nms_topk"]["test"],
-        "sampling_ratio": meta["roi"]["sampling_ratio"],
-        "score_threshold": meta["roi"]["score_thresh"],
-        "nms_iou": meta["roi"]["nms_thresh"],
-        "max_detections": meta["roi"]["detections_per_image"],
+        "backbone.stride_in_1x1": meta["resnet"]["stride_in_1x1"],
+        "proposals.pre_nms_test": meta["rpn"]["pre_nms_topk_per_level"]["test"],
+        "proposals.post_nms_test": meta["rpn"]["post_nms_topk"]["test"],
+        "heads.pooling.sampling_ratio": meta["roi"]["sampling_ratio"],
+        "output.score_threshold": meta["roi"]["score_thresh"],
+        "output.nms_iou": meta["roi"]["nms_thresh"],
+        "output.max_detections": meta["roi"]["detections_per_image"],
     }
 
 
@@ -77,10 +77,11 @@ def test_the_second_time_needs_no_server(served):
 
 def test_what_the_entry_says_goes_before_the_family_and_after_the_caller(served, monkeypatch):
     entry = dataclasses.replace(
-        catalog.find(NAME), settings=MappingProxyType({"stride_in_1x1": False, "score_threshold": 0.2})
+        catalog.find(NAME),
+        settings=MappingProxyType({"backbone.stride_in_1x1": False, "output.score_threshold": 0.2}),
     )
     monkeypatch.setattr(catalog, "CATALOG", {NAME: entry})
-    detector = load_pretrained(NAME, class_names=("disc",), score_threshold=0.4)
+    detector = load_pretrained(NAME, class_names=("disc",), **{"output.score_threshold": 0.4})
     assert detector.backbone.stride_in_1x1 is False
     assert detector.detection_output.score_threshold == 0.4
 
@@ -94,8 +95,8 @@ def test_the_family_is_the_entrys_not_a_guess(served, monkeypatch):
 
 def test_weights_that_the_settings_do_not_fit(served, recorded):
     with pytest.raises(ValueError, match="does not fit the model"):
-        load_pretrained(NAME, class_names=("disc",), head_units=24)
-    detector = load_pretrained(NAME, class_names=("disc",), head_units=24, allow_partial=True)
+        load_pretrained(NAME, class_names=("disc",), **{"heads.head.units": 24})
+    detector = load_pretrained(NAME, class_names=("disc",), **{"heads.head.units": 24}, allow_partial=True)
     kernel = detector.backbone.get_layer("res5_0_conv1").kernel
     expected = recorded["weight/backbone.bottom_up.res5.0.conv1.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(kernel, expected)

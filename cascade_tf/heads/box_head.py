@@ -26,7 +26,7 @@ class BoxHead(Layer):
         class_agnostic: one box per RoI (the paper's cascade, Sec. 4.2) instead of one per class.
         num_convs: 3x3 convolutions before the fully connected layers.
         conv_channels: of each of them.
-        num_fcs: fully connected layers.
+        num_fcs: fully connected layers; None is 1 behind convolutions, else 2.
         units: of each of them.
         norm: normalisation after each convolution, ``"none"`` or ``"group"``.
         norm_groups: of ``"group"`` normalisation, at most as many as channels.
@@ -36,13 +36,15 @@ class BoxHead(Layer):
         ValueError: ``num_classes`` or ``units`` is not positive, or a number of layers is negative.
     """
 
+    kind = "box head"
+
     def __init__(
         self,
         num_classes: int,
         class_agnostic: bool = True,
         num_convs: int = 0,
         conv_channels: int = 256,
-        num_fcs: int = 2,
+        num_fcs: int | None = None,
         units: int = 1024,
         norm: str = "none",
         norm_groups: int = 32,
@@ -53,6 +55,8 @@ class BoxHead(Layer):
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
         require(units >= 1, "units", units, "1 or more")
+        if num_fcs is None:
+            num_fcs = 1 if num_convs else 2
         require(num_fcs >= 0 and num_convs >= 0, "num_fcs, num_convs", (num_fcs, num_convs), "0 or more")
         self.num_classes = num_classes
         self.class_agnostic = class_agnostic

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from cascade_tf.layers import ROIAlign
 from cascade_tf.ops.roi_align import roi_align
-from tests.layers.examples import pyramid
+from cascade_tf.pooling import ROIAlign
+from tests.heads.examples import pyramid
 
 BOXES = tf.constant([[[4.0, 4, 20, 20], [0, 0, 90, 60]], [[30, 10, 60, 50], [1, 1, 9, 9]]])
 

@@ -31,6 +31,8 @@ class MaskHead(Layer):
         ValueError: a number of classes or channels that is not positive, or a negative number of layers.
     """
 
+    kind = "mask head"
+
     def __init__(
         self,
         num_classes: int,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.layers import FPN
+from cascade_tf.necks import FPN
 
 
 def backbone(height, width, channels=(2, 3, 4, 5), seed=0):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.layers import BoxHead, CascadeHeads, ROIAlign, Stage
+from cascade_tf.heads import BoxHead, CascadeHeads, Stage
 from cascade_tf.losses import stage_losses
+from cascade_tf.pooling import ROIAlign
 from cascade_tf.structures import Proposals
 from tests.boxes.examples import objects_of, targets
-from tests.layers.examples import (
+from tests.heads.examples import (
     IMAGE_SIZE,
     NUM_CLASSES,
     arrays,
@@ -329,7 +330,7 @@ def test_training_needs_targets():
 def test_wrong_settings_of_the_cascade(settings, message):
     settings = {"stages": [Stage(BoxHead(2))], **settings}
     with pytest.raises(ValueError, match=message):
-        CascadeHeads(roi_features=ROIAlign(), **settings)
+        CascadeHeads(pooling=ROIAlign(), **settings)
 
 
 @pytest.mark.parametrize(

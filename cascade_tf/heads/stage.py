@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
+from cascade_tf.heads.box_head import BoxHead
 from cascade_tf.layers.base import Layer, require
-from cascade_tf.layers.box_heads import BoxHead
 from cascade_tf.structures import Samples, Tensor
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from cascade_tf.layers import BoxHead, CascadeHeads, ROIAlign, Stage
+from cascade_tf.heads import BoxHead, CascadeHeads, Stage
+from cascade_tf.pooling import ROIAlign
 from cascade_tf.structures import Proposals
 from tests.boxes.examples import targets
 

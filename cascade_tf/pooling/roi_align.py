@@ -35,6 +35,8 @@ class ROIAlign(Layer):
         ValueError: a size that is not positive.
     """
 
+    kind = "pooling"
+
     def __init__(
         self,
         output_size: int = 7,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.layers import MaskHead, ROIAlign
+from cascade_tf.heads import MaskBranch, MaskHead
+from cascade_tf.pooling import ROIAlign
 from cascade_tf.structures import Samples
-from tests.layers.examples import IMAGE_SIZE, NUM_CLASSES, build_heads, ground_truth, proposals, pyramid
+from tests.heads.examples import IMAGE_SIZE, NUM_CLASSES, build_heads, ground_truth, proposals, pyramid
 
 X = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
 # Sums of a few dozen products.
@@ -83,12 +84,14 @@ def test_no_roi_gives_no_mask():
 def masks_on(*stages, num_samples=40):
     heads = build_heads(
         num_samples=num_samples,
-        mask_heads=[MaskHead(NUM_CLASSES, channels=4, num_convs=1, name=f"mask{n}") for n in stages],
-        mask_stages=stages,
-        mask_features=ROIAlign(output_size=5, canonical_size=40.0, name="mask_roi_align"),
+        masks=MaskBranch(
+            [MaskHead(NUM_CLASSES, channels=4, num_convs=1, name=f"mask{n}") for n in stages],
+            stages,
+            ROIAlign(output_size=5, canonical_size=40.0, name="mask_roi_align"),
+        ),
     )
     generator = np.random.default_rng(2)
-    for head in heads.mask_heads:
+    for head in heads.masks.heads:
         head.set_weights([generator.normal(0, 0.5, weight.shape) for weight in head.get_weights()])
     return heads
 
@@ -97,9 +100,9 @@ def masks_on(*stages, num_samples=40):
 def test_training_masks_are_those_of_the_stages_foreground(stages):
     heads, features = masks_on(*stages), pyramid()
     outputs = heads(features, proposals(), IMAGE_SIZE, ground_truth(), training=True)
-    found = heads.mask_outputs(features, outputs)
+    found = heads.masks.outputs_of(features, outputs)
     assert len(found) == len(stages)
-    for number, head, output in zip(stages, heads.mask_heads, found, strict=True):
+    for number, head, output in zip(stages, heads.masks.heads, found, strict=True):
         samples = Samples(*(value.numpy() for value in outputs[number - 1].samples))
         foreground = samples.valid & (samples.classes > 0)
         counts = foreground.sum(axis=1)
@@ -110,7 +113,7 @@ def test_training_masks_are_those_of_the_stages_foreground(stages):
         np.testing.assert_array_equal(output.boxes[0], samples.boxes[0, foreground[0]])
         np.testing.assert_array_equal(output.classes[0], samples.classes[0, foreground[0]])
         np.testing.assert_array_equal(output.gt_index[0], samples.gt_index[0, foreground[0]])
-        pooled = heads.mask_features(features, output.boxes)
+        pooled = heads.masks.pooling(features, output.boxes)
         np.testing.assert_array_equal(output.logits, head(pooled))
 
 
@@ -118,7 +121,7 @@ def test_without_foreground_there_is_no_mask_to_train():
     heads, features = masks_on(2), pyramid()
     nothing = type(ground_truth())(*(tf.zeros_like(value) for value in ground_truth()))
     outputs = heads(features, proposals(), IMAGE_SIZE, nothing, training=True)
-    (found,) = heads.mask_outputs(features, outputs)
+    (found,) = heads.masks.outputs_of(features, outputs)
     assert found.logits.shape == (2, 0, 10, 10, NUM_CLASSES)
 
 
@@ -126,9 +129,9 @@ def test_detected_masks_are_the_mean_of_all_heads():
     heads, features = masks_on(1, 3), pyramid()
     boxes = tf.constant([[[10.0, 10, 40, 40], [0, 0, 0, 0]], [[5, 5, 60, 30], [30, 20, 50, 60]]])
     classes = tf.constant([[2, 0], [1, 3]])
-    masks = heads.mask_probabilities(features, boxes, classes).numpy()
-    pooled = heads.mask_features(features, boxes)
-    logits = [head(pooled).numpy() for head in heads.mask_heads]
+    masks = heads.masks(features, boxes, classes).numpy()
+    pooled = heads.masks.pooling(features, boxes)
+    logits = [head(pooled).numpy() for head in heads.masks.heads]
     for image, place in ((0, 0), (1, 0), (1, 1)):
         channel = int(classes[image, place]) - 1
         expected = np.mean([1 / (1 + np.exp(-one[image, place, ..., channel])) for one in logits], axis=0)
@@ -139,24 +142,18 @@ def test_detected_masks_are_the_mean_of_all_heads():
 @pytest.mark.parametrize(
     ("stages", "heads", "message"),
     [
-        ((4,), 1, r"mask_stages: got \(4,\), expected ascending numbers of stages in 1..3"),
-        ((3, 1), 2, r"mask_stages: got \(3, 1\), expected ascending"),
-        ((1,), 2, "mask_heads: got '2 heads', expected one for each of"),
+        ((4,), 1, r"masks: got 'stages \(4,\)', expected numbers of stages in 1..3"),
+        ((3, 1), 2, r"stages: got \(3, 1\), expected ascending numbers of stages from 1"),
+        ((0, 1), 2, r"stages: got \(0, 1\), expected ascending"),
+        ((), 0, r"stages: got \(\), expected ascending"),
+        ((1,), 2, r"heads: got '2', expected one for each of \(1,\)"),
     ],
 )
 def test_heads_that_do_not_fit(stages, heads, message):
     with pytest.raises(ValueError, match=message):
-        build_heads(
-            mask_heads=[MaskHead(NUM_CLASSES) for _ in range(heads)],
-            mask_stages=stages,
-            mask_features=ROIAlign(),
-        )
+        build_heads(masks=MaskBranch([MaskHead(NUM_CLASSES) for _ in range(heads)], stages, ROIAlign()))
 
 
-def test_masks_without_heads_are_refused():
-    with pytest.raises(ValueError, match="mask_stages is empty"):
-        build_heads().mask_probabilities(pyramid(), tf.zeros([2, 1, 4]), tf.zeros([2, 1], tf.int32))
-    with pytest.raises(ValueError, match="mask_features: got None, expected a ROIAlign"):
-        build_heads(mask_heads=[MaskHead(NUM_CLASSES)], mask_stages=(1,))
+def test_a_head_needs_classes():
     with pytest.raises(ValueError, match="num_classes: got 0, expected 1 or more"):
         MaskHead(0)

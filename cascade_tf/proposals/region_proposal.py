@@ -33,8 +33,10 @@ class RegionProposal(Layer):
         strides: pixels per cell of each level.
         anchor_offset: centre of an anchor within its cell; see ``AnchorGrid``.
         channels: of the hidden 3x3 convolution; None takes the features' channel count.
-        pre_nms_train: best-scored boxes per level that reach NMS in training; ``pre_nms_test`` in inference.
-        post_nms_train: R, proposals per image in training; ``post_nms_test`` in inference.
+        pre_nms_train: best-scored boxes per level that reach NMS in training.
+        pre_nms_test: the same in inference.
+        post_nms_train: R, proposals per image in training.
+        post_nms_test: the same in inference.
         nms_iou: NMS threshold, within each level.
         samples_per_image: anchors per image in the loss.
         foreground_fraction: share of foreground among them, at most.
@@ -50,6 +52,8 @@ class RegionProposal(Layer):
     Raises:
         ValueError: a limit below 1, or a share or overlap outside 0..1.
     """
+
+    kind = "proposals"
 
     def __init__(
         self,

@@ -33,6 +33,8 @@ class FPN(Layer):
         recompute: in training keeps no sums of the top-down path but computes them again for the gradient.
     """
 
+    kind = "neck"
+
     def __init__(
         self,
         channels: int = 256,

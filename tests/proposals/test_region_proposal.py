@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.layers import RegionProposal
+from cascade_tf.proposals import RegionProposal
 from tests.boxes.examples import objects_of, targets
-from tests.layers.examples import CHANNELS, IMAGE_SIZE, OBJECTS, STRIDES, arrays, ground_truth, pyramid
+from tests.heads.examples import CHANNELS, IMAGE_SIZE, OBJECTS, STRIDES, arrays, ground_truth, pyramid
 from tests.reference import cascade as reference
 
 PIXELS = 1e-3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_tf.layers import BoxHead
+from cascade_tf.heads import BoxHead
 
 X = np.random.default_rng(0).normal(size=(2, 5, 3, 3, 4)).astype(np.float32)
 

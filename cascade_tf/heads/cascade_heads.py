@@ -1,7 +1,4 @@
-"""The paper's algorithm: heads in sequence, each trained on the boxes of the one before (Fig. 3d, Sec. 4).
-
-Mask heads hang on stages of one's choice: the three strategies of Fig. 6.
-"""
+"""The paper's algorithm: heads in sequence, each trained on the boxes of the one before (Fig. 3d, Sec. 4)."""
 
 from __future__ import annotations
 
@@ -12,18 +9,16 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.boxes import clip_boxes, is_proper, sample_rois
-from cascade_tf.layers.base import Layer
-from cascade_tf.layers.mask_head import MaskHead
-from cascade_tf.layers.roi_features import ROIAlign
-from cascade_tf.layers.stage import Stage
-from cascade_tf.layers.stage_masks import check_mask_heads, foreground, mask_head_loss
+from cascade_tf.heads.mask_branch import MaskBranch
+from cascade_tf.heads.stage import Stage
+from cascade_tf.layers.base import Layer, require
 from cascade_tf.losses import stage_losses, stage_metrics
 from cascade_tf.ops.gradients import scale_gradient
+from cascade_tf.pooling import ROIAlign
 from cascade_tf.structures import (
     Detections,
     InstanceDetections,
     InstanceTargets,
-    MaskOutput,
     Proposals,
     Samples,
     StageOutput,
@@ -40,7 +35,7 @@ class CascadeHeads(Layer):
 
     Args:
         stages: T stages, in order.
-        roi_features: pools the boxes of every stage.
+        pooling: pools the boxes of every stage.
         rescale_heads: each head learns at full rate and only the gradient that it sends into the shared
             features is multiplied by its stage's weight; equal to weighting the losses and multiplying the
             head's learning rate by 1 / weight (Sec. 5.2). False weights the losses alone.
@@ -57,22 +52,18 @@ class CascadeHeads(Layer):
         crowd_cover: see ``match_boxes``.
         inclusive: see ``clip_boxes``.
         box_beta: of the box losses, see ``stage_losses``.
-        mask_heads: one for each of ``mask_stages``.
-        mask_stages: numbers of the stages, from 1 and ascending, whose foreground a mask head trains on:
-            ``(1,)`` is strategy (b) of Fig. 6, ``(T,)`` is (c), all stages are (d). At test every head sees
-            the final boxes, and the mean of their probabilities is
-            the mask. Their loss has weight 1 (Detectron, detectron2), or with ``rescale_heads=False`` that of
-            the stage (MMDetection).
-        mask_features: pools the boxes for the mask heads.
+        masks: mask heads on some of the stages; None: boxes alone. Their loss has weight 1 (Detectron,
+            detectron2), or with ``rescale_heads=False`` that of the stage (MMDetection).
 
     Raises:
-        ValueError: no stages, an unknown choice, or mask heads that do not fit ``mask_stages``.
+        ValueError: no stages, heads of several numbers of classes, an unknown choice, or masks on a stage
+            that does not exist.
     """
 
     def __init__(
         self,
         stages: Sequence[Stage],
-        roi_features: ROIAlign,
+        pooling: ROIAlign,
         rescale_heads: bool = True,
         append_ground_truth: str = "all",
         redundant_iou: float = 0.95,
@@ -81,9 +72,7 @@ class CascadeHeads(Layer):
         crowd_cover: float | None = 0.7,
         inclusive: bool = False,
         box_beta: float = 1.0,
-        mask_heads: Sequence[MaskHead] = (),
-        mask_stages: Sequence[int] = (),
-        mask_features: ROIAlign | None = None,
+        masks: MaskBranch | None = None,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -92,7 +81,12 @@ class CascadeHeads(Layer):
         classes = {stage.head.num_classes for stage in stages}
         if len(classes) != 1:
             raise ValueError(f"stages: got heads of {sorted(classes)} classes, expected as many in each")
-        check_mask_heads(len(stages), mask_heads, mask_stages, mask_features)
+        require(
+            masks is None or masks.stages[-1] <= len(stages),
+            "masks",
+            f"stages {masks.stages}" if masks else None,
+            f"numbers of stages in 1..{len(stages)}",
+        )
         if append_ground_truth not in ("all", "first", "none"):
             raise ValueError(
                 f"append_ground_truth must be 'all', 'first' or 'none', got {append_ground_truth!r}"
@@ -100,7 +94,7 @@ class CascadeHeads(Layer):
         if ensemble not in ENSEMBLES:
             raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}, got {ensemble!r}")
         self.stages = list(stages)
-        self.roi_features = roi_features
+        self.pooling = pooling
         self.rescale_heads = rescale_heads
         self.append_ground_truth = append_ground_truth
         self.redundant_iou = redundant_iou
@@ -109,9 +103,7 @@ class CascadeHeads(Layer):
         self.crowd_cover = crowd_cover
         self.inclusive = inclusive
         self.box_beta = box_beta
-        self.mask_heads = list(mask_heads)
-        self.mask_stages = tuple(mask_stages)
-        self.mask_features = mask_features
+        self.masks = masks
         self.supports_jit = False
 
     @property
@@ -127,7 +119,7 @@ class CascadeHeads(Layer):
     @property
     def has_masks(self) -> bool:
         """Whether there are mask heads."""
-        return bool(self.mask_heads)
+        return self.masks is not None
 
     @property
     def reported(self) -> tuple[str, ...]:
@@ -137,7 +129,7 @@ class CascadeHeads(Layer):
             for number in range(1, len(self.stages) + 1)
             for name in ("class", "box", "iou_before", "iou_after")
         ]
-        return (*of_stages, *(f"stage{number}_mask" for number in self.mask_stages))
+        return (*of_stages, *(f"stage{number}_mask" for number in (self.masks.stages if self.masks else ())))
 
     @property
     def loss_weights(self) -> list[float]:
@@ -146,14 +138,13 @@ class CascadeHeads(Layer):
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Builds every stage for the channel count of the features."""
-        size = self.roi_features.output_size
+        size = self.pooling.output_size
         channels = next(iter(input_shape.values()))[-1]
         for stage in self.stages:
             if not stage.built:
                 stage.build((None, None, size, size, channels))
-        for head in self.mask_heads:
-            if not head.built:
-                head.build((None, None, None, None, channels))
+        if self.masks is not None and not self.masks.built:
+            self.masks.build(input_shape)
         self.built = True
 
     def call(
@@ -189,9 +180,9 @@ class CascadeHeads(Layer):
         for number, stage in enumerate(self.stages):
             samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)
             if training and stage is not self.stages[-1]:
-                pooled, features = self.roi_features.pool_in_turn(features, samples.boxes)
+                pooled, features = self.pooling.pool_in_turn(features, samples.boxes)
             else:
-                pooled = self.roi_features(features, samples.boxes)
+                pooled = self.pooling(features, samples.boxes)
             shared = scale_gradient(pooled, stage.weight) if self.rescale_heads else pooled
             logits, deltas = stage(shared, training=training)
             boxes = stage.regress(logits, deltas, samples)
@@ -242,7 +233,7 @@ class CascadeHeads(Layer):
             Class logits [B, R, K + 1] and offsets [B, R, 4] or [B, R, 4 K], normalised by that stage's
             ``std``.
         """
-        return self.stages[head](self.roi_features(features, boxes))
+        return self.stages[head](self.pooling(features, boxes))
 
     def class_probabilities(self, outputs: Sequence[StageOutput], ensemble: str | None = None) -> Tensor:
         """Class probabilities for the boxes of the last of ``outputs``.
@@ -305,85 +296,21 @@ class CascadeHeads(Layer):
             losses[f"stage{number}_box"] = weight * box_loss
             for name, value in stage_metrics(output)._asdict().items():
                 metrics[f"stage{number}_{name}"] = value
-        if self.mask_features is not None:
-            losses |= self._mask_losses(self.mask_features, features, outputs, image_size, targets)
-        return losses, metrics
-
-    def _mask_losses(
-        self,
-        pooling: ROIAlign,
-        features: Mapping[str, Tensor],
-        outputs: Sequence[StageOutput],
-        image_size: Tensor,
-        targets: Any,
-    ) -> dict[str, Tensor]:
-        if len(targets) != len(InstanceTargets._fields):
-            raise ValueError(
-                "the detector has mask heads: got Targets without masks, expected InstanceTargets"
-            )
-        losses = {}
-        found = zip(self.mask_stages, self.mask_heads, self.mask_outputs(features, outputs), strict=True)
-        for number, head, output in found:
+        if self.masks is not None:
+            if len(targets) != len(InstanceTargets._fields):
+                raise ValueError(
+                    "the detector has mask heads: got Targets without masks, expected InstanceTargets"
+                )
+            of_masks = self.masks.compute_losses(features, outputs, image_size, InstanceTargets(*targets))
             # A head of its own needs no rescaling; only losses that are weighted as a whole weight it too.
-            weight = self.loss_weights[number - 1]
-            loss = mask_head_loss(head, pooling, output, InstanceTargets(*targets), image_size)
-            losses[f"stage{number}_mask"] = weight * loss
-        return losses
+            losses |= {f"stage{n}_mask": self.loss_weights[n - 1] * loss for n, loss in of_masks.items()}
+        return losses, metrics
 
     def with_masks(
         self, features: Mapping[str, Tensor], detections: Detections
     ) -> Detections | InstanceDetections:
-        """Gives detections their masks, where there are mask heads.
-
-        Args:
-            features: as in ``call``.
-            detections: with boxes in the network's frame, best first.
-        """
-        if not self.mask_heads:
-            return detections
-        # Detections stand at the front: the heads run on as many as the fullest image has.
-        most = tf.reduce_max(tf.reduce_sum(tf.cast(detections.valid, tf.int32), axis=1))
-        boxes, classes = detections.boxes[:, :most], detections.classes[:, :most]
-        masks = self.mask_probabilities(features, boxes, classes)
-        missing = tf.shape(detections.boxes)[1] - most
-        return InstanceDetections(*detections, tf.pad(masks, [[0, 0], [0, missing], [0, 0], [0, 0]]))
-
-    def mask_outputs(
-        self, features: Mapping[str, Tensor], outputs: Sequence[StageOutput]
-    ) -> tuple[MaskOutput, ...]:
-        """Runs each mask head on the foreground of its stage, in training.
-
-        Args:
-            features: ``{"P2": [B, h, w, C], ...}``.
-            outputs: of ``call`` in training.
-        """
-        results = []
-        for number, head in zip(self.mask_stages, self.mask_heads, strict=True):
-            boxes, classes, index, valid = foreground(outputs[number - 1].samples)
-            logits = head(self._pool_masks(features, boxes), training=True)
-            results.append(MaskOutput(logits, boxes, classes, index, valid))
-        return tuple(results)
-
-    def mask_probabilities(self, features: Mapping[str, Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
-        """The masks of detections: the mean of what all mask heads say.
-
-        Args:
-            features: ``{"P2": [B, h, w, C], ...}``.
-            boxes: [B, D, 4] float32.
-            classes: [B, D] int32 in 1..K, 0 where there is no detection.
-
-        Returns:
-            [B, D, M, M] float32 in 0..1, 0 where there is no detection.
-        """
-        pooled = self._pool_masks(features, boxes)
-        probabilities = [tf.sigmoid(head.of_classes(head(pooled), classes)) for head in self.mask_heads]
-        mean = tf.add_n(probabilities) / float(len(probabilities))
-        return tf.where((classes > 0)[:, :, None, None], mean, 0.0)
-
-    def _pool_masks(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
-        if self.mask_features is None:
-            raise ValueError("CascadeHeads has no mask heads: mask_stages is empty")
-        return self.mask_features(features, boxes)
+        """Gives detections their masks, where there are mask heads; see ``MaskBranch.with_masks``."""
+        return detections if self.masks is None else self.masks.with_masks(features, detections)
 
 
 def _unlabelled(proposals: Proposals) -> Samples:

@@ -1,0 +1,21 @@
+"""Heads: boxes and what they read in, class logits, offsets and masks out; and the cascade that runs them."""
+
+from cascade_tf.heads.box_head import BoxHead
+from cascade_tf.heads.cascade import cascade, stage_statistics, stage_weights
+from cascade_tf.heads.cascade_heads import CascadeHeads
+from cascade_tf.heads.mask_branch import MaskBranch
+from cascade_tf.heads.mask_head import MaskHead
+from cascade_tf.heads.mask_heads import mask_heads
+from cascade_tf.heads.stage import Stage
+
+__all__ = [
+    "BoxHead",
+    "CascadeHeads",
+    "MaskBranch",
+    "MaskHead",
+    "Stage",
+    "cascade",
+    "mask_heads",
+    "stage_statistics",
+    "stage_weights",
+]

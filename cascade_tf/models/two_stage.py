@@ -1,0 +1,63 @@
+"""A two-stage detector from its parts (Fig. 3): the defaults are the paper's cascade on a feature pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cascade_tf.backbones import ResNet
+from cascade_tf.heads import cascade
+from cascade_tf.layers import DetectionOutput, PixelNormalization
+from cascade_tf.models.detector import TwoStageDetector
+from cascade_tf.necks import FPN
+from cascade_tf.parts import Part, of_kind, part
+from cascade_tf.proposals import RegionProposal
+
+
+@of_kind("detector")
+def two_stage(
+    class_names: Sequence[str],
+    category_ids: Sequence[int] | None = None,
+    *,
+    backbone: Part = part(ResNet),
+    neck: Part | None = part(FPN),
+    proposals: Part = part(RegionProposal),
+    heads: Part = part(cascade),
+    output: Part = part(DetectionOutput),
+    inputs: Part = part(PixelNormalization),
+    short_side: int = 800,
+    max_side: int = 1333,
+    size_divisor: int = 32,
+) -> TwoStageDetector:
+    """A detector, weights initialised at random.
+
+    Args:
+        class_names: names of the K classes.
+        category_ids: the data set's ids of the classes; None numbers them 1..K.
+        backbone: normalised images to feature maps.
+        neck: a backbone's maps to those that proposals and heads read; None: the same.
+        proposals: maps to candidate boxes.
+        heads: candidate boxes to classes, better boxes and masks.
+        output: these to detections.
+        inputs: pixels to what the backbone's weights expect.
+        short_side: length of the shorter side of images at test, pixels.
+        max_side: largest length of the longer side at test.
+        size_divisor: batches are padded to multiples of it, the coarsest stride of the maps.
+
+    Returns:
+        A built detector.
+    """
+    return TwoStageDetector(
+        # Made first, and in Keras's global policy, so that a mixed policy reaches every convolution.
+        backbone=backbone(name="backbone"),
+        neck=neck(name="neck") if neck else None,
+        proposals=proposals(name="proposals"),
+        heads=heads(len(class_names)),
+        detection_output=output(name="detection_output"),
+        image_inputs=inputs(name="image_inputs"),
+        class_names=tuple(class_names),
+        category_ids=category_ids,
+        short_side=short_side,
+        max_side=max_side,
+        size_divisor=size_divisor,
+        name="detector",
+    )

@@ -1,0 +1,5 @@
+"""Necks: a backbone's feature maps in, the maps that proposals and heads read out (``{"P2": ..., ...}``)."""
+
+from cascade_tf.necks.fpn import FPN
+
+__all__ = ["FPN"]

@@ -1,0 +1,5 @@
+"""Proposal generators: feature maps in, candidate boxes out, with the losses that they learn from."""
+
+from cascade_tf.proposals.region_proposal import RegionProposal
+
+__all__ = ["RegionProposal"]
