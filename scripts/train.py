@@ -72,7 +72,7 @@ def train(arguments: Sequence[str]) -> int:
         experiment = with_weights(experiment, OPTIONS.values.weights, workdir)
     experiment, train_set, val_set = read_data(experiment, workdir)
     check_resumption(experiment, workdir, OPTIONS.values.resume)
-    _tell_of_left_out_images(experiment, workdir, train_set)
+    _tell_of_left_out_images(experiment, workdir, train_set, val_set)
     measurements: list[Measured] = []
     trainer = make_trainer(experiment, workdir, train_set, val_set, on_measured=measurements.append)
     try:
@@ -203,7 +203,9 @@ def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None
         )
 
 
-def _tell_of_left_out_images(experiment: Experiment, workdir: Path, train_set: CocoDataset) -> None:
+def _tell_of_left_out_images(
+    experiment: Experiment, workdir: Path, train_set: CocoDataset, val_set: CocoDataset
+) -> None:
     """Logs what it means for a run that goes on that broken records are left out from now on."""
     from cascade_tf.config import read_experiment
 
@@ -225,6 +227,14 @@ def _tell_of_left_out_images(experiment: Experiment, workdir: Path, train_set: C
             "far stay; from here on the batches hold other images than in a run that had not stopped",
             str(now).lower(),
             missing,
+        )
+    unmeasured = val_set.images_in_file - len(val_set.examples)
+    if unmeasured:
+        logging.warning(
+            "AP from here on is that of %d validation images, without %d that are left out; the best weights "
+            "are judged by it and by the AP before",
+            len(val_set.examples),
+            unmeasured,
         )
 
 

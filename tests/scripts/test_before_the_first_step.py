@@ -153,6 +153,39 @@ class TestRuns:
         assert "data.skip_broken is true now and was not before: all training images are there" in said.err
         assert (run / "best.weights.h5").exists()
 
+    def test_extreme_values_that_are_accepted_go_through_training_evaluation_and_export(
+        self, train, edit_annotations, tmp_path, call
+    ):
+        ids, most = {}, 2**63 - 1
+        names = ["a\nb", '"quoted", with comma', "<b>&amp;", "\u65e5\u672c \U0001f431", " "]
+
+        def change(content):
+            for number, category in enumerate(content["categories"]):
+                ids[category["id"]] = (most, -most - 1, 0, 7, -7)[number]
+                category.update(id=ids[category["id"]], name=names[number])
+            for number, image in enumerate(content["images"][:2]):
+                old, image["id"] = image["id"], (most, -most - 1)[number]
+                for record in content["annotations"]:
+                    record["image_id"] = image["id"] if record["image_id"] == old else record["image_id"]
+            values = (None, "7", "text", float("nan"), [], 2**70, -1.0, 1e300)
+            for number, record in enumerate(content["annotations"]):
+                record.update(category_id=ids[record["category_id"]], area=values[number % len(values)])
+                record.pop("segmentation", None)
+
+        for split in ("train", "val"):
+            edit_annotations(change, split)
+        run = tmp_path / "run"
+        said = train("--set=model.score_threshold=0.0")
+        assert said.status == 0, said.err
+        assert set(config.read_experiment(run).category_ids) == {most, -most - 1, 0, 7, -7}
+        found = json.loads((run / "evaluation" / "val_detections.json").read_text())
+        assert {most, -most - 1} < {detection["image_id"] for detection in found}
+        assert {detection["category_id"] for detection in found} <= {most, -most - 1, 0, 7, -7}
+        summary = json.loads((run / "evaluation" / "val.json").read_text())["summary"]
+        assert 0.0 <= summary["AP"] <= 1.0
+        assert call("export", f"--workdir={run}").status == 0
+        assert (run / "export" / "1" / "saved_model.pb").exists()
+
     def test_pictures_that_break_while_a_run_rests_are_left_out_of_both_splits(
         self, train, dataset, tmp_path
     ):
@@ -166,4 +199,5 @@ class TestRuns:
         assert "train: 5 images" in said.err
         assert "val: 3 images" in said.err
         assert "data.skip_broken is true now and was not before: 1 training images are left out" in said.err
+        assert "AP from here on is that of 3 validation images, without 1 that are left out" in said.err
         assert config.read_experiment(tmp_path / "run").data.skip_broken
