@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from numbers import Integral, Real
 from typing import Any
 
@@ -40,10 +41,10 @@ def as_number(value: Any) -> Any:
 
 
 def is_finite_number(value: Any) -> bool:
-    """Whether a value is a number, and finite."""
-    # Whole numbers of hundreds of digits are more than any float.
+    """Whether a value is a number, and finite as a float."""
     number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    return bool(-math.inf < number < math.inf)
+    # Whole numbers of hundreds of digits are more than any float.
+    return bool(-sys.float_info.max <= number <= sys.float_info.max)
 
 
 def as_flag(value: Any) -> int | None:

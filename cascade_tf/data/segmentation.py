@@ -127,7 +127,8 @@ def _checked_polygons(segmentation: Any, size: tuple[int, int]) -> list[np.ndarr
 
 def _checked_polygon(name: str, polygon: Any) -> np.ndarray:
     try:
-        numbers = np.asarray(polygon)
+        # Among numbers, true and false would become 1 and 0.
+        numbers = np.asarray(None if isinstance(polygon, list) and bool in map(type, polygon) else polygon)
     except ValueError:  # lists of different lengths
         numbers = np.asarray(None)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iuf"):

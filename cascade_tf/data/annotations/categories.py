@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cascade_tf.coco_format import records
 from cascade_tf.coco_format.numbers import as_integer
-from cascade_tf.data.annotations.values import is_integer, record_name
+from cascade_tf.data.annotations.values import is_integer, is_text, record_name
 from cascade_tf.data.examples import Category
 
 
@@ -52,8 +52,10 @@ def read_categories(
         where = f"{annotation_file}: {record_name('categories', index, entry)}"
         record = records.read_category(entry, noted) if isinstance(entry, dict) else entry
         if not isinstance(record, dict) or not is_integer(record.get("id")):
-            raise ValueError(f"{where}: is {record!r}, expected an object with an integer 'id' and a 'name'")
-        if not isinstance(record.get("name"), str) or not record["name"]:
+            raise ValueError(
+                f"{where}: is {record!r}, expected an object with an integer 'id' of 64 bits and a 'name'"
+            )
+        if not is_text(record.get("name")):
             raise ValueError(f"{where}: name is {record.get('name')!r}, expected a non-empty string")
         if record["id"] in found:
             raise ValueError(f"{where}: a category before it has the same id, expected distinct ids")

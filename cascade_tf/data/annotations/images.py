@@ -48,6 +48,8 @@ class ImageObjects:
 
 # What tools write where they do not know a side of an image.
 _UNKNOWN = (None, 0, -1)
+# Of a side: tensors hold no more.
+_MOST_PIXELS = (1 << 31) - 1
 
 
 def read_images(
@@ -60,7 +62,7 @@ def read_images(
         where = record_name("images", index, entry)
         record = records.read_image(entry, noted) if isinstance(entry, dict) else entry
         if not isinstance(record, dict) or not is_integer(record.get("id")):
-            report.broken(f"{where}: is {record!r}, expected an object with an integer 'id'")
+            report.broken(f"{where}: is {record!r}, expected an object with an integer 'id' of 64 bits")
         elif record["id"] in images or record["id"] in unusable:
             report.broken(f"{where}: an image before it has the same id, expected distinct ids")
         elif index in files.left_out:
@@ -94,7 +96,7 @@ def _read_image_record(
             return None
         noted["picture"] += 1
     for key, value in (("width", width), ("height", height)):
-        if not is_integer(value) or value <= 0:
-            report.broken(f"{where}: {key} is {value!r}, expected a positive integer")
+        if not is_integer(value) or not 0 < value <= _MOST_PIXELS:
+            report.broken(f"{where}: {key} is {value!r}, expected a positive integer of 31 bits")
             return None
     return ImageObjects(record["id"], path, height, width)

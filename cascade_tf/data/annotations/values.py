@@ -13,8 +13,14 @@ def record_name(kind: str, index: int, record: Any) -> str:
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a value is an integer as JSON writes one."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a value is an integer as JSON writes one, of 64 bits: tensors hold no others."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a text that is not empty and that files and terminals can hold, too."""
+    # JSON can write halves of a character, such as "\\ud800", which have no UTF-8.
+    return isinstance(value, str) and bool(value) and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def some(values: list[int], limit: int = 10) -> str:
