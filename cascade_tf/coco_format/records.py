@@ -27,7 +27,7 @@ _SENTENCES = {
     "outline": ("outline", "outlines", "had flat or paired coordinates or numbers as text; read as polygons"),
     "part": ("outline", "outlines", "had a broken polygon beside usable ones; read without it"),
     "picture": ("image", "images", "had no width and height; read from the pictures"),
-    "area": ("area", "areas", "were missing or not the object's; taken from its mask or its box"),
+    "area": ("object", "objects", "had no area, or not its own; taken from the mask or the box"),
 }
 
 

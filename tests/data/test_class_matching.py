@@ -1,0 +1,147 @@
+"""Categories that are no classes, and splits that number their classes otherwise than a detector."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cascade_tf.data.class_matching import match_classes
+from cascade_tf.data.coco import read_classes, read_dataset_dir
+from cascade_tf.metrics import evaluate_coco
+from tests.data.small_dataset import content, write_annotations
+
+
+def read(folder, annotations, **settings):
+    write_annotations(folder, annotations)
+    return read_dataset_dir(folder, "train", **settings)
+
+
+def roboflow(name):
+    """As Roboflow writes one class: below a category of the project's name, which no annotation has."""
+    annotations = content()
+    annotations["categories"] = [
+        {"id": 0, "name": "cells", "supercategory": "none"},
+        {"id": 1, "name": name, "supercategory": "cells"},
+    ]
+    for record in annotations["annotations"]:
+        record["category_id"] = 1
+    return annotations
+
+
+@pytest.mark.parametrize("name", ["RBC", "cells"])
+def test_a_placeholder_of_roboflow_is_no_class(dataset_dir, name):
+    annotations = roboflow(name)
+    dataset = read(dataset_dir, annotations)
+    assert (dataset.class_names, dataset.category_ids) == ((name,), (1,))
+    assert [example.classes.tolist() for example in dataset.examples] == [[1], [1, 1], [1], [], [1]]
+    assert dataset.notes == (
+        "instances_train.json: no class is made of 'cells' (id 0): the supercategory of others, without "
+        "annotations of its own",
+    )
+    assert dataset.ground_truth()["categories"] == [{"id": 1, "name": name}]
+    assert [category.id for category in read_classes(dataset.annotation_file)] == [1]
+
+
+def test_a_supercategory_with_annotations_is_a_class(dataset_dir):
+    annotations = roboflow("RBC")
+    annotations["annotations"][0]["category_id"] = "0"
+    assert read(dataset_dir, annotations).class_names == ("cells", "RBC")
+
+
+def test_a_category_below_itself_alone_is_a_class(dataset_dir):
+    annotations = content()
+    annotations["categories"].append({"id": 1, "name": "person", "supercategory": "person"})
+    assert read(dataset_dir, annotations).class_names == ("person", "dog", "cat")
+
+
+def test_equal_names_are_refused_with_both_ids(dataset_dir):
+    annotations = content()
+    annotations["categories"].append({"id": 12, "name": "cat"})
+    with pytest.raises(ValueError, match=r"ids 7 and 12 are both named 'cat', expected distinct names"):
+        read(dataset_dir, annotations)
+    annotations = roboflow("cells")
+    annotations["annotations"][0]["category_id"] = 0
+    with pytest.raises(ValueError, match=r"ids 0 and 1 are both named 'cells'"):
+        read(dataset_dir, annotations)
+
+
+def test_the_same_classes_are_nothing_to_speak_of(dataset_dir):
+    annotations = content()
+    annotations["categories"].reverse()
+    dataset = read(dataset_dir, annotations)
+    assert match_classes(dataset, ("dog", "cat"), (3, 7)) is dataset
+
+
+def test_other_numbers_are_matched_by_name_and_results_carry_the_detectors(dataset_dir):
+    dataset = read(dataset_dir, content())
+    matched = match_classes(dataset, ("cat", "dog", "owl"), (3, 5, 7))
+    assert (matched.class_names, matched.category_ids) == (("cat", "dog", "owl"), (3, 5, 7))
+    assert [example.classes.tolist() for example in dataset.examples] == [[2], [1, 2], [1], [], [1]]
+    assert [example.classes.tolist() for example in matched.examples] == [[1], [2, 1], [2], [], [2]]
+    assert matched.notes == (
+        "instances_train.json: 2 of the detector's 3 classes were matched by name; the file numbers them "
+        "otherwise; results carry the detector's ids",
+    )
+    truth = matched.ground_truth()
+    # 3 is the file's dog and the detector's cat.
+    assert [record["category_id"] for record in truth["annotations"]] == [3, 5, 3, 5, 5]
+    assert truth["categories"] == [
+        {"id": 3, "name": "cat"},
+        {"id": 5, "name": "dog"},
+        {"id": 7, "name": "owl"},
+    ]
+    found = [
+        {"image_id": image, "category_id": category, "bbox": box, "score": 0.9}
+        for image, category, box in (
+            (10, 3, [10, 5, 20, 30]),
+            (11, 3, [4.5, 8, 16, 8]),
+            (12, 5, [10, 20, 20, 30]),
+            (14, 5, [0, 30, 15, 30]),
+        )
+    ]
+    result = evaluate_coco(truth, found)
+    assert result.summary["AP"] == pytest.approx(1.0)
+    assert {name: numbers["objects"] for name, numbers in result.per_class.items()} == {
+        "cat": 2,
+        "dog": 2,
+        "owl": 0,
+    }
+
+
+def test_a_subset_is_matched(dataset_dir):
+    annotations = content()
+    annotations["categories"] = annotations["categories"][:1]
+    annotations["annotations"] = [r for r in annotations["annotations"] if r["category_id"] == 7]
+    matched = match_classes(read(dataset_dir, annotations), ("dog", "cat"), (3, 7))
+    assert matched.examples[0].classes.tolist() == [2]
+    assert matched.notes[-1] == ("instances_train.json: 1 of the detector's 2 classes were matched by name")
+    assert [record["category_id"] for record in matched.ground_truth()["annotations"]] == [7, 7]
+
+
+def test_an_unknown_class_without_objects_is_told_and_one_with_objects_refused(dataset_dir):
+    annotations = content()
+    annotations["categories"].append({"id": 8, "name": "owl"})
+    matched = match_classes(read(dataset_dir, annotations), ("dog", "cat"), (3, 7))
+    assert matched.category_ids == (3, 7)
+    assert matched.notes[-1].endswith("; classes that it does not know have no objects: owl")
+    annotations["annotations"][0]["category_id"] = 8
+    with pytest.raises(
+        ValueError, match=r"has 3 classes: .* expected those of the experiment: 2 classes: dog \(3\)"
+    ):
+        match_classes(read(dataset_dir, annotations), ("dog", "cat"), (3, 7))
+
+
+def test_no_class_in_common_is_refused(dataset_dir):
+    dataset = read(dataset_dir, content() | {"annotations": []})
+    with pytest.raises(ValueError, match="the data set has 2 classes"):
+        match_classes(dataset, ("owl",), (3,))
+
+
+def test_an_object_of_an_unknown_category_is_a_crowd_of_every_class_of_the_detector(dataset_dir):
+    annotations = content()
+    annotations["annotations"][0]["category_id"] = 99
+    dataset = read(dataset_dir, annotations, skip_broken=True)
+    matched = match_classes(dataset, ("cat", "dog", "owl"), (3, 5, 7))
+    truth = json.loads(json.dumps(matched.ground_truth()))["annotations"]
+    assert [(r["category_id"], r["iscrowd"]) for r in truth[:3]] == [(3, 1), (5, 1), (7, 1)]
