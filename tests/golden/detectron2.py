@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
-from pathlib import Path
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -12,20 +11,20 @@ import tensorflow as tf
 
 from cascade_tf.structures import ImageBatch, InstanceTargets, Targets
 from cascade_tf.weights.recipe_arguments import recipe_of
+from tests.golden.recordings import from_json, load
 
-FOLDER = Path(__file__).parent
-LEVELS = ("P2", "P3", "P4", "P5", "P6")
-
-
-@functools.cache
-def load(name):
-    """All arrays of one fixture."""
-    with np.load(FOLDER / f"{name}.npz") as archive:
-        return {key: archive[key] for key in archive.files}
+__all__ = ["from_json", "load"]
 
 
-def from_json(array):
-    return json.loads(bytes(array).decode())
+def levels(arrays):
+    """Names of the pyramid's levels, by their strides."""
+    strides = from_json(arrays["meta/json"])["anchors"]["strides"]
+    return tuple(f"P{round(math.log2(stride))}" for stride in strides)
+
+
+def num_images(arrays):
+    """Of the one batch."""
+    return len(arrays["infer/image_sizes_hw"])
 
 
 def build_detector(arrays, **overrides):
@@ -46,6 +45,9 @@ def build_detector(arrays, **overrides):
         "backbone.freeze_at": resnet["freeze_at"],
         "neck.channels": meta["fpn"]["out_channels"],
         "neck.norm": _NORM_NAMES[meta["fpn"]["norm"]],
+        "inputs.order": meta["image_format"],
+        "inputs.mean": meta["pixel_mean_bgr"],
+        "inputs.std": meta["pixel_std_bgr"],
         "*.crowd_cover": None,
         "proposals.claim_untouched": True,
         "proposals.beta": rpn["smooth_l1_beta"],
@@ -62,6 +64,7 @@ def build_detector(arrays, **overrides):
         "heads.ious": roi["stage_ious"],
         "heads.weighting": "avg",
         "heads.num_samples": roi["batch_size_per_image"],
+        "heads.foreground_fraction": roi["positive_fraction"],
         "heads.append_ground_truth": "first",
         "heads.clip_boxes": True,
         "heads.head.class_agnostic": meta["class_agnostic_box"],
@@ -128,8 +131,9 @@ def parameters(detector):
         for number, (conv, norm) in enumerate(zip(head.convs, head.norms, strict=True), start=1):
             found |= _layer(f"{prefix}.conv{number}", conv, _convolution)
             found |= _norm(f"{prefix}.conv{number}", norm)
+        first_dense = functools.partial(_first_dense, size=detector.heads.pooling.output_size)
         for number, dense in enumerate(head.dense, start=1):
-            found |= _layer(f"{prefix}.fc{number}", dense, _first_dense if number == 1 else _dense)
+            found |= _layer(f"{prefix}.fc{number}", dense, first_dense if number == 1 else _dense)
         prefix = f"roi_heads.box_predictor{suffix}"
         found |= _layer(f"{prefix}.cls_score", head.classifier, _classifier, background_first)
         found |= _layer(f"{prefix}.bbox_pred", head.regressor, _dense)
@@ -149,31 +153,33 @@ def background_first(values):
 
 
 def image_batch(arrays):
-    """Both images as one padded RGB batch; the padding holds noise, which must not matter."""
-    height, width = arrays["infer/tensor"].shape[2:]
-    images = np.full([2, height, width, 3], 77, np.uint8)
-    for i in range(2):
+    """All images as one padded RGB batch; the padding holds noise, which must not matter."""
+    count, _, height, width = arrays["infer/tensor"].shape
+    images = np.full([count, height, width, 3], 77, np.uint8)
+    for i in range(count):
         image = arrays[f"img{i}/input_bgr"][..., ::-1]
         images[i, : image.shape[0], : image.shape[1]] = image
     return ImageBatch(
         tf.constant(images),
         tf.constant(arrays["infer/image_sizes_hw"], tf.float32),
         tf.constant(arrays["infer/original_sizes_hw"], tf.float32),
-        tf.constant([0, 1], tf.int64),
+        tf.range(count, dtype=tf.int64),
     )
 
 
-def targets(arrays, num_gt=None, size=6):
-    """Ground truth of both images, padded to ``size`` objects; ``num_gt`` keeps the first ones only."""
-    boxes = np.zeros([2, size, 4], np.float32)
-    classes, valid = np.zeros([2, size], np.int32), np.zeros([2, size], bool)
-    for i in range(2):
+def targets(arrays, num_gt=None, padding=1):
+    """Ground truth of all images, padded beyond the most objects; ``num_gt`` keeps the first ones only."""
+    images = num_images(arrays)
+    size = max(len(arrays[f"train/img{i}/gt_boxes"]) for i in range(images)) + padding
+    boxes = np.zeros([images, size, 4], np.float32)
+    classes, valid = np.zeros([images, size], np.int32), np.zeros([images, size], bool)
+    for i in range(images):
         given = arrays[f"train/img{i}/gt_boxes"]
         count = len(given) if num_gt is None else int(num_gt[i])
         boxes[i, :count] = given[:count]
         classes[i, :count] = arrays[f"train/img{i}/gt_classes"][:count] + 1
         valid[i, :count] = True
-    crowd, seed = np.zeros([2, size], bool), np.array([[1, 2], [3, 4]], np.int32)
+    crowd, seed = np.zeros([images, size], bool), np.arange(2 * images, dtype=np.int32).reshape(images, 2)
     values = [tf.constant(x) for x in (boxes, classes, valid, crowd, seed)]
     if "train/img0/gt_masks_packed" in arrays:
         return InstanceTargets(*values, tf.constant(_masks(arrays, valid)))
@@ -188,10 +194,10 @@ def bits(arrays, key):
 
 
 def _masks(arrays, valid):
-    """Bit-packed masks of both images' objects in the padded frame; noise where there is no object."""
+    """Bit-packed masks of all images' objects in the padded frame; noise where there is no object."""
     height, width = arrays["infer/tensor"].shape[2:]
     masks = np.random.default_rng(0).integers(0, 2, [*valid.shape, height, width]).astype(bool)
-    for i in range(2):
+    for i in range(num_images(arrays)):
         given = bits(arrays, f"train/img{i}/gt_masks")
         masks[i, : valid[i].sum()] = False
         for number in range(valid[i].sum()):
@@ -237,9 +243,9 @@ def _dense(values):
     return values.T
 
 
-def _first_dense(values):
-    channels = values.shape[1] // 49
-    return values.reshape(-1, channels, 7, 7).transpose(2, 3, 1, 0).reshape(values.shape[1], -1)
+def _first_dense(values, size):
+    height, width = (size, size) if isinstance(size, int) else size
+    return values.reshape(len(values), -1, height, width).transpose(2, 3, 1, 0).reshape(values.shape[1], -1)
 
 
 def _classifier(values):

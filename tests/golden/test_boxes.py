@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,18 +20,26 @@ from cascade_tf.boxes import (
     pairwise_iou,
 )
 from cascade_tf.structures import Targets
-from tests.golden.detectron2 import from_json, load
+from tests.golden.recordings import case_parameters, find, load, parameters
 
 # float32 rounding in another order of operations, on boxes of up to some 1e4 pixels.
 RELATIVE = 2e-5
 OFFSET = 2e-4
 
 
-@pytest.fixture(params=range(4), ids=["rpn", "stage1", "stage2", "stage3"])
+def _codecs():
+    """(path, "w0") and so on: the proposals' weights and those of the stages."""
+    for path in find("box_codec"):
+        for key in load(path):
+            if match := re.fullmatch(r"(w\d+)/weights", key):
+                yield pytest.param((path, match[1]), id=f"{path.stem}-{match[1]}")
+
+
+@pytest.fixture(params=_codecs())
 def codec(request):
-    arrays = load("box_codec")
-    weights = arrays[f"w{request.param}/weights"]
-    return BoxCoder(std=1.0 / weights), arrays, f"w{request.param}"
+    path, case = request.param
+    arrays = load(path)
+    return BoxCoder(std=1.0 / arrays[f"{case}/weights"]), arrays, case
 
 
 def test_encode(codec):
@@ -52,38 +63,53 @@ def test_decode(codec, deltas, decoded):
     np.testing.assert_allclose(boxes, expected, rtol=RELATIVE, atol=RELATIVE * np.abs(expected).max())
 
 
-def test_clip_and_proper():
-    arrays = load("box_codec")
-    clipped = clip_boxes(tf.constant(arrays["w0/decoded_random"])[None], tf.constant([[600.0, 800.0]]))[0]
-    np.testing.assert_array_equal(clipped, arrays["clipped_600x800"])
+@pytest.mark.parametrize("path", parameters("box_codec"))
+def test_clip_and_proper(path):
+    arrays = load(path)
+    (key, size), *others = _matches(arrays, r"clipped_(\d+)x(\d+)")
+    assert not others
+    size = tf.constant([[float(side) for side in size]])
+    clipped = clip_boxes(tf.constant(arrays["w0/decoded_random"])[None], size)[0]
+    np.testing.assert_array_equal(clipped, arrays[key])
     np.testing.assert_array_equal(is_proper(clipped), arrays["clipped_nonempty"])
 
 
-def test_iou():
-    arrays = load("box_codec")
-    overlaps = pairwise_iou(tf.constant(arrays["src_boxes"][:40]), tf.constant(arrays["dst_boxes"][:60]))
-    np.testing.assert_allclose(overlaps, arrays["pairwise_iou"], atol=1e-6)
+@pytest.mark.parametrize("path", parameters("box_codec"))
+def test_iou(path):
+    arrays = load(path)
+    expected = arrays["pairwise_iou"]
+    sources, others = arrays["src_boxes"][: len(expected)], arrays["dst_boxes"][: expected.shape[1]]
+    overlaps = pairwise_iou(tf.constant(sources), tf.constant(others))
+    np.testing.assert_allclose(overlaps, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", range(3), ids=["fpn", "fpn_half", "multi"])
-def test_anchors(case):
-    arrays = load("anchors")
-    settings = from_json(arrays["cases_json"])[case]
+def _matches(arrays, pattern):
+    """(key, groups) of each key that is as the pattern."""
+    found = ((key, re.fullmatch(pattern, key)) for key in arrays)
+    return [(key, match.groups()) for key, match in found if match]
+
+
+@pytest.mark.parametrize(("path", "settings"), case_parameters("anchors"))
+def test_anchors(path, settings):
+    arrays = load(path)
     name, strides = settings["name"], settings["strides"]
-    ratios = settings["aspect_ratios_h_over_w"][0]
+    (ratios,) = {tuple(level) for level in settings["aspect_ratios_h_over_w"]}
+    levels = [round(math.log2(stride)) for stride in strides]
     grid = AnchorGrid(settings["sizes"], ratios, strides, settings["offset"])
-    for level, cell in enumerate(grid.cells, start=2):
+    for level, cell in zip(levels, grid.cells, strict=True):
         np.testing.assert_allclose(cell, arrays[f"{name}/cell_p{level}"], rtol=1e-6)
-    for size in ("224x160", "128x192", "800x1344"):
-        shapes = [arrays[f"{name}/{size}/p{level}_shape"] for level in range(2, 7)]
+    sizes = {size for _, (size,) in _matches(arrays, rf"{re.escape(name)}/(\d+x\d+)/p\d+_shape")}
+    compared = 0
+    for size in sizes:
+        shapes = [arrays[f"{name}/{size}/p{level}_shape"] for level in levels]
         anchors = grid([(int(shape[0]), int(shape[1])) for shape in shapes])
-        for level, boxes in enumerate(anchors, start=2):
-            expected = arrays.get(f"{name}/{size}/p{level}")
-            if expected is None:
-                expected = arrays.get(f"{name}/{size}/p{level}_every997")
-                boxes = boxes[::997]
-            if expected is not None:
-                np.testing.assert_allclose(boxes, expected, rtol=1e-6, atol=1e-4)
+        for level, boxes in zip(levels, anchors, strict=True):
+            # All of them, or every so many.
+            pattern = rf"{re.escape(name)}/{size}/p{level}(?:_every(\d+))?"
+            for key, (step,) in _matches(arrays, pattern):
+                np.testing.assert_allclose(boxes[:: int(step or 1)], arrays[key], rtol=1e-6, atol=1e-4)
+                compared += 1
+    assert compared
 
 
 def _match(monkeypatch, matrix, settings):
@@ -109,14 +135,9 @@ def _match(monkeypatch, matrix, settings):
     return match.labels[0].numpy(), match.index[0].numpy(), match.iou[0].numpy()
 
 
-def _matcher_cases():
-    cases = from_json(load("matcher")["cases_json"])
-    return [pytest.param(case, id=f"{case['matrix']}-{case['case']}") for case in cases]
-
-
-@pytest.mark.parametrize("case", _matcher_cases())
-def test_matcher(monkeypatch, case):
-    arrays = load("matcher")
+@pytest.mark.parametrize(("path", "case"), case_parameters("matcher"))
+def test_matcher(monkeypatch, path, case):
+    arrays = load(path)
     matrix = arrays[f"{case['matrix']}/matrix"]
     labels, index, iou = _match(monkeypatch, matrix, case)
     np.testing.assert_array_equal(labels, arrays[f"{case['matrix']}/case{case['case']}/labels"])

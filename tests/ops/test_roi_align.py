@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cascade_tf.ops import assign_levels, library, roi_align, roi_align_in_turn
+from tests.golden import recordings
 from tests.reference import roi_align as reference
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 IMPLEMENTATIONS = ["custom", "tensorflow"]
 # The twin computes positions in normalised coordinates: a rounding error of 1e-5 cells times the slope of the
 # map.
 TOLERANCE = 1e-4
 STRIDES = (4, 8, 16)
-
-
-def load_cases():
-    with np.load(GOLDEN / "roi_align.npz") as file:
-        return json.loads(bytes(file["cases_json"]).decode())
-
-
-@pytest.fixture(scope="module")
-def golden():
-    with np.load(GOLDEN / "roi_align.npz") as file:
-        return {key: file[key] for key in file.files}
 
 
 def channels_last(array):
@@ -56,19 +44,37 @@ def random_boxes(rng, batch, count, size=(64, 96)):
     return np.concatenate([corner, corner + extent], axis=-1).astype(np.float32)
 
 
+def _pooler_cases():
+    """(path, sampling ratio) of what recordings of the pooler hold."""
+    paths = recordings.find("roi_pooler")
+    keys = [(path, re.fullmatch(r"sr(\d+)/output", key)) for path in paths for key in recordings.load(path)]
+    return [pytest.param(path, int(key[1]), id=f"{path.stem}-{key[1]}") for path, key in keys if key]
+
+
+def _pooler_levels(golden):
+    """Ascending numbers of the levels; the stride of one is two to the power of it."""
+    return sorted(int(key[1:]) for key in golden if re.fullmatch(r"p\d+", key))
+
+
+def _pooler_boxes(golden):
+    """[B, R, 4]"""
+    return np.stack([golden[f"boxes{i}"] for i in range(len(golden[f"p{_pooler_levels(golden)[0]}"]))])
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("case", load_cases(), ids=lambda case: case["key"])
-def test_equals_detectron2(golden, case, implementation):
-    rois = golden[case["rois"]]
+@pytest.mark.parametrize(("path", "case"), recordings.case_parameters("roi_align"))
+def test_equals_detectron2(path, case, implementation):
+    golden = recordings.load(path)
+    rois, (batch, channels) = golden[case["rois"]], golden["features"].shape[:2]
     image, row = rois[:, 0].astype(int), np.arange(len(rois))
-    boxes = np.stack([rois[:, 1:]] * 2)
-    upstream = np.zeros((2, len(rois), *case["output_size"], 5), np.float32)
+    boxes = np.stack([rois[:, 1:]] * batch)
+    upstream = np.zeros((batch, len(rois), *case["output_size"], channels), np.float32)
     upstream[image, row] = channels_last(golden[case["upstream"]])
     pooled, (gradient,) = pool_with_gradient(
         [channels_last(golden["features"])],
         boxes,
         upstream,
-        levels=np.zeros((2, len(rois)), np.int32),
+        levels=np.zeros((batch, len(rois)), np.int32),
         strides=[1 / case["spatial_scale"]],
         output_size=tuple(case["output_size"]),
         sampling_ratio=case["sampling_ratio"],
@@ -82,35 +88,40 @@ def test_equals_detectron2(golden, case, implementation):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("sampling_ratio", [0, 2])
-def test_pyramid_equals_detectron2(sampling_ratio, implementation):
-    with np.load(GOLDEN / "roi_pooler.npz") as file:
-        golden = {key: file[key] for key in file.files}
-    features = [channels_last(golden[f"p{level}"]) for level in range(2, 6)]
-    boxes = np.stack([golden["boxes0"], golden["boxes1"]])
-    upstream = channels_last(golden[f"sr{sampling_ratio}/upstream"]).reshape(2, -1, 7, 7, 2)
+@pytest.mark.parametrize(("path", "sampling_ratio"), _pooler_cases())
+def test_pyramid_equals_detectron2(path, sampling_ratio, implementation):
+    golden = recordings.load(path)
+    levels = _pooler_levels(golden)
+    features = [channels_last(golden[f"p{level}"]) for level in levels]
+    boxes = _pooler_boxes(golden)
+    upstream = channels_last(golden[f"sr{sampling_ratio}/upstream"])
+    size = upstream.shape[1:3]
+    upstream = upstream.reshape(*boxes.shape[:2], *upstream.shape[1:])
     pooled, gradients = pool_with_gradient(
         features,
         boxes,
         upstream,
-        strides=(4, 8, 16, 32),
-        output_size=7,
+        strides=[2**level for level in levels],
+        output_size=size,
         sampling_ratio=sampling_ratio,
         implementation=implementation,
     )
     expected = channels_last(golden[f"sr{sampling_ratio}/output"]).reshape(pooled.shape)
     np.testing.assert_allclose(pooled, expected, atol=TOLERANCE)
-    for level in (3, 4, 5):
+    for level in levels[1:]:
         expected = channels_last(golden[f"sr{sampling_ratio}/grad_p{level}"])
-        np.testing.assert_allclose(gradients[level - 2], expected, atol=TOLERANCE)
+        np.testing.assert_allclose(gradients[level - levels[0]], expected, atol=TOLERANCE)
     norms = np.sqrt(np.sum(np.square(gradients[0].numpy().astype(np.float64)), axis=(1, 2)))
-    np.testing.assert_allclose(norms, golden[f"sr{sampling_ratio}/grad_p2_l2_per_image_channel"], rtol=1e-4)
+    recorded = golden[f"sr{sampling_ratio}/grad_p{levels[0]}_l2_per_image_channel"]
+    np.testing.assert_allclose(norms, recorded, rtol=1e-4)
 
 
-def test_levels_equal_detectron2():
-    with np.load(GOLDEN / "roi_pooler.npz") as file:
-        boxes, levels = np.concatenate([file["boxes0"], file["boxes1"]]), file["levels"]
-    np.testing.assert_array_equal(assign_levels(boxes, 4), levels - 2)
+@pytest.mark.parametrize("path", recordings.parameters("roi_pooler"))
+def test_levels_equal_detectron2(path):
+    golden = recordings.load(path)
+    boxes, levels = np.concatenate(_pooler_boxes(golden)), _pooler_levels(golden)
+    found = assign_levels(boxes, len(levels), min_level=levels[0])
+    np.testing.assert_array_equal(found, golden["levels"] - levels[0])
 
 
 def test_levels_of_odd_boxes():
