@@ -15,7 +15,7 @@ from tqdm import tqdm
 LOG_SECONDS = 30.0
 """Between two lines where there is no terminal."""
 
-FIRST_SECONDS = 2.0
+FIRST_SECONDS = 1.5
 """Until the first such line; what is done sooner needs none."""
 
 _TERMINAL_SECONDS = 1.0
@@ -62,7 +62,7 @@ class Bar:
         self.total, self.text, self.unit, self.first = total, text, unit, first
         self.count = self._base = start
         self._clock, self._every = clock, every
-        self._begin = self._since = clock()
+        self._begin = self._since = self._counted_at = clock()
         self._painted = -_LEAST_SECONDS
         self._paused: float | None = None
         self._note = ""
@@ -100,7 +100,7 @@ class Bar:
             if self.first and self.count == self._base and count > self._base:
                 # Tracing and the like say nothing about the speed of the rest.
                 self.first, self._base, self._since = "", count, self._clock()
-            self.count = count
+            self.count, self._counted_at = count, self._now()
             self._paint_if_due()
 
     def note(self, text: str) -> None:
@@ -131,7 +131,9 @@ class Bar:
         with self._lock:
             if self._paused is not None:
                 gap, self._paused = self._clock() - self._paused, None
-                self._begin, self._since = self._begin + gap, self._since + gap
+                self._begin += gap
+                self._since += gap
+                self._counted_at += gap
 
     def close(self, *, finished: bool = True) -> None:
         """Removes the bar; a job that was long enough for lines gets a last one that says how long it took.
@@ -177,7 +179,8 @@ class Bar:
         return f"{self.count:.0f} of {_plural(self.total or 0, self.unit)}"
 
     def _parts(self) -> list[str]:
-        done, seconds = self.count - self._base, self._now() - self._since
+        # Of the time up to the last count: with the clock alone every slow item would look like a slow job.
+        done, seconds = self.count - self._base, self._counted_at - self._since
         parts = []
         if done > 0 and seconds > 0:
             if self.unit != "%":
@@ -185,7 +188,10 @@ class Bar:
                 parts.append(
                     f"{done / seconds:.1f} {self.unit}s/s" if fast else f"{seconds / done:.1f} s/{self.unit}"
                 )
-            parts.append(f"{span(((self.total or 0) - self.count) * seconds / done)} left")
+            left = ((self.total or 0) - self.count) * seconds / done - (self._now() - self._counted_at)
+            # It takes longer than it looked like, nobody knows by how much.
+            overdue = left < 0 and self.count < (self.total or 0)
+            parts += [] if overdue else [f"{span(left)} left"]
         return [*parts, *([self._note] if self._note else [])]
 
     def _now(self) -> float:
@@ -228,19 +234,35 @@ class Bar:
 class _Painter(tqdm):
     """A bar that shows what it is told; tqdm knows the terminal and the other bars."""
 
+    nrows: int | None  # tqdm declares no types
+
     def __init__(self, file: TextIO, *, leave: bool, total: float | None) -> None:
         self.state = ""
         super().__init__(total=total, file=file, leave=leave, dynamic_ncols=True, bar_format="{state}")
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        return {**super().format_dict, "state": self.state}
+        values = super().format_dict
+        return {
+            **values,
+            "ncols": values["ncols"] if _is_size(values["ncols"]) else None,
+            "state": self.state,
+        }
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Paints also on a terminal that nobody has told its size, which tqdm would leave alone."""
+        self.nrows = self.nrows if _is_size(self.nrows) else None
+        return super().display(msg, pos)
 
     def paint(self, state: str, text: str | None = None, count: float = 0) -> None:
         """Shows a line; with ``text`` a bar between the text and the line."""
         self.state, self.n = state, min(count, self.total or 0)
         self.bar_format = "{state}" if text is None else f"{text} {{percentage:3.0f}} % |{{bar}}| {{state}}"
         self.refresh()
+
+
+def _is_size(cells: int | None) -> bool:
+    return cells is not None and cells > 0
 
 
 def is_terminal(file: TextIO) -> bool:

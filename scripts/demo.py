@@ -18,15 +18,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import program
 import train
-from absl import logging
-from tqdm import tqdm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +46,6 @@ NUM_UNSEEN = 12
 SEED = 7
 IMAGE_SIZE = (192, 256)
 MARKER = ".demo"
-LOG_SECONDS = 30.0
 
 
 class Layout(NamedTuple):
@@ -76,16 +73,12 @@ class Job:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._start = self._logged = time.perf_counter()
-        self._title = ""
-        form = "{desc} {percentage:3.0f} % |{bar}| {elapsed} gone, {remaining} left"
-        self._bar = tqdm(total=100.0, bar_format=form, dynamic_ncols=True, disable=None)
+        self._bar = program.progress_bar(100, "demo", "%", leave=True)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Times one of the `SHARES`."""
-        self._title = f"demo {list(SHARES).index(name) + 1}/{len(SHARES)}: {name}"
-        self._bar.set_description_str(self._title)
+        self._bar.rename(f"demo {list(SHARES).index(name) + 1}/{len(SHARES)}: {name}")
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
@@ -93,17 +86,21 @@ class Job:
 
     def advance(self, name: str | None, part: float) -> None:
         """Shows that a part (0..1) of the current phase is done."""
-        percent = sum(SHARES[done] for done in self.seconds) + (part * SHARES[name] if name else 0.0)
-        self._bar.update(percent - self._bar.n)
-        now = time.perf_counter()
-        if self._bar.disable and percent and now - self._logged > LOG_SECONDS:
-            self._logged = now
-            left = (now - self._start) * (100.0 / percent - 1.0)
-            logging.info("%s, %.0f %% done, %d:%02d left", self._title, percent, left // 60, left % 60)
+        self._bar.reach(sum(SHARES[done] for done in self.seconds) + (part * SHARES[name] if name else 0.0))
+
+    def counter(self, name: str, total: int) -> Callable[[int], None]:
+        """Returns what counts things, ``total`` in all, that the current phase is made of."""
+        counts: list[int] = []
+
+        def progress(count: int) -> None:
+            counts.append(count)
+            self.advance(name, sum(counts) / total)
+
+        return progress
 
     def close(self) -> None:
         """Leaves the bar as it is."""
-        self._bar.close()
+        self._bar.close(finished=len(self.seconds) == len(SHARES))
 
 
 class Counted:
@@ -133,7 +130,7 @@ def demo(arguments: Sequence[str]) -> int:
     job = Job()
     try:
         with job.phase("drawing"):
-            _draw(layout)
+            _draw(layout, job)
         with job.phase("training"):
             experiment, measured = _train(experiment, layout, job)
         with job.phase("exporting"):
@@ -160,12 +157,18 @@ def _prepare(workdir: Path, dataset_dir: str | None) -> Layout:
     return Layout(workdir, dataset, unseen, workdir / "export", workdir / "pictures", workdir / "report.html")
 
 
-def _draw(layout: Layout) -> None:
+def _draw(layout: Layout, job: Job) -> None:
     from cascade_tf.data.synthetic import draw_dataset
 
     counts = {"num_train": OPTIONS.values.num_train, "num_val": OPTIONS.values.num_val}
     if layout.unseen != layout.dataset:
-        draw_dataset(layout.dataset, **counts, image_size=IMAGE_SIZE, seed=SEED)
+        draw_dataset(
+            layout.dataset,
+            **counts,
+            image_size=IMAGE_SIZE,
+            seed=SEED,
+            progress=job.counter("drawing", sum(counts.values())),
+        )
         draw_dataset(layout.unseen, num_train=1, num_val=NUM_UNSEEN, image_size=IMAGE_SIZE, seed=SEED + 1)
 
 

@@ -155,7 +155,8 @@ def _score(dataset: CocoDataset, records: Sequence[ImageDetections], prefix: Pat
     detections = to_coco_results(records)
     image_ids = [record.image_id for record in records]
     protocol = evaluate_instances if any(record.has_masks for record in records) else evaluate_coco
-    result = protocol(dataset.ground_truth(), detections, image_ids=image_ids)
+    with program.waiting("measuring"):
+        result = protocol(dataset.ground_truth(), detections, image_ids=image_ids)
     write_atomically(f"{prefix}_detections.json", json.dumps(detections) + "\n")
     result.to_json(f"{prefix}.json")
     return result

@@ -93,6 +93,17 @@ class TestLine:
             bar.update(25)
             assert bar.line() == "training: 75 of 100 steps, 7.5 steps/s, 3 s left"
 
+    def test_a_slow_one_shortens_the_time_left_and_leaves_the_rate(self, clock):
+        with Bar(20, "detecting", "image", terminal=False, clock=clock) as bar:
+            clock.now += 10
+            bar.update(10)
+            clock.now += 4
+            assert bar.line() == "detecting: 10 of 20 images, 1.0 images/s, 6 s left"
+            clock.now += 60
+            assert bar.line() == "detecting: 10 of 20 images, 1.0 images/s"
+            bar.update(10)
+            assert bar.line() == "detecting: 20 of 20 images, 3.7 s/image, 0 s left"
+
     def test_percent(self, clock):
         with Bar(100, "demo 2/5: training", "%", terminal=False, clock=clock) as bar:
             clock.now += 30
@@ -142,7 +153,7 @@ class TestWithoutTerminal:
         monkeypatch.setattr(progress.threading, "Event", Event)
         monkeypatch.setattr(progress.threading, "Thread", Inline)
         bar = Bar(None, "reading", terminal=False)
-        assert waits == [2.0, 30.0, 30.0, 30.0]
+        assert waits == [1.5, 30.0, 30.0, 30.0]
         assert logged == ["reading ..."] * 3
         bar.close()
 

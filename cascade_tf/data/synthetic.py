@@ -126,6 +126,7 @@ def draw_dataset(
     num_val: int,
     image_size: tuple[int, int] = (224, 288),
     seed: int = 0,
+    progress: Callable[[int], Any] = lambda count: None,
 ) -> None:
     """Draws a data set in COCO's layout: ``images/``, ``instances_train.json``, ``instances_val.json``.
 
@@ -137,6 +138,7 @@ def draw_dataset(
         num_val: pictures to validate on.
         image_size: (height, width) of every picture, pixels.
         seed: of everything that is chosen, not negative.
+        progress: called after each picture with 1.
 
     Raises:
         ValueError: a number is out of its range.
@@ -156,8 +158,8 @@ def draw_dataset(
     try:
         (partial / "images").mkdir()
         # One row of ids through both splits, so that the splits may be joined.
-        _draw_split(partial, "train", 1, num_train, image_size, seed)
-        _draw_split(partial, "val", 1 + num_train, num_val, image_size, seed)
+        _draw_split(partial, "train", 1, num_train, image_size, seed, progress)
+        _draw_split(partial, "val", 1 + num_train, num_val, image_size, seed, progress)
         partial.chmod(0o755)  # mkdtemp makes it private
         partial.replace(folder)
     except BaseException:
@@ -166,7 +168,13 @@ def draw_dataset(
 
 
 def _draw_split(
-    folder: Path, split: str, first_id: int, count: int, image_size: tuple[int, int], seed: int
+    folder: Path,
+    split: str,
+    first_id: int,
+    count: int,
+    image_size: tuple[int, int],
+    seed: int,
+    progress: Callable[[int], Any],
 ) -> None:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -177,6 +185,7 @@ def _draw_split(
         image_id = first_id + number
         images.append({"id": image_id, "file_name": name, "height": image_size[0], "width": image_size[1]})
         annotations.extend(_annotations(scene, image_id))
+        progress(1)
     content = {
         "info": {"description": "Drawn scenes of textured shapes", "seed": seed, "split": split},
         "images": images,

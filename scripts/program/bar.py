@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from cascade_tf.progress import Bar
 
 
-def progress_bar(total: int, text: str, unit: str, *, first: str = "") -> Bar:
+def progress_bar(total: int, text: str, unit: str, *, first: str = "", leave: bool = False) -> Bar:
     """Returns a bar that counts to ``total`` with the time left; without a terminal, a line every 30 seconds.
 
     Its ``update`` is the ``progress`` of functions that take one.
@@ -18,10 +18,11 @@ def progress_bar(total: int, text: str, unit: str, *, first: str = "") -> Bar:
         text: what is being done.
         unit: of the count, in the singular.
         first: what is going on until the first count, if that takes longer.
+        leave: whether the bar stays on the terminal in the end.
     """
     from cascade_tf.progress import Bar
 
-    return Bar(total, text, unit, first=first)
+    return Bar(total, text, unit, first=first, leave=leave)
 
 
 def detection_bar(images: int) -> Bar:
