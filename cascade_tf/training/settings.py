@@ -15,8 +15,9 @@ class TrainConfig:
     Attributes:
         batch_size: images of one update, over all devices together.
         steps: updates of the whole run.
-        learning_rate: of a run with ``reference_batch_size`` images per update.
-        reference_batch_size: the learning rate grows linearly with ``batch_size / reference_batch_size``.
+        learning_rate: of a run with ``reference_batch_size`` images per update, not with ``batch_size``.
+        reference_batch_size: the rate of the run, which it says at its start, is ``learning_rate * batch_size
+            / reference_batch_size``.
         warmup_steps: updates over which the learning rate rises linearly; 0: none.
         warmup_factor: share of the learning rate at the first update, in (0, 1].
         decay_steps: updates from which on the learning rate is multiplied by ``decay_factor``, once each.
