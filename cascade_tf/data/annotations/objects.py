@@ -133,9 +133,10 @@ class ObjectReader:
         return np.array([x1, y1, x2, y2], np.float32)
 
     def _class_fault(self, record: dict) -> str | None:
-        category_id, known = record.get("category_id"), list(self._classes)
+        category_id = record.get("category_id")
         if is_integer(category_id) and category_id in self._classes:
             return None
+        known = list(self._classes)
         return f"category_id is {category_id!r}, which no category bears; expected one of {some(known)}"
 
 
