@@ -65,6 +65,8 @@ class DataConfig:
         crowds_as_objects: reads ``iscrowd: 1`` as a single object: brush masks of CVAT come so.
         check_images: what is looked at before the first step, of the picture files of both splits: "full" is
             format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
+        upright: turns images as their EXIF orientation says, as labelling tools show them; an image whose
+            stored size alone is the annotated one stays as it is stored. False: all stay as stored.
     """
 
     dataset_dir: str | None = None
@@ -79,6 +81,7 @@ class DataConfig:
     skip_broken: bool = False
     crowds_as_objects: bool = False
     check_images: str = "full"
+    upright: bool = True
 
     def __post_init__(self) -> None:
         for name, values in (("short_sides", self.short_sides), ("max_side", (self.max_side,))):

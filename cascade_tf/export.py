@@ -37,12 +37,14 @@ def export_saved_model(
     batching: bool = True,
     overwrite: bool = False,
     export_status: bool = False,
+    upright: bool = True,
 ) -> Path:
     """Writes ``folder/version/``, all of it or nothing.
 
-    Signatures: ``serving_default`` takes ``image_bytes`` [B] string, encoded JPEG, PNG, GIF or BMP of any
-    sizes; ``image_tensor`` takes ``image_tensor`` [B, H, W, 3] uint8 RGB. Both return, with D = the
-    detector's ``max_detections`` and zeros behind the last detection of an image:
+    Signatures: ``serving_default`` takes ``image_bytes`` [B] string, encoded JPEG, PNG, GIF, BMP or WebP
+    (without alpha and animation) of any sizes; ``image_tensor`` takes ``image_tensor`` [B, H, W, 3] uint8
+    RGB. Both return, with D = the detector's ``max_detections`` and zeros behind the last detection of an
+    image:
 
         detection_boxes           [B, D, 4] float32 (ymin, xmin, ymax, xmax) / original image size, 0..1
         detection_boxes_pixels    [B, D, 4] float32 the same in pixels of the original image
@@ -71,6 +73,8 @@ def export_saved_model(
         batching: also writes the parameters for the server's batching.
         overwrite: replaces a version that exists. A running server loads new numbers only.
         export_status: answers images that cannot be decoded with empty results and a status.
+        upright: turns encoded images as their EXIF orientation says; "original image" is then the upright
+            one.
 
     Returns:
         The version's folder.
@@ -89,7 +93,7 @@ def export_saved_model(
     temporary = target.with_name(f".{version}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:
-        _write(detector, temporary, batching, export_status)
+        _write(detector, temporary, batching, export_status, upright)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
@@ -98,7 +102,7 @@ def export_saved_model(
     return target
 
 
-def _write(detector: Any, folder: Path, batching: bool, export_status: bool) -> None:
+def _write(detector: Any, folder: Path, batching: bool, export_status: bool, upright: bool) -> None:
     labels = write_atomically(
         folder / serving_files.LABELS_FILE,
         serving_files.labels_json(detector.class_names, detector.category_ids),
@@ -109,7 +113,7 @@ def _write(detector: Any, folder: Path, batching: bool, export_status: bool) -> 
         tf.saved_model.save(
             module,
             str(folder),
-            signatures=_signatures(detector, export_status),
+            signatures=_signatures(detector, export_status, upright),
             # Nobody trains the export, and gradient functions would double the graph.
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
@@ -156,7 +160,7 @@ def _core_ops(detector: Any) -> Iterator[None]:
             part.implementation = implementation
 
 
-def _signatures(detector: Any, export_status: bool) -> dict[str, Callable]:
+def _signatures(detector: Any, export_status: bool, upright: bool) -> dict[str, Callable]:
     category_ids = tf.constant([0, *detector.category_ids], tf.int64)
 
     @tf.function(
@@ -198,10 +202,11 @@ def _signatures(detector: Any, export_status: bool) -> dict[str, Callable]:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def decode_all(image_bytes: Tensor) -> tuple[Tensor, ...]:
+        def decode(content: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return resize(decode_image(content, upright=upright))
+
         images, image_size, original_size, count = _batch(
-            lambda content: _or_blank(content, lambda known: resize(decode_image(known)), detector),
-            image_bytes,
-            detector.size_divisor,
+            lambda content: _or_blank(content, decode, detector), image_bytes, detector.size_divisor
         )
         if export_status:
             return images, image_size, original_size, count

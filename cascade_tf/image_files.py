@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import os
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,32 @@ import tensorflow as tf
 from PIL import Image
 
 from cascade_tf.ops.decode import decode_image
+from cascade_tf.ops.orientation import orientation_of
+from cascade_tf.picture_files import (
+    HEAD_BYTES,
+    PILLOW_ERRORS,
+    decode_with_pillow,
+    is_core_format,
+    pixels_of_array,
+    pixels_of_pil,
+    turn,
+)
 
-_CORE_FORMATS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
-
-def read_image(source: Any) -> np.ndarray:
-    """Returns an image as 8-bit RGB.
+def read_image(source: Any, *, upright: bool = True, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Returns an image as 8-bit RGB, upright.
 
     JPEG, PNG, GIF and BMP files go through the decoder of the exported model, all others through Pillow. Of
-    an animation the first frame counts, alpha is dropped, of 16-bit values the upper eight bits remain. An
-    EXIF orientation is ignored, as in training: boxes refer to the pixels as they are stored.
+    an animation or of several pages the first counts, alpha is dropped, of 16-bit values the upper eight bits
+    remain.
 
     Args:
         source: a file's path, the bytes of a file, a PIL image, or an array [H, W], [H, W, 1], [H, W, 3] or
             [H, W, 4] of uint8 (0..255) or uint16 (0..65535) in the order RGB(A).
+        upright: turns pictures as their EXIF orientation says, as viewers and labelling tools do; without it
+            they stay as they are stored. Arrays have no orientation.
+        size: (height, width) of the picture that annotations refer to; one that is not of this size upright,
+            but is as stored, stays as stored.
 
     Returns:
         [H, W, 3] uint8 RGB.
@@ -37,18 +48,24 @@ def read_image(source: Any) -> np.ndarray:
         ValueError: the file cannot be read or decoded (the message names it), or the array has another shape.
         TypeError: the array is neither uint8 nor uint16, or the source is none of the above.
     """
-    if isinstance(source, (str, os.PathLike)):
-        return _read_file(Path(source))
-    if isinstance(source, bytes):
-        return _decode(source, "image bytes")
-    if isinstance(source, Image.Image):
-        return _from_pil(source)
     if isinstance(source, (np.ndarray, tf.Tensor)):
-        return _from_array(np.asarray(source))
-    raise TypeError(f"image: got {type(source).__name__}, expected a path, bytes, a PIL image or an array")
+        return pixels_of_array(np.asarray(source))
+    if isinstance(source, (str, os.PathLike)):
+        image, orientation = _read_file(Path(source))
+    elif isinstance(source, bytes):
+        image, orientation = _decode(source, "image bytes")
+    elif isinstance(source, Image.Image):
+        image, orientation = pixels_of_pil(source)
+    else:
+        raise TypeError(
+            f"image: got {type(source).__name__}, expected a path, bytes, a PIL image or an array"
+        )
+    turned = turn(image, orientation)
+    only_stored_fits = size is not None and turned.shape[:2] != size and image.shape[:2] == size
+    return np.ascontiguousarray(turned if upright and not only_stored_fits else image)
 
 
-def _read_file(path: Path) -> np.ndarray:
+def _read_file(path: Path) -> tuple[np.ndarray, int]:
     if not path.exists():
         raise FileNotFoundError(f"image {path}: got no such file")
     try:
@@ -58,43 +75,24 @@ def _read_file(path: Path) -> np.ndarray:
     return _decode(content, f"image {path}")
 
 
-def _decode(content: bytes, name: str) -> np.ndarray:
+def _decode(content: bytes, name: str) -> tuple[np.ndarray, int]:
+    """The pixels as they are stored, and the orientation."""
     try:
-        if content.startswith(_CORE_FORMATS):
-            return decode_image(tf.constant(content)).numpy()
-        # What Pillow warns of on the way to an error is said by the error.
-        with warnings.catch_warnings(action="ignore"):
-            return _from_pil(Image.open(io.BytesIO(content)))
+        if is_core_format(content[:HEAD_BYTES]):
+            text = tf.constant(content)
+            return decode_image(text, upright=False).numpy(), int(_orientation_in_file(text))
+        return decode_with_pillow(content)
     except tf.errors.InvalidArgumentError as error:
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message).strip()
-    # Pillow's readers raise each of these on broken files.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except PILLOW_ERRORS as error:
         reason = "unknown image format" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-    raise ValueError(f"{name}: cannot be decoded ({reason}), expected a whole JPEG, PNG, GIF or BMP")
+    raise ValueError(f"{name}: cannot be decoded ({reason}), expected a whole picture file")
 
 
-def _from_pil(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.size and (values.min() < 0 or values.max() > 65535):
-            raise ValueError(f"got values {values.min()}..{values.max()}, expected 16 bits")
-        return _from_array(values.astype(np.uint16))
-    if image.mode == "F":
-        raise ValueError("got floating-point pixels, expected integers")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"))
+@functools.cache
+def _graph_of_orientation() -> Any:
+    return tf.function(orientation_of, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
-def _from_array(values: np.ndarray) -> np.ndarray:
-    if values.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"image array: got {values.dtype}, expected uint8 in 0..255 or uint16 in 0..65535")
-    if values.ndim == 2:
-        values = values[..., None]
-    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
-        raise ValueError(
-            f"image array: got shape {values.shape}, expected [H, W, 3] (or 1 or 4 channels, or none)"
-        )
-    if values.dtype == np.uint16:
-        values = (values >> 8).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(values[..., :3], (*values.shape[:2], 3)))
+def _orientation_in_file(content: tf.Tensor) -> tf.Tensor:
+    return _graph_of_orientation()(content)

@@ -105,6 +105,7 @@ def predict_images(
     batch_size: int = 1,
     score_threshold: float | None = None,
     augmentation: Augmentation | None = None,
+    upright: bool = True,
 ) -> list[ImageDetections]:
     """Detects objects in images of any sizes.
 
@@ -118,6 +119,7 @@ def predict_images(
         score_threshold: leaves out detections with a score at or below it; the detector has already done
             so with its own threshold.
         augmentation: looks at each image in several sizes and mirrored; None: once.
+        upright: turns pictures as their EXIF orientation says; boxes and sizes are those of the upright ones.
 
     Returns:
         One entry per image, in their order; ``image_id`` is the position.
@@ -131,7 +133,7 @@ def predict_images(
     run = _runner(detector, augmentation)
     size = _input_size(detector, augmentation)
     records: list[ImageDetections] = []
-    for group in batches_of(images, batch_size):
+    for group in batches_of(images, batch_size, upright=upright):
         batch = make_batch(group, **size, size_divisor=detector.size_divisor, first_id=len(records))
         records += to_records(run(batch), batch, detector.class_names, detector.category_ids)
     return [keep_above(record, score_threshold) for record in records] if score_threshold else records
@@ -146,6 +148,7 @@ def detect_dataset(
     per_stage: bool = False,
     skip_broken: bool = False,
     augmentation: Augmentation | None = None,
+    upright: bool = True,
 ) -> Any:
     """Detects objects in every image of a data set.
 
@@ -157,6 +160,7 @@ def detect_dataset(
         per_stage: detections of every stage by itself, of which the last are the cascade's.
         skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
         augmentation: looks at each image in several sizes and mirrored; None: once.
+        upright: as in ``eval_batches``; boxes are in the frame of the annotations.
 
     Returns:
         One ``ImageDetections`` per image that was read, with ``segmentations`` if there are masks; with
@@ -177,6 +181,7 @@ def detect_dataset(
         **_input_size(detector, augmentation),
         size_divisor=detector.size_divisor,
         skip_broken=skip_broken,
+        upright=upright,
     )
     try:
         for batch in batches:
@@ -292,8 +297,8 @@ def keep_above(record: ImageDetections, score_threshold: float) -> ImageDetectio
     )
 
 
-def batches_of(images: Any, batch_size: int) -> Iterator[list[np.ndarray]]:
-    """Reads images, one or an iterable of them, in groups of ``batch_size``.
+def batches_of(images: Any, batch_size: int, *, upright: bool = True) -> Iterator[list[np.ndarray]]:
+    """Reads images, one or an iterable of them, in groups of ``batch_size``; see ``read_image``.
 
     Raises:
         ValueError: ``batch_size`` is below 1, or an image cannot be read.
@@ -302,7 +307,7 @@ def batches_of(images: Any, batch_size: int) -> Iterator[list[np.ndarray]]:
         raise ValueError(f"batch_size: got {batch_size}, expected 1 or more")
     group: list[np.ndarray] = []
     for image in [images] if _is_one_image(images) else images:
-        group.append(read_image(image))
+        group.append(read_image(image, upright=upright))
         if len(group) == batch_size:
             yield group
             group = []

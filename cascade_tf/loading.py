@@ -129,14 +129,18 @@ class SavedDetector:
             raise ValueError(f"SavedModel {folder}: cannot be loaded ({first_line(error)})") from None
 
     def predict(
-        self, images: Any, batch_size: int = 1, score_threshold: float | None = None
+        self,
+        images: Any,
+        batch_size: int = 1,
+        score_threshold: float | None = None,
+        upright: bool = True,
     ) -> list[ImageDetections]:
         """Detects objects in images of any sizes; see ``inference.predict_images``.
 
         Images of one size go through the network together, others one by one.
         """
         records: list[ImageDetections] = []
-        for group in batches_of(images, batch_size):
+        for group in batches_of(images, batch_size, upright=upright):
             same_size = len({image.shape for image in group}) == 1
             for batch in [np.stack(group)] if same_size else [image[None] for image in group]:
                 records += self._detect(batch, len(records))

@@ -192,7 +192,8 @@ def _train(experiment: Experiment, layout: Layout, job: Job) -> tuple[Experiment
 def _export(experiment: Experiment, layout: Layout) -> None:
     from cascade_tf.export import export_saved_model
 
-    export_saved_model(program.load_run(experiment, layout.workdir), layout.export)
+    detector = program.load_run(experiment, layout.workdir)
+    export_saved_model(detector, layout.export, upright=experiment.data.upright)
 
 
 def _detect_in_fresh_process(layout: Layout) -> None:

@@ -75,6 +75,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         batch_size=experiment.evaluation.batch_size,
         per_stage=_per_stage(experiment),
         skip_broken=experiment.data.skip_broken,
+        upright=experiment.data.upright,
         augmentation=experiment.evaluation.augmentation(),
         prefix=folder / split,
     )
@@ -108,6 +109,7 @@ def measure(
     prefix: Path,
     skip_broken: bool = False,
     augmentation: Augmentation | None = None,
+    upright: bool = True,
 ) -> Measured:
     """Detects in each image of a data set, measures what was found, and writes both.
 
@@ -119,6 +121,7 @@ def measure(
         prefix: path that the files' names begin with.
         skip_broken: leaves out images that cannot be read, instead of stopping.
         augmentation: looks at each image in several sizes and mirrored; None: once.
+        upright: turns images as their EXIF orientation says.
     """
     from cascade_tf.inference import detect_dataset
     from cascade_tf.metrics import compare_csv
@@ -132,6 +135,7 @@ def measure(
             per_stage=per_stage,
             skip_broken=skip_broken,
             augmentation=augmentation,
+            upright=upright,
         )
     stages = []
     if per_stage:

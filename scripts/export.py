@@ -49,7 +49,13 @@ def export(arguments: Sequence[str]) -> None:
 
     with program.waiting("tracing and writing the model"):
         status = OPTIONS.values.export_status
-        path = export_saved_model(detector, folder, version=version, export_status=status)
+        path = export_saved_model(
+            detector,
+            folder,
+            version=version,
+            export_status=status,
+            upright=experiment.data.upright,
+        )
     print(f"The SavedModel lies in {path}.")
 
 

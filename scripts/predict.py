@@ -3,8 +3,9 @@
 Inputs are image files, folders and patterns such as "photos/*.jpg"; without inputs the images of
 --dataset_dir are taken. The model is a run's folder (--workdir), a .keras file or SavedModel folder
 (--model), or weights of a public model zoo (--weights). detections.json has COCO's layout with scores:
-images, annotations and categories, boxes in pixels of the original images, and masks as compressed RLE where
-the model has mask heads. Files that cannot be read are reported and skipped; the exit status is then 1.
+images, annotations and categories, boxes in pixels of the original images, turned upright where their EXIF
+says so, and masks as compressed RLE where the model has mask heads. Files that cannot be read are reported
+and skipped; the exit status is then 1.
 
     python scripts/predict.py --workdir runs/mine --output found photos "more/*.png" cat.jpg
     python scripts/predict.py --model export/1 --output found --batch_size 4 photos
@@ -17,6 +18,7 @@ import glob
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,7 +33,11 @@ if TYPE_CHECKING:
     from cascade_tf.data.splitting import Splitting
     from cascade_tf.inference import ImageDetections
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+# What a folder's images are called; a file that is named itself may have any name.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".qoi"),
+)
 
 OPTIONS = program.Flags(positional="[INPUT ...]", weights=True)
 OPTIONS.string("model", None, "A .keras file or a SavedModel folder, instead of --workdir.", "PATH")
@@ -39,7 +45,16 @@ OPTIONS.string("output", None, "Folder for the pictures and detections.json.", "
 OPTIONS.integer("batch_size", 1, "Images that go through the network together.", lower=1)
 OPTIONS.number("score_threshold", 0.5, "Detections need a higher score.", lower=0.0, upper=1.0)
 OPTIONS.string("split", "val", "Which images of --dataset_dir, where no inputs are named.")
+OPTIONS.boolean("recursive", False, "Looks into the sub-folders of folders too.")
+OPTIONS.boolean(
+    "upright",
+    None,
+    "Turns photos as their EXIF orientation says. Default: the run's data.upright, else true.",
+)
 OPTIONS.boolean("pictures", True, "Draws the pictures; without them only detections.json is written.")
+
+
+_SUB_FOLDERS = "sub-folders"
 
 
 class Source(NamedTuple):
@@ -48,10 +63,12 @@ class Source(NamedTuple):
     Attributes:
         path: its file.
         image_id: the data set's id, or the position among the inputs, from 1.
+        size: (height, width) that a data set gives.
     """
 
     path: Path
     image_id: int
+    size: tuple[int, int] | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,13 +80,13 @@ def predict(arguments: Sequence[str]) -> int:
     """Detects in the inputs; returns 1 if some could not be read."""
     output = OPTIONS.need("output")
     sources, missing = named_sources(arguments) if arguments else _dataset_sources()
-    detector, settings = _load_detector()
+    detector, upright, settings = _load_detector()
     folder = program.writable_folder(output, "output folder")
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
     pictures = _PictureFolder(folder) if OPTIONS.values.pictures else None
     unreadable = list(missing)
     with program.detection_bar(len(sources)) as bar:
-        for batch in _read_batches(sources, OPTIONS.values.batch_size, unreadable, bar):
+        for batch in _read_batches(sources, upright, unreadable, bar):
             images = [image for _, image in batch]
             records = detector.predict(
                 images,
@@ -93,8 +110,9 @@ def predict(arguments: Sequence[str]) -> int:
     return 1 if unreadable else 0
 
 
-def _load_detector() -> tuple[Any, dict[str, Any]]:
-    """Returns the detector, and what else its ``predict`` takes."""
+def _load_detector() -> tuple[Any, bool, dict[str, Any]]:
+    """Returns the detector, whether it takes images upright, and what else its ``predict`` takes."""
+    upright = OPTIONS.values.upright
     for other in ("workdir", "weights"):
         if OPTIONS.values.model and OPTIONS.values[other].value:
             raise ValueError(f"got both --model and --{other}, expected one of them")
@@ -109,29 +127,47 @@ def _load_detector() -> tuple[Any, dict[str, Any]]:
             )
         from cascade_tf.loading import load
 
-        return load(OPTIONS.values.model), {}
+        return load(OPTIONS.values.model), upright is not False, {}
     detector, experiment = program.open_detector(OPTIONS)
-    return detector, {"augmentation": experiment.evaluation.augmentation()}
+    upright = experiment.data.upright if upright is None else upright
+    return detector, upright, {"augmentation": experiment.evaluation.augmentation()}
 
 
 def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
-    """Returns the images that the inputs stand for, and a line for each input without any."""
+    """Returns the images that the inputs stand for, and a line for each input without any.
+
+    What folders hold beside images is said once, by kind.
+    """
     paths: list[Path] = []
     missing = []
+    left_out: Counter[str] = Counter()
     for name in names:
-        found = _expand(name)
+        found = _expand(name, left_out)
         paths += found
         if not found:
             what = "a folder without images" if Path(name).is_dir() else "no such file, folder or match"
             missing.append(f"{name}: {what}")
+    if left_out:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
+        remedy = "; --recursive looks into sub-folders" if left_out[_SUB_FOLDERS] else ""
+        program.warn(f"left out of the folders: {kinds}{remedy}")
     return [Source(path, number) for number, path in enumerate(dict.fromkeys(paths), start=1)], missing
 
 
-def _expand(name: str) -> list[Path]:
+def _expand(name: str, left_out: Counter[str]) -> list[Path]:
     path = Path(name)
-    if path.is_dir():
-        return sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return [path] if path.exists() else sorted(Path(match) for match in glob.glob(name, recursive=True))
+    if not path.is_dir():
+        return [path] if path.exists() else sorted(Path(match) for match in glob.glob(name, recursive=True))
+    found = []
+    for entry in sorted(path.rglob("*") if OPTIONS.values.recursive else path.iterdir()):
+        if entry.is_dir():
+            if not OPTIONS.values.recursive:
+                left_out[_SUB_FOLDERS] += 1
+        elif entry.suffix.lower() in IMAGE_SUFFIXES:
+            found.append(entry)
+        else:
+            left_out[entry.suffix.lower() or "without a suffix"] += 1
+    return found
 
 
 def _dataset_sources() -> tuple[list[Source], list[str]]:
@@ -143,7 +179,11 @@ def _dataset_sources() -> tuple[list[Source], list[str]]:
     dataset = read_dataset_dir(
         OPTIONS.values.dataset_dir, OPTIONS.values.split, splitting=_splitting(), crowds_as_objects=True
     )
-    return [Source(Path(example.path), example.image_id) for example in dataset.examples], []
+    sources = [
+        Source(Path(example.path), example.image_id, (example.height, example.width))
+        for example in dataset.examples
+    ]
+    return sources, []
 
 
 def _splitting() -> Splitting | None:
@@ -154,7 +194,7 @@ def _splitting() -> Splitting | None:
 
 
 def _read_batches(
-    sources: Sequence[Source], batch_size: int, unreadable: list[str], bar: Any
+    sources: Sequence[Source], upright: bool, unreadable: list[str], bar: Any
 ) -> Iterator[list[tuple[Source, np.ndarray]]]:
     """Yields the readable images in groups and adds a line to ``unreadable`` for each of the others."""
     from cascade_tf.inference import read_image
@@ -162,11 +202,11 @@ def _read_batches(
     batch = []
     for source in sources:
         try:
-            batch.append((source, read_image(source.path)))
+            batch.append((source, read_image(source.path, upright=upright, size=source.size)))
         except (ValueError, TypeError, OSError) as error:
             unreadable.append(str(error))
             bar.update(1)
-        if len(batch) == batch_size:
+        if len(batch) == OPTIONS.values.batch_size:
             yield batch
             batch = []
     if batch:

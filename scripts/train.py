@@ -296,6 +296,7 @@ def make_trainer(
             batch_size=experiment.evaluation.batch_size,
             per_stage=experiment.evaluation.per_stage,
             skip_broken=experiment.data.skip_broken,
+            upright=experiment.data.upright,
             prefix=workdir / "evaluation" / "val",
         )
         on_measured(measured)
@@ -359,6 +360,7 @@ def _batches(experiment: Experiment, train_set: CocoDataset, start_step: int) ->
         start_step=start_step,
         workers=data.workers,
         skip_broken=data.skip_broken,
+        upright=data.upright,
         masks=program.has_masks(experiment),
     )
 

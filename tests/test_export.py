@@ -18,8 +18,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 import cascade_tf
 from cascade_tf import export
 from cascade_tf.export import export_saved_model
+from cascade_tf.image_files import read_image
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.serving_files import read_labels
+from tests.exif_files import orientation_entry, stored_for, tiff, with_exif
 from tests.tiny_detector import CATEGORY_IDS, CLASS_NAMES, MAX_DETECTIONS, noise, tiny_detector
 
 # Pixels: the same ops in another graph, whose convolutions may be fused otherwise.
@@ -395,3 +397,31 @@ def _measure(function, *arguments):
     wall, processor = time.perf_counter(), time.process_time()
     result = function(*arguments)
     return min(time.perf_counter() - wall, time.process_time() - processor), result
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright(signatures, kind, orientation):
+    """The same pixels: those of the turned file, and as a tensor those that Python reads from it."""
+    stored = np.ascontiguousarray(stored_for(noise(64, 96, 4), orientation))
+    order = "<" if orientation % 2 else ">"
+    content = with_exif(stored, kind, tiff([orientation_entry(orientation, order)], order))
+    found = run(signatures["serving_default"], image_bytes=tf.constant([content]))
+    pixels = read_image(content)
+    assert pixels.shape == (64, 96, 3)
+    expected = run(signatures["image_tensor"], image_tensor=tf.constant(pixels[None]))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    relative, absolute = found["detection_boxes"], found["detection_boxes_pixels"]
+    np.testing.assert_allclose(relative * [64, 96, 64, 96], absolute, atol=1e-3)
+
+
+def test_turning_can_be_left_out(detector, tmp_path):
+    folder = export_saved_model(detector, tmp_path / "stored", upright=False)
+    loaded = tf.saved_model.load(str(folder))
+    stored = noise(96, 64, 4)
+    content = with_exif(stored, "PNG", tiff([orientation_entry(6)]))
+    found = run(loaded.signatures["serving_default"], image_bytes=tf.constant([content]))
+    expected = run(loaded.signatures["image_tensor"], image_tensor=tf.constant(stored[None]))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)

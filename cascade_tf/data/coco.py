@@ -36,6 +36,7 @@ def read_dataset_dir(
     skip_broken: bool = False,
     segmentations: bool = False,
     crowds_as_objects: bool = False,
+    upright: bool = True,
 ) -> CocoDataset:
     """Reads one split of a data set folder, laid out as labelling tools export it.
 
@@ -51,6 +52,7 @@ def read_dataset_dir(
         skip_broken: as in `read_coco`.
         segmentations: as in `read_coco`.
         crowds_as_objects: as in `read_coco`.
+        upright: as in `read_coco`.
 
     Raises:
         FileNotFoundError: there is no such folder, or no such split in it.
@@ -64,6 +66,7 @@ def read_dataset_dir(
         skip_broken=skip_broken,
         segmentations=segmentations,
         crowds_as_objects=crowds_as_objects,
+        upright=upright,
     )
     notes = [describe_layout(dataset_dir, found.annotation_file, Path(dataset.image_dir))]
     if splitting is not None:
@@ -79,6 +82,7 @@ def read_coco(
     skip_broken: bool = False,
     segmentations: bool = False,
     crowds_as_objects: bool = False,
+    upright: bool = True,
 ) -> CocoDataset:
     """Reads an annotation file and checks every record.
 
@@ -101,6 +105,7 @@ def read_coco(
             Each object needs one then, crowds do not. With ``skip_broken`` an object without a usable mask
             becomes a crowd, which is neither learnt nor punished: left out, it would be learnt as background.
         crowds_as_objects: read ``iscrowd: 1`` as a single object, for tools that mark each brush mask so.
+        upright: a size that is not given is that of the picture as its EXIF orientation turns it.
 
     Raises:
         FileNotFoundError: the annotation file, the image folder or an image file does not exist.
@@ -115,7 +120,7 @@ def read_coco(
     report, noted = BrokenRecords(annotation_file, skip_broken), Noted()
     masks = Masks(report) if segmentations else None
     categories = read_categories(content["categories"], content["annotations"], str(annotation_file), noted)
-    images, unusable = read_images(content["images"], files, report, noted)
+    images, unusable = read_images(content["images"], files, report, noted, upright)
     classes = {category.id: index for index, category in enumerate(categories.classes, start=1)}
     objects = ObjectReader(
         classes, images, unusable, report, noted, masks=masks, crowds_as_objects=crowds_as_objects

@@ -28,7 +28,7 @@ class Example:
     Attributes:
         image_id: the data set's id of the image.
         path: the image file.
-        height: pixels of the file as stored (an EXIF orientation is not applied).
+        height: pixels of the picture that the boxes refer to: upright, or as stored (see `eval_batches`).
         width: likewise.
         boxes: [n, 4] float32 (x1, y1, x2, y2), pixels of the file, inside the image and not empty.
         classes: [n] int32 in 1..K: 1 is the first category.

@@ -16,9 +16,6 @@ from cascade_tf.data.image_headers import read_header
 LEVELS = ("full", "headers", "none")
 """How much is looked at: header, size and end; header and size; nothing."""
 
-DECODED_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
-"""What training and evaluation read."""
-
 # A file that lies far away is waited for, not worked on: more threads than cores hide that.
 _THREADS = 16
 _CHUNK = 64
@@ -107,9 +104,6 @@ def _look(example: Example, *, end: bool, upright: bool) -> str | None:
         return "does not exist"
     except ValueError as error:
         return str(error)
-    if header.format not in DECODED_FORMATS:
-        *most, last = DECODED_FORMATS
-        return f"is a {header.format}, expected a {', '.join(most)} or {last}"
     if not header.whole:
         return f"is cut off ({os.path.getsize(example.path)} bytes), expected a whole {header.format}"
     annotated = (example.height, example.width)

@@ -17,6 +17,7 @@ from cascade_tf.data.exif import ORIENTATION, read_orientation
 from cascade_tf.data.jpeg_header import read_jpeg
 from cascade_tf.data.png_header import SIGNATURE as PNG_SIGNATURE
 from cascade_tf.data.png_header import read_png
+from cascade_tf.picture_files import HEAD_BYTES, register_formats
 
 # Pillow's name for a JPEG with further pictures behind the first.
 _SAME_AS = {"MPO": "JPEG"}
@@ -100,6 +101,8 @@ def _ask_pillow(file: BinaryIO, end: bool) -> ImageHeader:
 
     try:
         # What Pillow warns of on the way to an error is said by the error.
+        register_formats(file.read(HEAD_BYTES))
+        file.seek(0)
         with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
             if image.mode in _MODES_WITHOUT_DECODER:
                 raise ValueError(f"has {_MODES_WITHOUT_DECODER[image.mode]}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from cascade_tf.ops.decode import decode_image
+from cascade_tf.ops.orientation import orientation_of, turn_upright, upright_size
+from cascade_tf.picture_files import HEAD_BYTES, decode_with_pillow, is_core_format
 from cascade_tf.structures import Tensor
 
 _PREFIX = "broken image: "
@@ -17,7 +21,61 @@ _PREFIX = "broken image: "
 BROKEN_MASK = "broken mask: "
 
 
-def try_read_image(path: Tensor) -> Tensor:
+def foreign_files(paths: Sequence[str]) -> np.ndarray:
+    """Which files are pictures that TensorFlow cannot decode and Pillow may, by their content.
+
+    Args:
+        paths: M files; one that cannot be read counts as TensorFlow's, which then says so.
+
+    Returns:
+        [M] bool.
+    """
+
+    def is_foreign(path: str) -> bool:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                head = file.read(HEAD_BYTES)
+        except OSError:
+            return False
+        return bool(head) and not is_core_format(head)
+
+    with ThreadPoolExecutor() as pool:
+        return np.fromiter(pool.map(is_foreign, paths, chunksize=256), bool, len(paths))
+
+
+class ImageReader:
+    """Reads the images of a data set inside its graph.
+
+    Args:
+        paths: M files.
+        upright: turns images as their EXIF orientation says, unless only the stored size is the annotated
+            one; without it they stay as they are stored.
+
+    Attributes:
+        needs_python: whether some of the files are decoded by Pillow, in Python.
+    """
+
+    def __init__(self, paths: Sequence[str], *, upright: bool) -> None:
+        foreign = foreign_files(paths)
+        self.needs_python = bool(foreign.any())
+        self._upright = upright
+        self._foreign = foreign
+
+    def try_read(self, index: Tensor, path: Tensor, size: tuple[Tensor, Tensor]) -> Tensor:
+        """Reads one file, see `try_read_image`.
+
+        Args:
+            index: int scalar in 0..M - 1.
+            path: string scalar, the file.
+            size: the annotated (height, width).
+        """
+        is_foreign = tf.gather(self._foreign, index) if self.needs_python else None
+        return try_read_image(path, size, upright=self._upright, is_foreign=is_foreign)
+
+
+def try_read_image(
+    path: Tensor, size: tuple[Tensor, Tensor], *, upright: bool = True, is_foreign: Tensor | None = None
+) -> Tensor:
     """Reads and decodes a file; a failure is a result, not an error. For a function that a Dataset maps.
 
     A TensorFlow graph can catch an error in one place only, a data set that ignores errors; so this makes a
@@ -25,15 +83,53 @@ def try_read_image(path: Tensor) -> Tensor:
 
     Args:
         path: string scalar.
+        size: the annotated (height, width), int32 scalars: an image that has this size as it is stored and
+            not upright stays as stored.
+        upright: turns the image as its EXIF orientation says.
+        is_foreign: bool scalar, decodes with Pillow, in Python; None: no file is, and no Python is needed.
 
     Returns:
-        [H, W, 3] uint8 RGB as stored (an EXIF orientation is ignored), or [0, 0, 3] if the file does not
-        exist, is truncated or of an unknown format.
+        [H, W, 3] uint8 RGB, or [0, 0, 3] if the file does not exist, is truncated or of an unknown format.
     """
+
+    def read(name: Tensor) -> Tensor:
+        content = tf.io.read_file(name)
+        if is_foreign is None:
+            return _decode_core(content, size, upright)
+        return tf.cond(
+            is_foreign,
+            lambda: _decode_foreign(content, size, upright),
+            lambda: _decode_core(content, size, upright),
+        )
+
     nothing = tf.data.Dataset.from_tensors(tf.zeros([0, 0, 3], tf.uint8))
-    decoded = tf.data.Dataset.from_tensors(path).map(lambda name: decode_image(tf.io.read_file(name)))
+    decoded = tf.data.Dataset.from_tensors(path).map(read)
     attempt = decoded.ignore_errors().concatenate(nothing).take(1)
     return tf.ensure_shape(attempt.get_single_element(), [None, None, 3])
+
+
+def _decode_core(content: Tensor, size: tuple[Tensor, Tensor], upright: bool) -> Tensor:
+    image = decode_image(content, upright=False)
+    return _turn_as_annotated(image, orientation_of(content), size) if upright else image
+
+
+def _decode_foreign(content: Tensor, size: tuple[Tensor, Tensor], upright: bool) -> Tensor:
+    def decode(content: bytes) -> tuple[np.ndarray, np.int32]:
+        pixels, orientation = decode_with_pillow(content)
+        return np.ascontiguousarray(pixels), np.int32(orientation)
+
+    image, orientation = tf.numpy_function(decode, [content], (tf.uint8, tf.int32), stateful=False)
+    image.set_shape([None, None, 3])
+    orientation.set_shape([])
+    return _turn_as_annotated(image, orientation, size) if upright else image
+
+
+def _turn_as_annotated(image: Tensor, orientation: Tensor, size: tuple[Tensor, Tensor]) -> Tensor:
+    stored = tf.shape(image)[:2]
+    upright = tf.stack(upright_size(stored[0], stored[1], orientation))
+    annotated = tf.stack(size)
+    only_stored_fits = tf.reduce_all(stored == annotated) & tf.reduce_any(upright != annotated)
+    return turn_upright(image, tf.where(only_stored_fits, 0, orientation))
 
 
 def is_as_annotated(image: Tensor, height: Tensor, width: Tensor) -> Tensor:
@@ -61,8 +157,8 @@ def require_as_annotated(image: Tensor, path: Tensor, height: Tensor, width: Ten
     found_and_expected = [" has ", pixels(found[1], found[0]), " pixels, expected ", pixels(width, height)]
     line = tf.where(
         tf.size(image) > 0,
-        tf.strings.join([path, *found_and_expected, " as annotated (an EXIF orientation is ignored)"]),
-        tf.strings.join([path, " cannot be read, expected a complete JPEG, PNG, GIF or BMP file"]),
+        tf.strings.join([path, *found_and_expected, " as annotated"]),
+        tf.strings.join([path, " cannot be read, expected a complete picture file"]),
     )
     intact = is_as_annotated(image, height, width)
     with tf.control_dependencies([tf.debugging.Assert(intact, [_PREFIX + line])]):

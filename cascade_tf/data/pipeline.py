@@ -43,6 +43,7 @@ def train_batches(
     workers: int | None = None,
     skip_broken: bool = False,
     masks: bool = False,
+    upright: bool = True,
 ) -> tf.data.Dataset:
     """Batches for training, step after step; batch s is a pure function of the data set, the settings and s.
 
@@ -61,8 +62,8 @@ def train_batches(
         seed: of the order, the scales, the flips and ``Targets.seed``.
         start_step: the first batch, counted from 0; batches before it cost nothing.
         num_steps: how many batches; None for no end. With a number everything is planned at once, and no
-            Python is left in the graph, unless ``skip_broken`` or a lack of the C++ ops asks for it: a
-            service of tf.data can run it in another process.
+            Python is left in the graph, unless ``skip_broken``, a lack of the C++ ops or files that only
+            Pillow decodes (TIFF, WebP, HEIC) ask for it: a service of tf.data can run it in another process.
         size_divisor: both sides of the batch are padded to a multiple of this, the network's coarsest stride.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: take another example for an image that cannot be read and log its name, instead of
@@ -71,6 +72,8 @@ def train_batches(
             nothing learns from it; an object without a single pixel at the network's scale becomes a crowd.
             Without the C++ ops they are drawn by Python functions inside tf.data: then an iterator that is
             still alive when the interpreter ends can keep it from ending, so let it go out of scope before.
+        upright: turn images as their EXIF orientation says, unless only the stored size is the annotated one;
+            without it they stay as they are stored.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
@@ -98,13 +101,14 @@ def train_batches(
             f"train_batches: short_sides is {short_sides!r}, expected at least one positive length"
         )
     table = ExampleTable.of(dataset.examples, max_boxes)
+    reader = images.ImageReader([example.path for example in dataset.examples], upright=upright)
     buckets = aspect_buckets(table.sizes, batch_size if aspect_grouping else len(table.sizes) + 1)
     plan = BatchPlan(buckets, batch_size, tuple(short_sides), flip, seed)
     stand_ins = _successors(buckets) if skip_broken else None
     draw = mask_function(table, skip_broken=skip_broken) if masks else None
 
     def load(step: PlannedSteps) -> tuple[ImageBatch, Targets | InstanceTargets]:
-        index, image = _read(table, step.example, stand_ins)
+        index, image = _read(table, reader, step.example, stand_ins)
         height, width = table.size_of(index)
         size = shortest_edge_size(height, width, step.short_side, max_side)
         image = resize_and_pad(image, size, flip=step.flip, multiple=size_divisor)
@@ -135,6 +139,7 @@ def eval_batches(
     size_divisor: int = 32,
     workers: int | None = None,
     skip_broken: bool = False,
+    upright: bool = True,
 ) -> tf.data.Dataset:
     """Every image once, in the data set's order; the last batch may be smaller.
 
@@ -146,6 +151,8 @@ def eval_batches(
         size_divisor: both sides of the batch are padded to a multiple of this.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: leave out an image that cannot be read and log its name, instead of stopping.
+        upright: turn images as their EXIF orientation says, unless only the stored size is the annotated one;
+            without it they stay as they are stored.
 
     Returns:
         Dataset of ImageBatch; images are uint8 RGB.
@@ -163,11 +170,12 @@ def eval_batches(
         workers=workers,
     )
     table = ExampleTable.of(dataset.examples, None)
+    reader = images.ImageReader([example.path for example in dataset.examples], upright=upright)
     broken = images.BrokenImages()
 
     def load(index: Tensor) -> tuple[ImageBatch, Tensor]:
         height, width = table.size_of(index)
-        image = images.try_read_image(table.path_of(index))
+        image = reader.try_read(index, table.path_of(index), (height, width))
         intact = images.is_as_annotated(image, height, width)
         if skip_broken:
             blank = tf.zeros([1, 1, 3], tf.uint8)
@@ -215,11 +223,13 @@ def _planned(plan: BatchPlan, start_step: int, num_steps: int | None) -> tf.data
     return tf.data.Dataset.from_generator(endless, output_signature=signature).unbatch()
 
 
-def _read(table: ExampleTable, index: Tensor, successors: np.ndarray | None) -> tuple[Tensor, Tensor]:
+def _read(
+    table: ExampleTable, reader: images.ImageReader, index: Tensor, successors: np.ndarray | None
+) -> tuple[Tensor, Tensor]:
     """Reads an example's image, or with ``successors`` the first that can be read from there on."""
 
     def attempt(index: Tensor) -> tuple[Tensor, Tensor]:
-        image = images.try_read_image(table.path_of(index))
+        image = reader.try_read(index, table.path_of(index), table.size_of(index))
         return image, images.is_as_annotated(image, *table.size_of(index))
 
     image, intact = attempt(index)

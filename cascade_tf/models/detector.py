@@ -189,8 +189,9 @@ class TwoStageDetector(Configured, keras.Model):
         batch_size: int = 1,
         score_threshold: float | None = None,
         augmentation: Augmentation | None = None,
+        upright: bool = True,
     ) -> list[ImageDetections]:
-        """Detects objects in images of any size; boxes are in the pixels of the given images.
+        """Detects objects in images of any size; boxes are in the pixels of the given images, upright.
 
         This replaces ``keras.Model.predict``, whose contract (one array in, one array out) does not fit
         images of different sizes; call the detector on an ``ImageBatch`` for raw tensors.
@@ -200,6 +201,7 @@ class TwoStageDetector(Configured, keras.Model):
             batch_size: images per pass.
             score_threshold: drops weaker detections; None keeps all that ``detection_output`` lets through.
             augmentation: looks at each image in several sizes and mirrored; None: once.
+            upright: turns pictures as their EXIF orientation says.
 
         Returns:
             One record per image.
@@ -213,6 +215,7 @@ class TwoStageDetector(Configured, keras.Model):
             batch_size=batch_size,
             score_threshold=score_threshold or 0.0,
             augmentation=augmentation,
+            upright=upright,
         )
 
     def set_implementation(self, implementation: str) -> None:

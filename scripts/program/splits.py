@@ -67,6 +67,7 @@ def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDatase
             skip_broken=experiment.data.skip_broken,
             segmentations=segmentations,
             crowds_as_objects=experiment.data.crowds_as_objects,
+            upright=experiment.data.upright,
         )
     if not experiment.class_names:
         return dataset
@@ -85,7 +86,7 @@ def _checked(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDa
         dataset = check_images(
             dataset,
             data.check_images,
-            upright=getattr(data, "upright", False),
+            upright=data.upright,
             skip_broken=data.skip_broken,
             progress=bar.update,
         )

@@ -45,7 +45,7 @@ def test_all_that_fail_are_listed_and_the_message_names_the_remedy(dataset_dir, 
     (images / "b.png").write_bytes(b"")
     (images / "c.png").unlink()
     Image.fromarray(small_dataset.draw_picture(7, 5)).save(images / "d.png")
-    Image.fromarray(small_dataset.draw_picture(30, 60)).save(images / "e.png", "TIFF")
+    Image.new("F", (30, 60)).save(images / "e.png", "TIFF")
     size = (images / "a.png").stat().st_size
     with pytest.raises(ValueError, match="records are broken") as caught:
         check_images(dataset)
@@ -56,8 +56,22 @@ def test_all_that_fail_are_listed_and_the_message_names_the_remedy(dataset_dir, 
         f"  image 11: {images / 'b.png'} is empty",
         f"  image 12: {images / 'c.png'} does not exist",
         f"  image 13: {images / 'd.png'} has 7 x 5 pixels, expected 80 x 40 as annotated",
-        f"  image 14: {images / 'e.png'} is a TIFF, expected a JPEG, PNG, GIF or BMP",
+        f"  image 14: {images / 'e.png'} has floating-point pixels, expected integers",
     ]
+
+
+def test_formats_that_pillow_decodes_pass(dataset_dir, dataset):
+    for name, kind, size in (("a.png", "TIFF", (60, 40)), ("b.png", "WEBP", (64, 48))):
+        Image.fromarray(small_dataset.draw_picture(*size)).save(dataset_dir / "images" / name, kind)
+    assert check_images(dataset) is dataset
+
+
+def test_a_heic_without_its_package_is_refused(dataset_dir, dataset):
+    file = dataset_dir / "images" / "a.png"
+    file.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    missing = mock.patch.dict("sys.modules", {"pillow_heif": None})
+    with missing, pytest.raises(ValueError, match=r"a\.png is a HEIC, which needs the package pillow-heif"):
+        check_images(dataset)
 
 
 def test_twenty_are_listed_and_the_others_counted(tmp_path):

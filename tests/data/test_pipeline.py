@@ -222,17 +222,11 @@ def save_as(path, kind):
         image.convert("CMYK").save(path, "JPEG", quality=95)
     elif kind == "grey JPEG":
         image.convert("L").save(path, "JPEG", quality=95)
-    elif kind == "turned by EXIF":
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        image.save(path, "JPEG", quality=95, exif=exif)
     else:
         image.convert(kind).save(path, "PNG")
 
 
-@pytest.mark.parametrize(
-    "kind", ["L", "LA", "RGBA", "P", "1", "16 bits", "CMYK", "grey JPEG", "turned by EXIF"]
-)
+@pytest.mark.parametrize("kind", ["L", "LA", "RGBA", "P", "1", "16 bits", "CMYK", "grey JPEG"])
 def test_kinds_of_image_files(dataset, kind):
     save_as(dataset.examples[0].path, kind)
     (batch,) = eval_batches(only(dataset, 10), batch_size=1, short_side=40, max_side=200)
@@ -269,7 +263,7 @@ def spoil(dataset, image_id, how):
 @pytest.mark.parametrize("how", ["truncated", "empty", "text", "gone"])
 def test_a_broken_image_stops_and_is_named(dataset, how):
     path = spoil(dataset, 12, how)
-    line = f"broken image: {path} cannot be read, expected a complete JPEG, PNG, GIF or BMP file"
+    line = f"broken image: {path} cannot be read, expected a complete picture file"
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(eval_batches(dataset, batch_size=2, short_side=20, max_side=50))
     assert broken_image_line(error.value) == line
@@ -284,8 +278,7 @@ def test_an_image_of_another_size_than_annotated_stops_and_is_named(dataset):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(eval_batches(dataset, batch_size=1, short_side=20, max_side=50))
     assert broken_image_line(error.value) == (
-        f"broken image: {path} has 40 x 60 pixels, expected 60 x 40 as annotated "
-        "(an EXIF orientation is ignored)"
+        f"broken image: {path} has 40 x 60 pixels, expected 60 x 40 as annotated"
     )
 
 

@@ -6,9 +6,12 @@ import tensorflow as tf
 from PIL import Image
 
 from cascade_tf.ops.decode import decode_image
+from tests.exif_files import corners, orientation_entry, stored_for, tiff, with_exif
 
 # Two libraries convert YCCK with other roundings.
 CMYK_TOLERANCE = 3
+# Of blocks of one colour, without subsampling.
+JPEG_TOLERANCE = 4
 PIXELS = np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(np.repeat(np.repeat(PIXELS, 8, axis=0), 8, axis=1))
 
@@ -64,10 +67,33 @@ def test_the_first_frame_of_an_animation_counts():
     np.testing.assert_array_equal(decode_image(content)[..., 0], PICTURE.convert("L"))
 
 
-def test_exif_orientation_is_ignored():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn
-    assert decode_image(encode(PICTURE, "JPEG", exif=exif)).shape == (160, 240, 3)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright(kind, orientation):
+    upright = corners()
+    stored = stored_for(upright, orientation)
+    content = with_exif(stored, kind, tiff([orientation_entry(orientation)]))
+    decoded, kept = decode_image(content), decode_image(content, upright=False)
+    tolerance = JPEG_TOLERANCE if kind == "JPEG" else 0
+    np.testing.assert_allclose(decoded.numpy().astype(int), upright, atol=tolerance)
+    np.testing.assert_allclose(kept.numpy().astype(int), stored, atol=tolerance)
+
+
+def test_webp():
+    content = encode(PICTURE, "WEBP", quality=80)
+    np.testing.assert_array_equal(decode_image(content), np.asarray(Image.open(io.BytesIO(content))))
+
+
+@pytest.mark.parametrize("kind", ["animation", "alpha"])
+def test_other_webp_is_refused(kind):
+    other = PICTURE.rotate(180)
+    if kind == "alpha":
+        other.putalpha(Image.fromarray(PIXELS[..., 0]).resize(other.size))
+        content = encode(other, "WEBP")
+    else:
+        content = encode(PICTURE, "WEBP", save_all=True, append_images=[other])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_image(content)
 
 
 def test_decodes_inside_a_graph_with_a_dynamic_shape():

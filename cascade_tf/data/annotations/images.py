@@ -53,7 +53,7 @@ _MOST_PIXELS = (1 << 31) - 1
 
 
 def read_images(
-    entries: list, files: ImageFiles, report: BrokenRecords, noted: records.Noted
+    entries: list, files: ImageFiles, report: BrokenRecords, noted: records.Noted, upright: bool
 ) -> tuple[dict[int, ImageObjects], set[int]]:
     """Gives the images by id, and the ids of those that were skipped or are not to be read."""
     images: dict[int, ImageObjects] = {}
@@ -68,7 +68,7 @@ def read_images(
         elif index in files.left_out:
             unusable.add(record["id"])
         else:
-            image = _read_image_record(where, record, files.found[index], report, noted)
+            image = _read_image_record(where, record, files.found[index], report, noted, upright)
             if image is None:
                 unusable.add(record["id"])
             else:
@@ -77,7 +77,7 @@ def read_images(
 
 
 def _read_image_record(
-    where: str, record: dict, file: FoundFile, report: BrokenRecords, noted: records.Noted
+    where: str, record: dict, file: FoundFile, report: BrokenRecords, noted: records.Noted, upright: bool
 ) -> ImageObjects | None:
     file_name = record.get("file_name")
     if not isinstance(file_name, str) or not file_name:
@@ -90,7 +90,8 @@ def _read_image_record(
     width, height = record.get("width"), record.get("height")
     if width in _UNKNOWN or height in _UNKNOWN:
         try:
-            height, width = read_header(path, end=False).upright_size
+            header = read_header(path, end=False)
+            height, width = header.upright_size if upright else header.size
         except ValueError:
             report.broken(f"{where}: gives no width and height, and {path} is not a readable image")
             return None
