@@ -148,7 +148,8 @@ def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
             what = "a folder without images" if Path(name).is_dir() else "no such file, folder or match"
             missing.append(f"{name}: {what}")
     if left_out:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
+        by_count = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in by_count)
         remedy = "; --recursive looks into sub-folders" if left_out[_SUB_FOLDERS] else ""
         program.warn(f"left out of the folders: {kinds}{remedy}")
     return [Source(path, number) for number, path in enumerate(dict.fromkeys(paths), start=1)], missing

@@ -1,6 +1,7 @@
 """What an exported folder holds, and that TensorFlow's C++ loader, the model server's, computes the same."""
 
 import io
+import itertools
 import shutil
 import subprocess
 import time
@@ -272,7 +273,7 @@ def test_a_failure_leaves_the_detector_and_the_folder_as_they_were(detector, tmp
     parts = (detector.proposals, detector.heads.pooling, detector.detection_output)
     monkeypatch.setattr(detector.heads.pooling, "implementation", "custom")
 
-    def fail(detector, export_status):
+    def fail(detector, export_status, upright):
         assert [part.implementation for part in parts] == ["tensorflow"] * 3
         raise OSError("disk full")
 
@@ -399,17 +400,18 @@ def _measure(function, *arguments):
     return min(time.perf_counter() - wall, time.process_time() - processor), result
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_upright(signatures, kind, orientation):
-    """The same pixels: those of the turned file, and as a tensor those that Python reads from it."""
-    stored = np.ascontiguousarray(stored_for(noise(64, 96, 4), orientation))
-    order = "<" if orientation % 2 else ">"
-    content = with_exif(stored, kind, tiff([orientation_entry(orientation, order)], order))
-    found = run(signatures["serving_default"], image_bytes=tf.constant([content]))
-    pixels = read_image(content)
-    assert pixels.shape == (64, 96, 3)
-    expected = run(signatures["image_tensor"], image_tensor=tf.constant(pixels[None]))
+def test_photos_are_turned_upright(signatures):
+    """The same pixels: those of the turned files, and as a tensor those that Python reads from them."""
+    contents = []
+    for kind, orientation in itertools.product(("JPEG", "PNG", "WEBP"), range(1, 9)):
+        order = "<" if orientation % 2 else ">"
+        exif = tiff([orientation_entry(orientation, order)], order)
+        contents.append(with_exif(stored_for(noise(64, 96, 4), orientation), kind, exif))
+    pixels = np.stack([read_image(content) for content in contents])
+    assert pixels.shape == (24, 64, 96, 3)
+    np.testing.assert_array_equal(pixels[8:], np.broadcast_to(noise(64, 96, 4), (16, 64, 96, 3)))
+    found = run(signatures["serving_default"], image_bytes=tf.constant(contents))
+    expected = run(signatures["image_tensor"], image_tensor=tf.constant(pixels))
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
     relative, absolute = found["detection_boxes"], found["detection_boxes_pixels"]
