@@ -136,6 +136,7 @@ def test_each_form_is_told_in_a_line(dataset_dir):
         ("bbox", [1, 2, "nan", 4], "bbox is [1, 2, 'nan', 4]"),
         ("bbox", [1, 2, True, 4], "bbox is [1, 2, True, 4]"),
         ("bbox", ["1", "2", "3"], "bbox is ['1', '2', '3']"),
+        ("bbox", [1, 2, 10**400, 4], "bbox is [1, 2, 1000"),
         ("image_id", "10.5", "image_id is '10.5'"),
         ("image_id", True, "image_id is True"),
         ("category_id", 7.25, "category_id is 7.25"),
