@@ -13,7 +13,7 @@ def test_measures_both_levels(benchmark, tmp_path, capsys):
     assert benchmark("image_check").main(arguments) == 0
     rows = {row["name"]: row for row in json.loads(file.read_text())["rows"]}
     assert list(rows) == [
-        "annotation file",
+        "annotation file, per core",
         "check full, per core",
         "check full, all threads",
         "check headers, per core",
