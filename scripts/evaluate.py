@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cascade_tf.test_time_augmentation import Augmentation
 
 OPTIONS = program.Flags(weights=True)
-OPTIONS.string("split", "val", "Which instances_<split>.json of the data set.")
+OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
 OPTIONS.boolean(
     "per_stage", None, "Also measures each stage of the cascade by itself. Default: evaluation.per_stage."
 )

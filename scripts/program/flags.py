@@ -49,7 +49,8 @@ class Flags:
             self.string(
                 "dataset_dir",
                 None,
-                "Data set: folder with images/, instances_train.json, instances_val.json.",
+                "Data set: folder with images/, instances_train.json and instances_val.json, or what a "
+                "labelling tool exports as COCO.",
                 "DIR",
             )
         if weights:
