@@ -7,7 +7,6 @@ error of its own, or what it returns goes through everything that reads annotati
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import math
 import traceback
@@ -120,7 +119,7 @@ def survive(dataset: CocoDataset, masks: bool, folder: Path) -> None:
                 packed_mask(segmentation, (example.height, example.width), (50, 70))
     if masks:
         assert OutlineTable.of(table.segmentations, table.sizes) is not None
-    blank = config.Experiment(name="x", model=functools.partial(cascade_rcnn_fpn))
+    blank = config.Experiment(name="x", model=cascade_rcnn_fpn)
     experiment = config.with_classes(blank, dataset.class_names, dataset.category_ids)
     config.write_experiment(experiment, folder)
     assert config.read_experiment(folder).category_ids == dataset.category_ids

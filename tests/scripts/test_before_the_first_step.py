@@ -175,7 +175,7 @@ class TestRuns:
         for split in ("train", "val"):
             edit_annotations(change, split)
         run = tmp_path / "run"
-        said = train("--set=model.score_threshold=0.0")
+        said = train("--set=model.output.score_threshold=0.0")
         assert said.status == 0, said.err
         assert set(config.read_experiment(run).category_ids) == {most, -most - 1, 0, 7, -7}
         found = json.loads((run / "evaluation" / "val_detections.json").read_text())
