@@ -24,6 +24,7 @@ def all_cases() -> Iterator[Case]:
     """Every case, in the order of the table."""
     for dtype in ("float32", "bfloat16"):
         yield from _pooling(dtype)
+        yield from _quantised_pooling(dtype)
     yield from _suppression(4000, 6.0)
     yield from _suppression(10000, 30.0)
     yield from _class_wise("500 scores above 0.05", class_scores(500), 0.05, 1.0)
@@ -56,19 +57,63 @@ def class_scores(above: int) -> Any:
 
 
 def _pooling(dtype: str) -> Iterator[Case]:
-    import tensorflow as tf
-
-    from cascade_tf.ops import roi_align
+    from cascade_tf.ops import grid_roi_align, roi_align
 
     shapes = [[1, HEIGHT // stride, WIDTH // stride, CHANNELS] for stride in STRIDES]
-    maps = [tf.cast(tf.random.stateless_normal(shape, shape[1:3]), dtype) for shape in shapes]
-    boxes = spread_boxes(1000, 800.0)[None]
-    upstream = tf.cast(tf.random.stateless_normal([1, 1000, 7, 7, CHANNELS], (1, 2)), dtype)
 
-    def forward(implementation: str) -> Any:
+    def align(implementation: str) -> Any:
         return lambda *maps: roi_align(
-            maps, boxes, strides=STRIDES, output_size=7, implementation=implementation
+            maps, _pooled_boxes(), strides=STRIDES, output_size=7, implementation=implementation
         )
+
+    def align_grid(implementation: str) -> Any:
+        return lambda *maps: grid_roi_align(
+            maps, _pooled_boxes(), strides=STRIDES, output_size=7, implementation=implementation
+        )
+
+    yield from _both_ways("RoIAlign", dtype, align, shapes, CHANNELS, (20.0, 60.0))
+    yield from _both_ways("grid RoIAlign", dtype, align_grid, shapes, CHANNELS)
+
+
+def _quantised_pooling(dtype: str) -> Iterator[Case]:
+    """RoIPool of VGG's conv5, and the class and box maps of R-FCN."""
+    from cascade_tf.ops import ps_roi_pool, roi_pool
+
+    def largest(implementation: str) -> Any:
+        return lambda features: roi_pool(
+            features, _pooled_boxes(), stride=16, output_size=7, implementation=implementation
+        )
+
+    def position_sensitive(implementation: str) -> Any:
+        return lambda features: ps_roi_pool(
+            features, _pooled_boxes(), stride=16, output_size=7, implementation=implementation
+        )
+
+    size = [1, HEIGHT // 16, WIDTH // 16]
+    yield from _both_ways("RoIPool", dtype, largest, [[*size, 512]], 512, (20.0, None))
+    for values, limit in ((81, 60.0), (8, None)):
+        name = f"position-sensitive RoI pooling, {values} values,"
+        shapes = [[*size, 49 * values]]
+        yield from _both_ways(name, dtype, position_sensitive, shapes, values, (limit, None))
+
+
+def _pooled_boxes() -> Any:
+    return spread_boxes(1000, 800.0)[None]
+
+
+def _both_ways(
+    name: str,
+    dtype: str,
+    forward: Callable[[str], Any],
+    shapes: list[list[int]],
+    channels: int,
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Iterator[Case]:
+    """The pooling of 7 x 7 bins from maps of these shapes, and its gradient."""
+    import tensorflow as tf
+
+    maps = [tf.cast(tf.random.stateless_normal(shape, shape[1:3]), dtype) for shape in shapes]
+    upstream = tf.cast(tf.random.stateless_normal([1, 1000, 7, 7, channels], (1, 2)), dtype)
 
     def backward(implementation: str) -> Any:
         def differentiate(upstream: Any, *maps: Any) -> Any:
@@ -80,8 +125,8 @@ def _pooling(dtype: str) -> Iterator[Case]:
 
         return differentiate
 
-    yield from _with_twin(f"RoIAlign forward, {dtype}", forward, maps, 20.0)
-    yield from _with_twin(f"RoIAlign backward, {dtype}", backward, [upstream, *maps], 60.0)
+    yield from _with_twin(f"{name} forward, {dtype}", forward, maps, limits[0])
+    yield from _with_twin(f"{name} backward, {dtype}", backward, [upstream, *maps], limits[1])
 
 
 def _suppression(count: int, limit: float) -> Iterator[Case]:
