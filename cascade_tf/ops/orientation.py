@@ -67,9 +67,7 @@ _ORIENTATION = (
     r"|\C*)$"
 )
 
-# For each orientation: the order of the axes, then which of them are mirrored.
-_KEPT, _SWAPPED = (0, 1, 2), (1, 0, 2)
-_AXES = np.array([_KEPT] * 5 + [_SWAPPED] * 4, np.int32)
+# For each orientation: which axes are mirrored, after those from 5 on are swapped.
 _MIRRORED = np.array([(v in (3, 4, 7, 8), v in (2, 3, 6, 7), False) for v in range(9)])
 
 
@@ -113,12 +111,19 @@ def turn_upright(image: Tensor, orientation: Tensor) -> Tensor:
 
     def turn() -> Tensor:
         # The axes that are mirrored are a tensor here, which `tf.reverse` takes as numbers only.
-        turned = tf.transpose(image, tf.gather(_AXES, orientation))
+        turned = tf.cond(orientation > 4, lambda: _swap_axes(image), lambda: image)
         return tf.raw_ops.Reverse(tensor=turned, dims=tf.gather(_MIRRORED, orientation))
 
     upright = tf.cond(orientation > 1, turn, lambda: image)
     upright.set_shape([None, None, image.shape[-1]])
     return upright
+
+
+def _swap_axes(image: Tensor) -> Tensor:
+    """[H, W, C] to [W, H, C]; of a transpose of bytes oneDNN says that it has none, as an error."""
+    height, width, channels = tf.unstack(tf.shape(image))
+    places = tf.range(height)[None] * width + tf.range(width)[:, None]
+    return tf.gather(tf.reshape(image, [height * width, channels]), places)
 
 
 def upright_size(height: Tensor, width: Tensor, orientation: Tensor) -> tuple[Tensor, Tensor]:
