@@ -20,6 +20,7 @@ from urllib.parse import unquote
 _SHOWN_CANDIDATES = 5
 # Label Studio puts eight hexadecimal digits before the names of uploaded files.
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
+_PLAIN = re.compile(r"[^./\\][^/\\]*(?:/[^./\\][^/\\]*)*\Z")
 _DRIVE = re.compile(r"^/*[A-Za-z]:")
 _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -47,7 +48,7 @@ class ImageFolder:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._root = os.path.normpath(folder)
+        self._root = str(self.folder)
         self._files: dict[str, list[str]] | None = None
 
     def find_all(self, names: Sequence[str | None]) -> list[FoundFile]:
@@ -70,19 +71,22 @@ class ImageFolder:
 
     def find(self, name: str) -> FoundFile:
         """Finds the file of one name."""
-        path = self.folder / name
-        # Without following links: a data set may link to images, but not name files elsewhere on the machine.
-        inside = Path(os.path.normpath(path)).is_relative_to(self._root)
+        if _PLAIN.match(name):  # the most names, without the time that pathlib takes
+            path, inside = os.path.join(self._root, name), True
+        else:
+            path = str(self.folder / name)
+            # Without following links: a data set may link to images, but not name files elsewhere.
+            inside = Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self._root))
         if inside and os.path.isfile(path):
-            return FoundFile(str(path))
+            return FoundFile(path)
         return self._find_alike(name, inside)
 
     def _find_alike(self, name: str, inside: bool) -> FoundFile:
         for parts, how in _readings(name):
             candidates = _best_ends(parts, self._listing().get(_key(parts[-1]), []))
             if len(candidates) == 1:
-                path = self.folder / candidates[0]
-                return FoundFile(str(path), how=how or _difference(parts, candidates[0]))
+                path = os.path.join(self._root, candidates[0])
+                return FoundFile(path, how=how or _difference(parts, candidates[0]))
             if candidates:
                 return FoundFile(
                     None, f"file_name is {name!r}, which may be {_some(candidates)}; expected one"
