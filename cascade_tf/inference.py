@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from cascade_tf.conversions import to_supervision, to_table
 from cascade_tf.data.coco import CocoDataset
 from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.image_files import read_image
+from cascade_tf.image_lists import each_image
 from cascade_tf.instance_masks import decode_masks, encode_masks
 from cascade_tf.network_calls import make_batch, prepare_weights, traced
 from cascade_tf.ops.paste_masks import paste_masks
@@ -49,6 +51,7 @@ class ImageDetections(NamedTuple):
             box; None where the detector has no mask head, and where there are ``segmentations``.
         segmentations: n masks in the original image as COCO's compressed run lengths. ``detect_dataset``
             gives these in place of ``masks``, as those of a data set would fill the memory.
+        path: the image's file; None where it did not come as one.
     """
 
     boxes: np.ndarray
@@ -60,6 +63,7 @@ class ImageDetections(NamedTuple):
     size: tuple[int, int] = (0, 0)
     masks: np.ndarray | None = None
     segmentations: tuple[dict[str, Any], ...] | None = None
+    path: str | None = None
 
     @property
     def has_masks(self) -> bool:
@@ -97,6 +101,33 @@ class ImageDetections(NamedTuple):
             raise ValueError(_NO_MASKS)
         return self._replace(masks=None, segmentations=encode_masks(self.masks, self.boxes, self.size))
 
+    def to_coco(self) -> list[dict[str, Any]]:
+        """One entry per detection in COCO's result format; see ``to_coco_results`` for several images."""
+        return to_coco_results([self])
+
+    def to_table(self) -> dict[str, list[Any]]:
+        """Columns with one entry per detection, best first: ``pandas.DataFrame(record.to_table())``.
+
+        Returns:
+            ``image_id``, ``path``, ``name``, ``category_id``, ``class`` (1..K), ``score``, and the box's
+            corners ``x1``, ``y1``, ``x2``, ``y2`` in pixels of the original image. Without detections the
+            columns are there and empty.
+        """
+        return to_table(self)
+
+    def to_supervision(self) -> Any:
+        """The same as ``supervision.Detections``, for the annotators and trackers of that package.
+
+        Returns:
+            ``xyxy`` and ``confidence``; ``class_id`` in 0..K-1, the position in ``detector.class_names``;
+            ``mask`` [n, height, width] bool where there are masks; ``data`` with ``class_name`` and
+            ``category_id``.
+
+        Raises:
+            ImportError: the package supervision is not installed.
+        """
+        return to_supervision(self)
+
 
 def predict_images(
     detector: Any,
@@ -114,7 +145,9 @@ def predict_images(
 
     Args:
         detector: a ``TwoStageDetector``.
-        images: one image or an iterable of images, each as ``read_image`` takes it.
+        images: one image as ``read_image`` takes it, a folder of images (in the order of their names,
+            without sub-folders), a pattern such as ``"photos/*.jpg"``, a batch of pixels [B, H, W, 3], or an
+            iterable of images, folders and patterns.
         batch_size: images that go through the network together.
         score_threshold: leaves out detections with a score at or below it; the detector has already done
             so with its own threshold.
@@ -125,17 +158,20 @@ def predict_images(
         One entry per image, in their order; ``image_id`` is the position.
 
     Raises:
-        ValueError: an image cannot be read (the message names the file), or ``batch_size`` is below 1.
+        ValueError: an image cannot be read (the message names the file), a folder has no images,
+            ``batch_size`` is below 1, or ``score_threshold`` is not in 0..1.
         FileNotFoundError: there is no such file.
         TypeError: an image is of none of the kinds that ``read_image`` takes.
     """
+    check_threshold(score_threshold)
     prepare_weights(detector)
     run = _runner(detector, augmentation)
     size = _input_size(detector, augmentation)
     records: list[ImageDetections] = []
-    for group in batches_of(images, batch_size, upright=upright):
+    for group, paths in batches_of(images, batch_size, upright=upright):
         batch = make_batch(group, **size, size_divisor=detector.size_divisor, first_id=len(records))
-        records += to_records(run(batch), batch, detector.class_names, detector.category_ids)
+        found = to_records(run(batch), batch, detector.class_names, detector.category_ids)
+        records += [record._replace(path=path) for record, path in zip(found, paths, strict=True)]
     return [keep_above(record, score_threshold) for record in records] if score_threshold else records
 
 
@@ -297,28 +333,26 @@ def keep_above(record: ImageDetections, score_threshold: float) -> ImageDetectio
     )
 
 
-def batches_of(images: Any, batch_size: int, *, upright: bool = True) -> Iterator[list[np.ndarray]]:
-    """Reads images, one or an iterable of them, in groups of ``batch_size``; see ``read_image``.
+def check_threshold(score_threshold: float | None) -> None:
+    """Raises a ValueError unless a threshold of ``predict`` is None or in 0..1."""
+    if score_threshold is not None and not 0.0 <= score_threshold <= 1.0:
+        raise ValueError(f"score_threshold: got {score_threshold!r}, expected a number in 0..1")
+
+
+def batches_of(
+    images: Any, batch_size: int, *, upright: bool = True
+) -> Iterator[tuple[list[np.ndarray], list[str | None]]]:
+    """Reads images, whatever ``each_image`` takes, in groups of ``batch_size``; with the files' paths.
 
     Raises:
         ValueError: ``batch_size`` is below 1, or an image cannot be read.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size: got {batch_size}, expected 1 or more")
-    group: list[np.ndarray] = []
-    for image in [images] if _is_one_image(images) else images:
-        group.append(read_image(image, upright=upright))
-        if len(group) == batch_size:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _is_one_image(images: Any) -> bool:
-    if isinstance(images, (np.ndarray, tf.Tensor)):
-        return images.ndim < 4
-    return isinstance(images, (str, bytes, os.PathLike, Image.Image))
+    sources = each_image(images)
+    while group := list(itertools.islice(sources, batch_size)):
+        paths = [os.fspath(source) if isinstance(source, os.PathLike) else None for source in group]
+        yield [read_image(source, upright=upright) for source in group], paths
 
 
 def _runner(detector: Any, augmentation: Augmentation | None) -> Callable[[ImageBatch], Any]:

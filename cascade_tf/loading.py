@@ -8,19 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from cascade_tf import config
-from cascade_tf.inference import ImageDetections, batches_of, keep_above
+from cascade_tf.inference import ImageDetections, batches_of, check_threshold, keep_above
+from cascade_tf.keras_file import load_keras_file
 from cascade_tf.models import TwoStageDetector
 from cascade_tf.serving_files import LABELS_FILE, read_labels
-from cascade_tf.weights_file import first_line, is_weights_file, load_into, read_description
+from cascade_tf.weights_file import (
+    WEIGHTS_FILES,
+    find_run_weights,
+    first_line,
+    is_weights_file,
+    load_into,
+    read_description,
+)
 
-# In the order of preference.
-WEIGHTS_FILES = ("best.weights.h5", "last.weights.h5")
 _SAVED_MODEL = "saved_model.pb"
 
 
@@ -44,7 +49,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not source.exists():
         raise FileNotFoundError(f"model {source}: got no such file or folder")
     if source.is_file():
-        return load_weights_file(source) if is_weights_file(source) else _load_keras(source)
+        return load_weights_file(source) if is_weights_file(source) else load_keras_file(source)
     if (source / config.EXPERIMENT_FILE).is_file():
         return load_run(source)
     version = _find_version(source)
@@ -71,7 +76,7 @@ def load_run(
     """
     folder = Path(workdir)
     experiment = experiment or config.read_experiment(folder)
-    weights = next((folder / name for name in WEIGHTS_FILES if (folder / name).is_file()), None)
+    weights = find_run_weights(folder)
     if weights is None:
         raise FileNotFoundError(
             f"workdir {folder}: got no weights, expected {' or '.join(WEIGHTS_FILES)} of a training run"
@@ -139,12 +144,20 @@ class SavedDetector:
 
         Images of one size go through the network together, others one by one.
         """
+        check_threshold(score_threshold)
         records: list[ImageDetections] = []
-        for group in batches_of(images, batch_size, upright=upright):
+        for group, paths in batches_of(images, batch_size, upright=upright):
             same_size = len({image.shape for image in group}) == 1
             for batch in [np.stack(group)] if same_size else [image[None] for image in group]:
                 records += self._detect(batch, len(records))
+            records[-len(group) :] = [
+                record._replace(path=path) for record, path in zip(records[-len(group) :], paths, strict=True)
+            ]
         return [keep_above(record, score_threshold) for record in records] if score_threshold else records
+
+    def __call__(self, *images: Any, **kwargs: Any) -> Any:
+        """Refuses: raw tensors are those of the SavedModel's signatures."""
+        raise TypeError("got a call of the detector, expected detector.predict(images)")
 
     def _detect(self, images: np.ndarray, first_id: int) -> list[ImageDetections]:
         outputs = {name: value.numpy() for name, value in self._run(image_tensor=tf.constant(images)).items()}
@@ -175,18 +188,6 @@ def _errors_only() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
-
-
-def _load_keras(path: Path) -> TwoStageDetector:
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    # Keras raises ValueError on other files, TypeError on unknown classes; zip and h5py have errors of their
-    # own.
-    except Exception as error:
-        raise ValueError(f"model {path}: cannot be loaded as a .keras file ({first_line(error)})") from None
-    if not isinstance(model, TwoStageDetector):
-        raise ValueError(f"model {path}: got a {type(model).__name__}, expected a TwoStageDetector")
-    return model
 
 
 def _find_version(folder: Path) -> Path | None:

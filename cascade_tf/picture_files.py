@@ -138,7 +138,10 @@ def pixels_of_array(values: np.ndarray) -> np.ndarray:
         TypeError: it is neither uint8 nor uint16.
     """
     if values.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"image array: got {values.dtype}, expected uint8 in 0..255 or uint16 in 0..65535")
+        raise TypeError(
+            f"image array: got {values.dtype}, expected uint8 in 0..255 or uint16 in 0..65535"
+            f"{_remedy(values)}"
+        )
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
@@ -148,3 +151,11 @@ def pixels_of_array(values: np.ndarray) -> np.ndarray:
     if values.dtype == np.uint16:
         values = (values >> 8).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(values[..., :3], (*values.shape[:2], 3)))
+
+
+def _remedy(values: np.ndarray) -> str:
+    """How other numbers become pixels, where that is plain to see."""
+    if values.dtype.kind not in "iuf" or not values.size or values.min() < 0 or values.max() > 255:
+        return ""
+    is_fraction = values.dtype.kind == "f" and values.max() <= 1
+    return "; for values in 0..1: (255 * image).astype('uint8')" if is_fraction else "; image.astype('uint8')"

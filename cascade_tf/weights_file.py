@@ -19,6 +19,8 @@ import h5py
 from cascade_tf import config
 
 SUFFIX = ".weights.h5"
+# Those of a training run, in the order of preference.
+WEIGHTS_FILES = ("best.weights.h5", "last.weights.h5")
 _ATTRIBUTE = "cascade_tf_experiment"
 
 
@@ -83,6 +85,11 @@ def is_weights_file(path: str | os.PathLike[str]) -> bool:
             return _ATTRIBUTE in file.attrs
     except (OSError, RuntimeError, KeyError):
         return False
+
+
+def find_run_weights(folder: str | os.PathLike[str]) -> Path | None:
+    """The best weights in a run's folder, else the last; None where there are none yet."""
+    return next((Path(folder) / name for name in WEIGHTS_FILES if (Path(folder) / name).is_file()), None)
 
 
 def load_into(detector: Any, path: str | os.PathLike[str], name: str) -> None:

@@ -1,4 +1,7 @@
-"""What ``--weights`` takes: a name of the catalogue, another framework's checkpoint, or a converted file."""
+"""What ``--weights`` takes: a name of the catalogue, another framework's checkpoint, or a detector of ours.
+
+Those of ours are the folder of a training run, its weights, a ``.keras`` file, and a converted file.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,28 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from cascade_tf import config
+from cascade_tf import config, keras_file
+from cascade_tf.keras_file import is_keras_file
 from cascade_tf.models import TwoStageDetector
-from cascade_tf.weights.import_report import listed, log_other_names
-from cascade_tf.weights.importing import Imported, describe_checkpoint, import_checkpoint, import_weights
+from cascade_tf.weights.import_report import listed
+from cascade_tf.weights.importing import (
+    Imported,
+    describe_checkpoint,
+    import_checkpoint,
+    import_weights,
+    numbered_classes,
+)
 from cascade_tf.weights.places import places
 from cascade_tf.weights.recipe_arguments import recipe_of
 from cascade_tf.weights.zoo import catalog
 from cascade_tf.weights.zoo.pretrained import checkpoint_path
-from cascade_tf.weights_file import is_weights_file, load_into, read_description
+from cascade_tf.weights_file import (
+    WEIGHTS_FILES,
+    find_run_weights,
+    is_weights_file,
+    load_into,
+    read_description,
+)
 
 
 class WeightsSource(NamedTuple):
@@ -36,21 +52,23 @@ class WeightsSource(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})
 
     @property
-    def is_converted(self) -> bool:
-        """Whether the file is one of ``scripts/convert_weights.py`` or of a training run."""
-        return is_weights_file(self.path)
+    def is_ours(self) -> bool:
+        """Whether the file is one of ``scripts/convert_weights.py``, of a training run or of ``save``."""
+        return is_weights_file(self.path) or is_keras_file(self.path)
 
 
 def find_weights(source: str | os.PathLike[str]) -> WeightsSource:
     """Finds weights by file or name; those of the catalogue are downloaded at the first use.
 
     Args:
-        source: a file, or the name of a detector in the catalogue.
+        source: a file, the folder of a training run (its best weights are taken, else its last), or the name
+            of a detector in the catalogue.
 
     Raises:
-        FileNotFoundError: there is neither a file nor a detector of that name.
+        FileNotFoundError: there is neither a file nor a detector of that name, or the run has no weights yet.
         OSError: the download fails; the message says what to put where.
-        ValueError: the name is a folder's or a backbone's, or the downloaded file is not the published one.
+        ValueError: the name is another folder's or a backbone's, or the downloaded file is not the published
+            one.
     """
     name = str(source)
     path, settings = _find(name, "detector", "weights")
@@ -81,11 +99,36 @@ def _find(name: str, kind: str, what: str) -> tuple[Path, Mapping[str, Any]]:
         raise ValueError(
             f"{what} {name!r}: got a {entry.kind} of the catalogue, expected a {kind}; see {flag}"
         )
+    if kind == "detector" and path.is_dir():
+        return _weights_in(path), MappingProxyType({})
+    if path.is_dir() and (path / config.EXPERIMENT_FILE).is_file():
+        raise ValueError(f"{what} {name!r}: got a run's folder, expected a {kind}; see --weights")
     if path.is_dir():
         raise ValueError(f"{what} {name!r}: got a folder, expected a file or a {kind} of the catalogue")
     names = catalog.resembling(name, kind)
     hint = f"; did you mean {' or '.join(names)}?" if names else ""
     raise FileNotFoundError(f"{what} {name!r}: got no such file or {kind} of the catalogue{hint}")
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weights of a run."""
+    if (folder / config.EXPERIMENT_FILE).is_file():
+        weights = find_run_weights(folder)
+        if weights is None:
+            raise FileNotFoundError(
+                f"weights {str(folder)!r}: got a run without weights, expected {' or '.join(WEIGHTS_FILES)}: "
+                "they appear with its first evaluation and at its end"
+            )
+        return weights
+    if any(folder.glob("saved_model.pb")) or any(folder.glob("*/saved_model.pb")):
+        raise ValueError(
+            f"weights {str(folder)!r}: got a SavedModel, which cannot be changed any more, expected the run "
+            "that it was exported from; predict.py takes it as --model"
+        )
+    raise ValueError(
+        f"weights {str(folder)!r}: got a folder without {config.EXPERIMENT_FILE}, expected the folder of a "
+        "training run, a file or a detector of the catalogue"
+    )
 
 
 def describe_weights(
@@ -100,9 +143,8 @@ def describe_weights(
     Raises:
         ValueError: the file cannot be read or understood.
     """
-    if source.is_converted:
-        experiment = _converted(source)
-        return dataclasses.replace(experiment, model=experiment.model.replace(changes))
+    if source.is_ours:
+        return _changed(_ours(source, _saved(source)), changes)
     described = describe_checkpoint(source.path, **{**source.settings, **changes})
     return _experiment(source, described.settings, described.class_names, described.category_ids)
 
@@ -122,10 +164,14 @@ def load_weights(
     Raises:
         ValueError: the file cannot be read, or the weights do not fit the changed network.
     """
-    if source.is_converted:
-        experiment = describe_weights(source, changes)
+    if source.is_ours:
+        saved = _saved(source)
+        experiment = _changed(_ours(source, saved), changes)
         detector = config.build_detector(experiment)
-        load_into(detector, source.path, f"experiment {experiment.name!r}")
+        if saved is not None:
+            _copy_all(saved, detector, source)
+        else:
+            load_into(detector, source.path, f"experiment {experiment.name!r}")
         return detector, experiment
     imported = import_checkpoint(source.path, **{**source.settings, **changes})
     logging.info("%s", imported.report.to_text())
@@ -141,7 +187,9 @@ def experiment_of(source: WeightsSource, imported: Imported) -> config.Experimen
 def start_from(detector: TwoStageDetector, source: WeightsSource, allow_partial: bool = False) -> str:
     """Loads the weights into a detector that will be trained further.
 
-    Where the number of classes differs, the layers that depend on it keep their initial values.
+    Where the classes differ, the layers that depend on them keep their initial values. A zoo's checkpoint
+    does not say what its classes are called: there, and where names are mere numbers, another number of
+    classes makes the difference.
 
     Args:
         detector: of the weights' architecture.
@@ -154,16 +202,30 @@ def start_from(detector: TwoStageDetector, source: WeightsSource, allow_partial:
     Raises:
         ValueError: the file cannot be read, or does not fit.
     """
-    if not source.is_converted:
+    if not source.is_ours:
         report = import_weights(detector, source.path, allow_partial=allow_partial, **source.settings)
         return report.to_text()
     old, _ = load_weights(source)
     return _copy(old, detector, source, allow_partial)
 
 
+def _copy_all(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource) -> None:
+    """Copies the weights between two detectors of one recipe."""
+    shapes, wanted = ([tuple(v.shape) for v in detector.weights] for detector in (old, new))
+    if shapes != wanted:
+        raise ValueError(f"weights {source.path}: do not fit the detector that the changed settings make")
+    new.set_weights(old.get_weights())
+
+
+def _other_classes(old: TwoStageDetector, new: TwoStageDetector) -> bool:
+    known = old.class_names != numbered_classes(old.num_classes)
+    return old.num_classes != new.num_classes or (known and old.class_names != new.class_names)
+
+
 def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, allow_partial: bool) -> str:
     theirs, ours = places(old), places(new)
-    afresh = {n for n, place in ours.items() if place.class_dependent and old.num_classes != new.num_classes}
+    other = _other_classes(old, new)
+    afresh = {name for name, place in ours.items() if place.class_dependent and other}
     fitting = {n for n in theirs.keys() & ours.keys() if theirs[n].shape == ours[n].shape} - afresh
     if not (old.has_masks and new.has_masks):
         # A box detector that becomes one of instances, or the reverse.
@@ -174,8 +236,6 @@ def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, a
         raise ValueError(f"weights {source.name}: do not fit the detector in {listed(strange)}")
     for name in fitting:
         ours[name].variable.assign(theirs[name].variable)
-    if old.num_classes == new.num_classes and old.class_names != new.class_names:
-        log_other_names(source.name, old.class_names, new.class_names)
     lines = [f"{source.name}: loaded {len(fitting)} variables"]
     if afresh:
         lines.append(
@@ -188,10 +248,22 @@ def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, a
 
 
 def _described(detector: TwoStageDetector) -> str:
-    return f"{detector.num_classes} classes{'' if detector.has_masks else ' without masks'}"
+    names = ", ".join(detector.class_names[:3]) + (", ..." if detector.num_classes > 3 else "")
+    return f"{detector.num_classes} classes ({names}){'' if detector.has_masks else ' without masks'}"
 
 
-def _converted(source: WeightsSource) -> config.Experiment:
+def _saved(source: WeightsSource) -> TwoStageDetector | None:
+    """The detector in a ``.keras`` file."""
+    return keras_file.load_keras_file(source.path) if is_keras_file(source.path) else None
+
+
+def _changed(experiment: config.Experiment, changes: Mapping[str, Any]) -> config.Experiment:
+    return dataclasses.replace(experiment, model=experiment.model.replace(changes))
+
+
+def _ours(source: WeightsSource, saved: TwoStageDetector | None) -> config.Experiment:
+    if saved is not None:
+        return keras_file.experiment_of(saved, source.path)
     experiment = read_description(source.path)
     folder = source.path.parent
     if experiment is None and (folder / config.EXPERIMENT_FILE).is_file():

@@ -96,7 +96,10 @@ def _read_split(experiment: Experiment, split: str) -> CocoDataset:
     except ValueError as error:
         if not OPTIONS.values.weights or "expected those of the experiment" not in str(error):
             raise
-        remedy = "convert_weights.py --annotations gives a checkpoint the classes of a data set"
+        remedy = (
+            "convert_weights.py --annotations gives a checkpoint the classes of a data set, and train.py "
+            "--weights learns others"
+        )
         raise ValueError(f"{error}; {remedy}") from None
 
 

@@ -14,7 +14,6 @@ and skipped; the exit status is then 1.
 
 from __future__ import annotations
 
-import glob
 import io
 import json
 import sys
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
     from cascade_tf.data.splitting import Splitting
     from cascade_tf.inference import ImageDetections
 
-# What a folder's images are called; a file that is named itself may have any name.
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
-    *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".qoi"),
-)
-
 OPTIONS = program.Flags(positional="[INPUT ...]", weights=True)
 OPTIONS.string("model", None, "A .keras file or a SavedModel folder, instead of --workdir.", "PATH")
 OPTIONS.string("output", None, "Folder for the pictures and detections.json.", "DIR")
@@ -52,9 +45,6 @@ OPTIONS.boolean(
     "Turns photos as their EXIF orientation says. Default: the run's data.upright, else true.",
 )
 OPTIONS.boolean("pictures", True, "Draws the pictures; without them only detections.json is written.")
-
-
-_SUB_FOLDERS = "sub-folders"
 
 
 class Source(NamedTuple):
@@ -138,37 +128,24 @@ def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
 
     What folders hold beside images is said once, by kind.
     """
+    from cascade_tf.image_lists import SUB_FOLDERS, find_images
+
     paths: list[Path] = []
     missing = []
     left_out: Counter[str] = Counter()
     for name in names:
-        found = _expand(name, left_out)
-        paths += found
-        if not found:
+        found = find_images(name, recursive=OPTIONS.values.recursive)
+        paths += found.paths
+        left_out += found.left_out
+        if not found.paths:
             what = "a folder without images" if Path(name).is_dir() else "no such file, folder or match"
             missing.append(f"{name}: {what}")
     if left_out:
         by_count = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
         kinds = ", ".join(f"{count} {kind}" for kind, count in by_count)
-        remedy = "; --recursive looks into sub-folders" if left_out[_SUB_FOLDERS] else ""
+        remedy = "; --recursive looks into sub-folders" if left_out[SUB_FOLDERS] else ""
         program.warn(f"left out of the folders: {kinds}{remedy}")
     return [Source(path, number) for number, path in enumerate(dict.fromkeys(paths), start=1)], missing
-
-
-def _expand(name: str, left_out: Counter[str]) -> list[Path]:
-    path = Path(name)
-    if not path.is_dir():
-        return [path] if path.exists() else sorted(Path(match) for match in glob.glob(name, recursive=True))
-    found = []
-    for entry in sorted(path.rglob("*") if OPTIONS.values.recursive else path.iterdir()):
-        if entry.is_dir():
-            if not OPTIONS.values.recursive:
-                left_out[_SUB_FOLDERS] += 1
-        elif entry.suffix.lower() in IMAGE_SUFFIXES:
-            found.append(entry)
-        else:
-            left_out[entry.suffix.lower() or "without a suffix"] += 1
-    return found
 
 
 def _dataset_sources() -> tuple[list[Source], list[str]]:

@@ -11,7 +11,9 @@ with the same settings, a run goes on from its last checkpoint exactly as if it 
         --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x
 
 With --weights the model is the checkpoint's, with the classes of the data set: of the configuration the data,
-the schedule and the evaluation remain, and --set model.NAME=VALUE changes single settings.
+the schedule and the evaluation remain, and --set model.NAME=VALUE changes single settings. A run of your own
+is a start like any other: --weights runs/mine. Layers that depend on the classes begin anew where the classes
+differ.
 """
 
 from __future__ import annotations

@@ -118,6 +118,15 @@ class TwoStageDetector(Configured, keras.Model):
         _build(self.heads, shapes)
         self.built = True
 
+    def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """Runs ``call`` on an ``ImageBatch``; images themselves are for ``predict``."""
+        if not (isinstance(batch, tuple) and len(batch) == len(ImageBatch._fields)):
+            raise TypeError(
+                f"got a call of the detector with {type(batch).__name__}, expected an ImageBatch; "
+                "detector.predict(images) takes arrays, files and folders"
+            )
+        return super().__call__(batch, *args, **kwargs)
+
     def call(self, batch: ImageBatch, training: bool = False) -> Detections | InstanceDetections:
         """Detects objects.
 
@@ -197,7 +206,8 @@ class TwoStageDetector(Configured, keras.Model):
         images of different sizes; call the detector on an ``ImageBatch`` for raw tensors.
 
         Args:
-            images: one image or a sequence: paths, or uint8 arrays [H, W, 3] RGB.
+            images: one or several images: paths, folders, patterns such as ``"photos/*.jpg"``, PIL images,
+                uint8 arrays [H, W, 3] RGB, or a batch of these [B, H, W, 3]; see ``predict_images``.
             batch_size: images per pass.
             score_threshold: drops weaker detections; None keeps all that ``detection_output`` lets through.
             augmentation: looks at each image in several sizes and mirrored; None: once.
@@ -207,13 +217,15 @@ class TwoStageDetector(Configured, keras.Model):
             One record per image.
 
         Raises:
-            ValueError: an image cannot be read; the message names it.
+            ValueError: an image cannot be read; the message names it. Or a threshold is not in 0..1.
+            FileNotFoundError: there is no such file.
+            TypeError: an image of another kind, or an array of floats.
         """
         return predict_images(
             self,
             images,
             batch_size=batch_size,
-            score_threshold=score_threshold or 0.0,
+            score_threshold=score_threshold,
             augmentation=augmentation,
             upright=upright,
         )

@@ -190,7 +190,7 @@ def _transfer(
     with _path_in_errors(checkpoint, family, _MALFORMED):
         plan = ImportPlan(checkpoint, family, detector, found.values(), kept, unwanted)
     report = plan.carry_out(described.settings, allow_partial, assumed)
-    known = (detector.class_names, _numbered(given))
+    known = (detector.class_names, numbered_classes(given))
     if detector.num_classes == given and described.class_names not in known:
         log_other_names(str(checkpoint.path), described.class_names, detector.class_names)
     return report
@@ -258,10 +258,11 @@ def _class_names(family: Family, checkpoint: CheckpointFile, num_classes: int) -
         # MMDetection once wrote names with underscores.
         is_coco = tuple(name.replace("_", " ") for name in names) == COCO_CLASSES
         return COCO_CLASSES if is_coco else tuple(names)
-    return COCO_CLASSES if num_classes == len(COCO_CLASSES) else _numbered(num_classes)
+    return COCO_CLASSES if num_classes == len(COCO_CLASSES) else numbered_classes(num_classes)
 
 
-def _numbered(num_classes: int) -> tuple[str, ...]:
+def numbered_classes(num_classes: int) -> tuple[str, ...]:
+    """Names of classes whose names nobody knows."""
     return tuple(f"class {number}" for number in range(1, num_classes + 1))
 
 

@@ -181,6 +181,60 @@ def test_training_starts_from_a_run(tune, converted, tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["folder", "keras"])
+def test_a_run_starts_another_on_other_classes(call, workdir, three_classes, tmp_path, form):
+    old = cascade_tf.load(workdir)
+    weights = workdir
+    if form == "keras":
+        weights = tmp_path / "mine.keras"
+        old.save(weights)
+    settings = ("steps=1", "decay_steps=", "batch_size=1", "learning_rate=1e-9")
+    said = call(
+        "train",
+        "--config=custom/cascade",
+        f"--dataset_dir={three_classes}",
+        f"--workdir={tmp_path / 'tuned'}",
+        f"--weights={weights}",
+        "--set=data.short_sides=96",
+        *(f"--set=train.{setting}" for setting in settings),
+    )
+    assert said.status == 0, said.err
+    assert "variables left at their initial values" in said.err
+    new = cascade_tf.load(tmp_path / "tuned")
+    assert new.num_classes == 3 < old.num_classes
+    assert new.short_side == 96
+    kernels = [detector.heads.stages[1].head.dense[0].kernel for detector in (new, old)]
+    np.testing.assert_allclose(*kernels, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["folder", "keras"])
+def test_a_run_predicts_as_weights(call, workdir, drawn, tmp_path, form):
+    weights = workdir
+    if form == "keras":
+        weights = tmp_path / "mine.keras"
+        cascade_tf.load(workdir).save(weights)
+    found = []
+    for flag in (f"--workdir={workdir}", f"--weights={weights}"):
+        said = call("predict", flag, f"--output={tmp_path / 'found'}", "--nopictures", drawn / "images")
+        assert said.status == 0, said.err
+        found.append(json.loads((tmp_path / "found" / "detections.json").read_text()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
+def test_help_names_every_form(call, name):
+    text = " ".join(call(name, "--help").out.split())
+    for form in (
+        "a name of the catalogue",
+        "a checkpoint of detectron2",
+        "runs/mine",
+        ".weights.h5",
+        ".keras",
+    ):
+        assert form in text.split("--weights=", 1)[1].split(" --", 1)[0]
+
+
 def test_masks_need_masks_in_the_data(tune, tmp_path, three_classes):
     file = tmp_path / "masks.pkl"
     write_pickle(file, {"model": recorded_weights("cascade_mask_rcnn_r50_fpn")})

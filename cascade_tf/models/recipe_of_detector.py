@@ -1,0 +1,112 @@
+"""From a detector back to the recipe that builds its like."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from cascade_tf.heads import CascadeHeads, MaskBranch, cascade, mask_heads, stage_statistics, stage_weights
+from cascade_tf.models.detector import TwoStageDetector
+from cascade_tf.models.two_stage import two_stage
+from cascade_tf.parts import Part, find_part, part
+
+# What does not make another network: names, the policy, where ops run, what Keras notes beside the arguments.
+_APART = ("name", "dtype", "implementation", "build_config", "compile_config", "registered_name", "module")
+
+
+def recipe_of_detector(detector: TwoStageDetector) -> Part:
+    """Returns the recipe that, called with a detector's classes, builds its equal.
+
+    Args:
+        detector: of the package's parts.
+
+    Raises:
+        ValueError: no recipe builds such a detector.
+    """
+    try:
+        recipe = _read_off(detector)
+        again = recipe(detector.class_names, detector.category_ids)
+    # Parts of other kinds lack what the recipe's have.
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"got a detector that no recipe builds ({error})") from None
+    if _plain(again) != _plain(detector):
+        raise ValueError("got a detector that no recipe builds: its parts are put together otherwise")
+    return recipe
+
+
+def _read_off(detector: TwoStageDetector) -> Part:
+    sizes = ("short_side", "max_side", "size_divisor")
+    return part(
+        two_stage,
+        backbone=_of_layer(detector.backbone),
+        neck=None if detector.neck is None else _of_layer(detector.neck),
+        proposals=_of_layer(detector.proposals),
+        heads=_of_heads(detector.heads),
+        output=_of_layer(detector.detection_output),
+        inputs=_of_layer(detector.image_inputs),
+        **{name: getattr(detector, name) for name in sizes},
+    )
+
+
+def _of_layer(layer: Any) -> Part:
+    """The part whose constructor is the layer's class: it keeps its arguments as attributes."""
+    kind = type(layer)
+    blank = find_part(f"{kind.__module__}:{kind.__qualname__}")
+    return blank.replace({name: _immutable(getattr(layer, name)) for name in blank.settings})
+
+
+def _of_heads(heads: CascadeHeads) -> Part:
+    first, later = heads.stages[0], heads.stages[1:]
+    same = ("rescale_heads", "append_ground_truth", "redundant_iou", "clip_boxes", "inclusive")
+    return part(
+        cascade,
+        ious=tuple(stage.iou for stage in heads.stages),
+        head=_of_layer(first.head),
+        pooling=_of_layer(heads.pooling),
+        masks=None if heads.masks is None else _of_masks(heads.masks),
+        weighting=_weighting([stage.weight for stage in heads.stages]),
+        **_statistics([tuple(stage.std) for stage in heads.stages]),
+        num_samples=first.num_samples,
+        later_samples=later[0].num_samples if later else None,
+        foreground_fraction=first.foreground_fraction,
+        **{name: getattr(heads, name) for name in (*same, "crowd_cover", "box_beta", "ensemble")},
+    )
+
+
+def _of_masks(masks: MaskBranch) -> Part:
+    return part(
+        mask_heads, stages=masks.stages, head=_of_layer(masks.heads[0]), pooling=_of_layer(masks.pooling)
+    )
+
+
+def _statistics(stages: Sequence[tuple[float, ...]]) -> dict[str, bool]:
+    for update, rounded in itertools.product((True, False), (False, True)):
+        if stage_statistics(len(stages), update, rounded) == list(stages):
+            return {"update_statistics": update, "round_statistics": rounded}
+    raise ValueError(f"the stages' standard deviations are {list(stages)}")
+
+
+def _weighting(weights: Sequence[float]) -> str:
+    for name in ("decay", "avg"):
+        if stage_weights(len(weights), name) == list(weights):
+            return name
+    raise ValueError(f"the stages' weights are {list(weights)}")
+
+
+def _immutable(value: Any) -> Any:
+    return tuple(_immutable(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _plain(detector: TwoStageDetector) -> Any:
+    """The arguments of all parts, as they would stand in a file."""
+    return _without_names(json.loads(json.dumps(detector.get_config(), default=repr)))
+
+
+def _without_names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_names(item) for key, item in value.items() if key not in _APART}
+    if isinstance(value, list):
+        return [_without_names(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
