@@ -15,6 +15,7 @@ from cascade_tf.necks import FPN
 from cascade_tf.pooling import ROIAlign
 from cascade_tf.proposals import RegionProposal
 from cascade_tf.structures import ImageBatch, Targets
+from tests.tiny_detector import tiny_detector
 
 NUM_CLASSES = 2
 
@@ -133,7 +134,7 @@ def detector_on(backbone: keras.Model, pixels: PixelNormalization) -> TwoStageDe
     return TwoStageDetector(
         backbone=backbone,
         neck=FPN(32),
-        region_proposal=RegionProposal(
+        proposals=RegionProposal(
             anchor_sizes=(8, 16, 32, 64, 128), pre_nms_train=60, post_nms_train=40, post_nms_test=20
         ),
         heads=CascadeHeads(stages, ROIAlign(canonical_size=56.0)),
@@ -207,3 +208,28 @@ def test_detector_on_keras_hub(tmp_path):
     backbone = keras.Model(network.inputs, network.pyramid_outputs)
     pixels = PixelNormalization("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
     check_whole_detector(detector_on(backbone, pixels), tmp_path)
+
+
+def test_a_detector_in_a_functional_model_round_trips(tmp_path):
+    detector = tiny_detector()
+    parts = (
+        keras.Input((None, None, 3)),
+        keras.Input((2,)),
+        keras.Input((2,)),
+        keras.Input((), dtype="int64"),
+    )
+    found = detector(ImageBatch(*parts))
+    model = keras.Model(list(parts), {"boxes": found.boxes, "scores": found.scores})
+    sizes = np.float32([[64, 64], [60, 50]])
+    inputs = [pictures(), sizes, sizes, np.int64([1, 2])]
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    expected = detector(ImageBatch(*map(tf.constant, inputs)))
+    assert np.max(expected.scores) > 0
+    for name, value in again(inputs).items():
+        np.testing.assert_allclose(value, getattr(expected, name), atol=1e-4)
+
+
+def test_four_images_in_a_list_are_no_batch():
+    with pytest.raises(TypeError, match=r"expected an ImageBatch; detector\.predict"):
+        tiny_detector()(list(pictures(count=4)))

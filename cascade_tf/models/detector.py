@@ -120,7 +120,7 @@ class TwoStageDetector(Configured, keras.Model):
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
         """Runs ``call`` on an ``ImageBatch``; images themselves are for ``predict``."""
-        if not (isinstance(batch, tuple) and len(batch) == len(ImageBatch._fields)):
+        if not _is_batch(batch):
             raise TypeError(
                 f"got a call of the detector with {type(batch).__name__}, expected an ImageBatch; "
                 "detector.predict(images) takes arrays, files and folders"
@@ -308,6 +308,14 @@ class TwoStageDetector(Configured, keras.Model):
             image_size,
         )
         return self.heads.with_masks(features, detections)
+
+
+def _is_batch(value: Any) -> bool:
+    """Whether a value is an ``ImageBatch``, or its list, which a functional model from a file hands over."""
+    if not isinstance(value, (tuple, list)) or len(value) != len(ImageBatch._fields):
+        return False
+    # Four images in a list have three axes each.
+    return isinstance(value, tuple) or len(getattr(value[0], "shape", ())) == 4
 
 
 class _Means:
