@@ -105,7 +105,7 @@ def export_saved_model(
 def _write(detector: Any, folder: Path, batching: bool, export_status: bool, upright: bool) -> None:
     labels = write_atomically(
         folder / serving_files.LABELS_FILE,
-        serving_files.labels_json(detector.class_names, detector.category_ids),
+        serving_files.labels_json(detector.class_names, detector.category_ids, upright),
     )
     module = tf.Module(name="detector")
     module.labels = tf.saved_model.Asset(str(labels))

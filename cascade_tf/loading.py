@@ -118,13 +118,14 @@ class SavedDetector:
     Attributes:
         class_names: K names of the classes 1..K.
         category_ids: K ids of the same classes in the data set.
+        upright: whether it was exported to turn photos as their EXIF orientation says.
 
     Raises:
         ValueError: the folder holds another kind of SavedModel, or is damaged.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.class_names, self.category_ids = read_labels(Path(folder) / "assets" / LABELS_FILE)
+        self.class_names, self.category_ids, self.upright = read_labels(Path(folder) / "assets" / LABELS_FILE)
         try:
             with _errors_only():
                 self._model = tf.saved_model.load(str(folder))
@@ -138,13 +139,15 @@ class SavedDetector:
         images: Any,
         batch_size: int = 1,
         score_threshold: float | None = None,
-        upright: bool = True,
+        upright: bool | None = None,
     ) -> list[ImageDetections]:
         """Detects objects in images of any sizes; see ``inference.predict_images``.
 
-        Images of one size go through the network together, others one by one.
+        Images of one size go through the network together, others one by one. ``upright`` None turns photos
+        as the export does.
         """
         check_threshold(score_threshold)
+        upright = self.upright if upright is None else upright
         records: list[ImageDetections] = []
         for group, paths in batches_of(images, batch_size, upright=upright):
             same_size = len({image.shape for image in group}) == 1

@@ -16,24 +16,26 @@ WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 BATCHING_FILE = "batching_params.pbtxt"
 
 
-def labels_json(class_names: Sequence[str], category_ids: Sequence[int]) -> str:
-    """Returns the class list as JSON; ``read_labels`` is the inverse."""
+def labels_json(class_names: Sequence[str], category_ids: Sequence[int], upright: bool = True) -> str:
+    """Returns the class list as JSON, and whether the model turns photos; ``read_labels`` is the inverse."""
     classes = [
         {"class": number, "category_id": int(category_id), "name": name}
         for number, (name, category_id) in enumerate(zip(class_names, category_ids, strict=True), start=1)
     ]
-    return json.dumps({"classes": classes}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({"upright": upright, "classes": classes}, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_labels(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Returns class names and category ids in the order of class 1..K.
+def read_labels(path: Path) -> tuple[tuple[str, ...], tuple[int, ...], bool]:
+    """Returns class names and category ids in the order of class 1..K, and whether photos are turned.
 
     Raises:
         ValueError: the file is missing or not of the form that ``labels_json`` gives.
     """
     try:
-        classes = sorted(json.loads(path.read_text("utf-8"))["classes"], key=lambda entry: entry["class"])
-        return tuple(str(entry["name"]) for entry in classes), tuple(int(e["category_id"]) for e in classes)
+        content = json.loads(path.read_text("utf-8"))
+        classes = sorted(content["classes"], key=lambda entry: entry["class"])
+        names, ids = zip(*((str(entry["name"]), int(entry["category_id"])) for entry in classes), strict=True)
+        return names, ids, bool(content.get("upright", True))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: got no class list ({error!r}), expected an export of this package"

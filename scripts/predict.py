@@ -14,6 +14,7 @@ and skipped; the exit status is then 1.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -29,7 +30,7 @@ from cascade_tf.files import write_atomically
 if TYPE_CHECKING:
     import numpy as np
 
-    from cascade_tf.data.splitting import Splitting
+    from cascade_tf.config import DataConfig
     from cascade_tf.inference import ImageDetections
 
 OPTIONS = program.Flags(positional="[INPUT ...]", weights=True)
@@ -42,7 +43,7 @@ OPTIONS.boolean("recursive", False, "Looks into the sub-folders of folders too."
 OPTIONS.boolean(
     "upright",
     None,
-    "Turns photos as their EXIF orientation says. Default: the run's data.upright, else true.",
+    "Turns photos as their EXIF orientation says. Default: as the run or the export does.",
 )
 OPTIONS.boolean("pictures", True, "Draws the pictures; without them only detections.json is written.")
 
@@ -69,14 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def predict(arguments: Sequence[str]) -> int:
     """Detects in the inputs; returns 1 if some could not be read."""
     output = OPTIONS.need("output")
-    sources, missing = named_sources(arguments) if arguments else _dataset_sources()
-    detector, upright, settings = _load_detector()
+    if not arguments and not OPTIONS.values.dataset_dir:
+        raise ValueError("got no inputs, expected image files, folders or patterns, or --dataset_dir")
+    named = named_sources(arguments) if arguments else None
+    detector, data, settings = _load_detector()
+    sources, missing = named or (_dataset_sources(data), [])
     folder = program.writable_folder(output, "output folder")
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
     pictures = _PictureFolder(folder) if OPTIONS.values.pictures else None
     unreadable = list(missing)
     with program.detection_bar(len(sources)) as bar:
-        for batch in _read_batches(sources, upright, unreadable, bar):
+        for batch in _read_batches(sources, data.upright, unreadable, bar):
             images = [image for _, image in batch]
             records = detector.predict(
                 images,
@@ -100,8 +104,10 @@ def predict(arguments: Sequence[str]) -> int:
     return 1 if unreadable else 0
 
 
-def _load_detector() -> tuple[Any, bool, dict[str, Any]]:
-    """Returns the detector, whether it takes images upright, and what else its ``predict`` takes."""
+def _load_detector() -> tuple[Any, DataConfig, dict[str, Any]]:
+    """Returns the detector, how images and data sets are read for it, and what else its ``predict`` takes."""
+    from cascade_tf.config import DataConfig
+
     upright = OPTIONS.values.upright
     for other in ("workdir", "weights"):
         if OPTIONS.values.model and OPTIONS.values[other].value:
@@ -117,10 +123,13 @@ def _load_detector() -> tuple[Any, bool, dict[str, Any]]:
             )
         from cascade_tf.loading import load
 
-        return load(OPTIONS.values.model), upright is not False, {}
+        detector = load(OPTIONS.values.model)
+        own = getattr(detector, "upright", True)  # a SavedModel says how it was exported
+        return detector, DataConfig(upright=own if upright is None else upright), {}
     detector, experiment = program.open_detector(OPTIONS)
-    upright = experiment.data.upright if upright is None else upright
-    return detector, upright, {"augmentation": experiment.evaluation.augmentation()}
+    own = experiment.data.upright
+    data = dataclasses.replace(experiment.data, upright=own if upright is None else upright)
+    return detector, data, {"augmentation": experiment.evaluation.augmentation()}
 
 
 def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
@@ -148,27 +157,24 @@ def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
     return [Source(path, number) for number, path in enumerate(dict.fromkeys(paths), start=1)], missing
 
 
-def _dataset_sources() -> tuple[list[Source], list[str]]:
-    if not OPTIONS.values.dataset_dir:
-        raise ValueError("got no inputs, expected image files, folders or patterns, or --dataset_dir")
+def _dataset_sources(data: DataConfig) -> list[Source]:
+    from cascade_tf.data.annotations.broken import SHOWN_RECORDS
     from cascade_tf.data.coco import read_dataset_dir
 
-    # The objects are not looked at, whatever they are.
     dataset = read_dataset_dir(
-        OPTIONS.values.dataset_dir, OPTIONS.values.split, splitting=_splitting(), crowds_as_objects=True
+        OPTIONS.values.dataset_dir,
+        OPTIONS.values.split,
+        splitting=data.splitting(),
+        skip_broken=data.skip_broken,
+        crowds_as_objects=True,  # what the objects are does not matter
+        upright=data.upright,
     )
-    sources = [
+    for line in dataset.dropped[:SHOWN_RECORDS]:
+        program.warn(line)
+    return [
         Source(Path(example.path), example.image_id, (example.height, example.width))
         for example in dataset.examples
     ]
-    return sources, []
-
-
-def _splitting() -> Splitting | None:
-    """How the run that trained the detector split its data, or ``--set`` says."""
-    if OPTIONS.values.workdir:
-        return program.trained_experiment(OPTIONS).data.splitting()
-    return program.model_changes(OPTIONS)[1].data.splitting() if OPTIONS.values.weights else None
 
 
 def _read_batches(

@@ -222,7 +222,7 @@ def test_a_model_with_status_loads_as_any_other(with_status, detector):
 
 
 def test_labels(folder):
-    assert read_labels(folder / "assets" / "labels.json") == (CLASS_NAMES, CATEGORY_IDS)
+    assert read_labels(folder / "assets" / "labels.json") == (CLASS_NAMES, CATEGORY_IDS, True)
 
 
 def prediction_log():
@@ -427,3 +427,11 @@ def test_turning_can_be_left_out(detector, tmp_path):
     expected = run(loaded.signatures["image_tensor"], image_tensor=tf.constant(stored[None]))
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
+    # The export says so itself: in Python, too, photos stay as they are stored.
+    saved = cascade_tf.load(folder)
+    assert not saved.upright
+    [record] = saved.predict(content)
+    assert record.size == (96, 64)
+    np.testing.assert_array_equal(record.scores, found["detection_scores"][0, : len(record.scores)])
+    [turned] = saved.predict(content, upright=True)
+    assert turned.size == (64, 96)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
 from .bar import waiting
-from .experiments import model_changes, trained_experiment
+from .experiments import model_changes, trained_experiment, with_settings_of_use
 from .flags import Flags
 
 if TYPE_CHECKING:
@@ -38,10 +37,10 @@ def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Ex
     from cascade_tf.weights_source import find_weights, load_weights
 
     _refuse_both(options)
-    changes, blank = model_changes(options)
+    changes, _ = model_changes(options)
     with dtype_policy(policy), waiting("loading the detector"):
         detector, experiment = load_weights(find_weights(options.values.weights), changes)
-    return detector, dataclasses.replace(experiment, data=blank.data, evaluation=blank.evaluation)
+    return detector, with_settings_of_use(experiment, options)
 
 
 def _refuse_both(options: Flags) -> None:

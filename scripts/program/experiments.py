@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,18 @@ def model_changes(options: Flags) -> tuple[dict[str, Any], Experiment]:
     of_model = changes(blank.model, [text[len("model.") :] for text in options.overrides if _of_model(text)])
     others = [text for text in options.overrides if not _of_model(text)]
     return of_model, _adjusted(blank, options, others)
+
+
+def with_settings_of_use(experiment: Experiment, options: Flags) -> Experiment:
+    """Returns a loaded detector's experiment with the settings of the flags that are not the model's.
+
+    Of its own data settings ``upright`` stays: its weights have seen pictures so.
+    """
+    from cascade_tf.config import DataConfig, EvaluationConfig
+
+    data = DataConfig(upright=experiment.data.upright)
+    plain = dataclasses.replace(experiment, data=data, evaluation=EvaluationConfig())
+    return _adjusted(plain, options, [text for text in options.overrides if not _of_model(text)])
 
 
 def has_masks(experiment: Experiment) -> bool:

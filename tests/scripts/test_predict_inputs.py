@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -60,3 +61,41 @@ def test_the_runs_setting_counts(call, workdir, photos, tmp_path):
     flags = (f"--workdir={workdir}", "--set=data.upright=false", "--nopictures")
     _, images = predict(call, photos, tmp_path, *flags)
     assert images["a.jpg"]["height"] == WIDTH
+
+
+def test_the_runs_setting_goes_with_its_weights_and_its_export(call, workdir, photos, tmp_path):
+    run = tmp_path / "stored"
+    shutil.copytree(workdir, run, ignore=shutil.ignore_patterns("checkpoints", "events", "export"))
+    content = json.loads((run / "experiment.json").read_text())
+    content["data"]["upright"] = False
+    (run / "experiment.json").write_text(json.dumps(content))
+    _, images = predict(call, photos, tmp_path, f"--weights={run}", "--nopictures")
+    assert images["a.jpg"]["height"] == WIDTH
+    _, images = predict(call, photos, tmp_path, f"--weights={run}", "--set=data.upright=true", "--nopictures")
+    assert images["a.jpg"]["height"] == HEIGHT
+    said = call("export", f"--weights={run}", f"--output={tmp_path / 'export'}")
+    assert said.status == 0, said.err
+    model = f"--model={tmp_path / 'export'}"
+    _, images = predict(call, photos, tmp_path, model, "--nopictures")
+    assert images["a.jpg"]["height"] == WIDTH
+    _, images = predict(call, photos, tmp_path, model, "--upright", "--nopictures")
+    assert images["a.jpg"]["height"] == HEIGHT
+
+
+def test_broken_records_of_a_data_set_can_be_left_out(call, workdir, dataset, tmp_path):
+    content = json.loads((dataset / "instances_val.json").read_text())
+    content["annotations"][0]["bbox"] = None
+    del content["annotations"][0]["segmentation"]
+    (dataset / "instances_val.json").write_text(json.dumps(content))
+    flags = (f"--workdir={workdir}", f"--dataset_dir={dataset}", f"--output={tmp_path / 'found'}")
+    flags = (*flags, "--nopictures")
+    said = call("predict", *flags)
+    assert said.status == 1
+    assert "bbox is None" in said.err
+    assert "--set data.skip_broken=true" in said.err
+    said = call("predict", *flags, "--set=data.skip_broken=true")
+    assert said.status == 0, said.err
+    assert "bbox is None" in said.err
+    found = json.loads((tmp_path / "found" / "detections.json").read_text())["images"]
+    left_out = content["annotations"][0]["image_id"]
+    assert [image["id"] for image in found] == [i["id"] for i in content["images"] if i["id"] != left_out]
