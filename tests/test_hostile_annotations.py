@@ -113,7 +113,9 @@ def survive(dataset: CocoDataset, masks: bool, folder: Path) -> None:
         assert (example.boxes[:, 2:] > example.boxes[:, :2]).all()
         assert (example.boxes >= 0).all()
         assert (example.boxes[:, 2:] <= (example.width, example.height)).all()
-        assert ((example.classes >= 1) & (example.classes <= len(dataset.categories))).all()
+        # Of a crowd the class may not be known.
+        assert (example.classes >= np.where(example.crowd, 0, 1)).all()
+        assert (example.classes <= len(dataset.categories)).all()
         for segmentation in example.segmentations:
             if segmentation is not None:
                 packed_mask(segmentation, (example.height, example.width), (50, 70))
@@ -138,12 +140,13 @@ def survive(dataset: CocoDataset, masks: bool, folder: Path) -> None:
 def record(example: Any, dataset: CocoDataset, masks: bool) -> ImageDetections:
     """What a detector gives that finds exactly the annotated boxes."""
     count, size = len(example.boxes), (example.height, example.width)
+    classes = np.maximum(example.classes, 1)
     return ImageDetections(
         example.boxes,
         np.full(count, 0.5, np.float32),
-        example.classes,
-        np.asarray(dataset.category_ids, np.int64)[example.classes - 1],
-        tuple(dataset.class_names[number - 1] for number in example.classes),
+        classes,
+        np.asarray(dataset.category_ids, np.int64)[classes - 1],
+        tuple(dataset.class_names[number - 1] for number in classes),
         example.image_id,
         size,
         None,

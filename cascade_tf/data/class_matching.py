@@ -45,7 +45,7 @@ def match_classes(
             f"the data set has {describe_classes(dataset.categories)}, "
             f"expected those of the experiment: {describe_classes(wanted)}"
         )
-    # Class 0 is nobody's, and foreign classes have no objects.
+    # Class 0 is that of crowds of an unknown class, and foreign classes have no objects.
     table = np.array([0, *(class_of.get(c.name, 0) for c in dataset.categories)], np.int32)
     return dataclasses.replace(
         dataset,

@@ -31,7 +31,7 @@ class Example:
         height: pixels of the picture that the boxes refer to: upright, or as stored (see `eval_batches`).
         width: likewise.
         boxes: [n, 4] float32 (x1, y1, x2, y2), pixels of the file, inside the image and not empty.
-        classes: [n] int32 in 1..K: 1 is the first category.
+        classes: [n] int32 in 1..K: 1 is the first category; 0 is a crowd of which no class is known.
         crowd: [n] bool, a region of many objects rather than one object.
         segmentations: n objects' pixels as `compact_segmentation` gives them, None for a crowd; or empty
             where they were not asked for.

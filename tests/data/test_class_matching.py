@@ -145,3 +145,15 @@ def test_an_object_of_an_unknown_category_is_a_crowd_of_every_class_of_the_detec
     matched = match_classes(dataset, ("cat", "dog", "owl"), (3, 5, 7))
     truth = json.loads(json.dumps(matched.ground_truth()))["annotations"]
     assert [(r["category_id"], r["iscrowd"]) for r in truth[:3]] == [(3, 1), (5, 1), (7, 1)]
+
+
+def test_an_unknown_category_is_not_taken_for_one_that_has_no_objects(dataset_dir):
+    """The first class of the file is foreign and has no objects, the broken record is none of its."""
+    annotations = content()
+    annotations["categories"].append({"id": 1, "name": "zebra"})
+    annotations["annotations"][0]["category_id"] = 99
+    dataset = read(dataset_dir, annotations, skip_broken=True)
+    assert dataset.class_names[0] == "zebra"
+    matched = match_classes(dataset, ("cat", "dog"), (3, 7))
+    assert [example.classes.tolist() for example in matched.examples] == [[0], [2, 1], [2], [], [2]]
+    assert matched.examples[0].crowd.tolist() == [True]

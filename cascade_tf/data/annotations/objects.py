@@ -111,8 +111,8 @@ class ObjectReader:
                 crowd = mask is None
         image.positions.append(position)
         image.boxes.append(box)
-        # What no class is known of is a crowd, which nothing is learnt from: any class will do.
-        image.classes.append(self._classes.get(record["category_id"], 1) if not faults[0] else 1)
+        # What no class is known of is a crowd, which nothing is learnt from.
+        image.classes.append(0 if faults[0] else self._classes[record["category_id"]])
         image.crowd.append(crowd)
         image.segmentations.append(mask)
 
