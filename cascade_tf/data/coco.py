@@ -23,7 +23,7 @@ from cascade_tf.data.annotations.plausible import CROWD_REMEDY, find_nonsense, r
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.examples import Category
 from cascade_tf.data.layouts import describe_layout, find_image_dir, find_split
-from cascade_tf.data.splitting import Splitting
+from cascade_tf.data.splitting import SIDES, Splitting
 
 __all__ = ["CocoDataset", "read_classes", "read_coco", "read_dataset_dir"]
 
@@ -69,7 +69,7 @@ def read_dataset_dir(
         upright=upright,
     )
     notes = [describe_layout(dataset_dir, found.annotation_file, Path(dataset.image_dir))]
-    if splitting is not None:
+    if splitting is not None and split in SIDES:
         notes.append(splitting.remark(split, dataset.images_in_file) if found.whole else splitting.UNUSED)
     return replace(dataset, notes=(*(note for note in notes if note), *dataset.notes))
 

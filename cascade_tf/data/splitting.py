@@ -80,7 +80,7 @@ class Splitting:
         """Says in one line what a split was taken from."""
         by = f", together what {self.split_by!r} finds equal" if self.split_by else ""
         part = f"val_fraction {self.val_fraction:g}, seed {self.seed}{by}"
-        return f"{split} is {count} images of a file without a split, chosen by their names ({part})"
+        return f"{split} is {count} images of a file that is split, chosen by their names ({part})"
 
     def _groups(self, names: Sequence[str]) -> list[str]:
         names = [unicodedata.normalize("NFC", name) for name in names]

@@ -252,7 +252,7 @@ def test_one_file_is_split_and_read_whole(tmp_path, expected, layout):
     assert train.categories == val.categories
     assert train.notes[0] == val.notes[0] == note
     assert val.notes[1] == (
-        f"val is {len(val.examples)} images of a file without a split, chosen by their names "
+        f"val is {len(val.examples)} images of a file that is split, chosen by their names "
         "(val_fraction 0.4, seed 0)"
     )
     ids = {example.image_id for example in val.examples}
@@ -305,7 +305,14 @@ def test_files_for_both_splits_go_before_splitting(tmp_path, expected):
     folder = lay_out(tmp_path, SPLIT["Roboflow"][0])
     val = read_dataset_dir(folder, "val", splitting=Splitting(0.4))
     assert objects(val) == picked(expected, *VAL)
-    assert "val_fraction is not used: the data set has files for both splits" in val.notes
+    unused = "val_fraction is not used: the data set has files for both splits"
+    assert unused in val.notes
+    test = read_dataset_dir(
+        lay_out(tmp_path / "more", {"test/_annotations.coco.json": part(*VAL), **pictures("test", *VAL)}),
+        "test",
+        splitting=Splitting(0.4),
+    )
+    assert unused not in test.notes
 
 
 def test_test_is_read_where_it_is_asked_for(tmp_path, expected):
