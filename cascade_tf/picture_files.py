@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 from typing import Any
 
@@ -23,9 +24,42 @@ PILLOW_ERRORS = (
     SyntaxError,
     EOFError,
     TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
     struct.error,
     Image.DecompressionBombError,
 )
+
+
+class _Silence:
+    """Hides warnings while it is entered, by many threads at a time.
+
+    `warnings.catch_warnings` puts back what it found: of threads that overlap, the silence of another one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings(action="ignore")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._caught = warnings.catch_warnings(action="ignore")
+                self._caught.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._caught.__exit__(None, None, None)
+
+
+SILENCE = _Silence()
+"""Around what Pillow does: what it warns of on the way to an error is said by the error."""
 
 
 def is_core_format(head: bytes) -> bool:
@@ -50,8 +84,7 @@ def decode_with_pillow(content: bytes) -> tuple[np.ndarray, int]:
         OSError, ValueError, and others of `PILLOW_ERRORS`: it cannot be decoded.
     """
     register_formats(content[:HEAD_BYTES])
-    # What Pillow warns of on the way to an error is said by the error.
-    with warnings.catch_warnings(action="ignore"):
+    with SILENCE:
         return pixels_of_pil(Image.open(io.BytesIO(content)))
 
 
@@ -79,24 +112,24 @@ def pixels_of_pil(image: Image.Image) -> tuple[np.ndarray, int]:
     Raises:
         ValueError: its values do not fit into 8 or 16 bits.
     """
-    orientation = _orientation_of(image)
+    orientation = orientation_of_pil(image)
     is_turned = getattr(image, "tag_v2", None) is not None
     pixels = _upright_pixels(image)
     # Pillow turns TIFFs itself.
     return (_turn_back(pixels, orientation) if is_turned else pixels), orientation
 
 
-def _orientation_of(image: Image.Image) -> int:
+def orientation_of_pil(image: Image.Image) -> int:
     """The EXIF orientation of a PIL image; 1 where there is none, or a broken one."""
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with SILENCE:
             directory: Any = getattr(image, "tag_v2", None)
             if directory is None:
                 # Not `getexif`, which also looks into XMP: the exported graph does not.
                 exif = image.info.get("exif", b"")
                 return read_orientation(exif) if isinstance(exif, bytes) else 1
             value = directory.get(ORIENTATION, 1)
-    except (*PILLOW_ERRORS, KeyError):
+    except PILLOW_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

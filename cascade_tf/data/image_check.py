@@ -107,6 +107,9 @@ def _look(example: Example, *, end: bool, upright: bool) -> str | None:
     if not header.whole:
         return f"is cut off ({os.path.getsize(example.path)} bytes), expected a whole {header.format}"
     annotated = (example.height, example.width)
+    if not end and header.format == "PNG" and annotated != header.upright_size:
+        # The orientation may stand behind the pixels.
+        return _look(example, end=True, upright=upright)
     if annotated == (header.upright_size if upright else header.size):
         return None
     if annotated == header.size:

@@ -7,6 +7,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from cascade_tf.picture_files import PILLOW_ERRORS
+
 _BMP_UNCOMPRESSED = (0, 3)
 
 
@@ -26,7 +28,7 @@ def is_whole(file: BinaryIO, image: Image.Image) -> bool:
 def _can_be_decoded(image: Image.Image) -> bool:
     try:
         image.load()
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError):
+    except PILLOW_ERRORS:
         return False
     return True
 

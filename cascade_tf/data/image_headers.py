@@ -7,17 +7,15 @@ is not found.
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from cascade_tf.data.exif import ORIENTATION, read_orientation
 from cascade_tf.data.jpeg_header import read_jpeg
 from cascade_tf.data.png_header import SIGNATURE as PNG_SIGNATURE
 from cascade_tf.data.png_header import read_png
-from cascade_tf.picture_files import HEAD_BYTES, register_formats
+from cascade_tf.picture_files import HEAD_BYTES, PILLOW_ERRORS, SILENCE, orientation_of_pil, register_formats
 
 # Pillow's name for a JPEG with further pictures behind the first.
 _SAME_AS = {"MPO": "JPEG"}
@@ -100,28 +98,20 @@ def _ask_pillow(file: BinaryIO, end: bool) -> ImageHeader:
     from cascade_tf.data.image_ends import is_whole
 
     try:
-        # What Pillow warns of on the way to an error is said by the error.
         register_formats(file.read(HEAD_BYTES))
         file.seek(0)
-        with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
+        with SILENCE, Image.open(file) as image:
             if image.mode in _MODES_WITHOUT_DECODER:
                 raise ValueError(f"has {_MODES_WITHOUT_DECODER[image.mode]}")
             name = _SAME_AS.get(image.format or "", image.format or "picture")
-            (width, height), orientation = image.size, _orientation(image)
+            (width, height), orientation = image.size, orientation_of_pil(image)
             # Of TIFF files Pillow gives the upright size.
             if name == "TIFF" and orientation in _TRANSPOSED:
                 width, height = height, width
             return ImageHeader(name, width, height, orientation, not end or is_whole(file, image))
     except UnidentifiedImageError:
         raise ValueError("is no picture of a known format") from None
-    # Pillow's readers raise each of these on broken files.
-    except (SyntaxError, EOFError, Image.DecompressionBombError, OverflowError, TypeError, KeyError) as error:
-        raise ValueError(f"cannot be decoded ({error})") from None
-
-
-def _orientation(image: Image.Image) -> int:
-    if image.format == "TIFF":
-        found = image.getexif().get(ORIENTATION)
-        return found if isinstance(found, int) and 1 <= found <= 8 else 1
-    exif = image.info.get("exif", b"")
-    return read_orientation(exif) if isinstance(exif, bytes) else 1
+    except (OSError, ValueError):
+        raise  # with a text for users
+    except PILLOW_ERRORS as error:
+        raise ValueError(f"cannot be decoded ({str(error) or type(error).__name__})") from None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import warnings
+import zlib
 from unittest import mock
 
 import numpy as np
@@ -14,6 +17,7 @@ from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.image_check import check_images
 from cascade_tf.data.pipeline import eval_batches
 from tests.data import small_dataset
+from tests.exif_files import orientation_entry, tiff
 
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
@@ -180,3 +184,30 @@ def test_a_file_whose_name_is_no_utf8_is_checked_and_read(dataset_dir):
     batch = next(iter(eval_batches(dataset, batch_size=1, short_side=None, max_side=None)))
     assert batch.image_id.numpy().tolist() == [10]
     assert batch.original_size.numpy().tolist() == [[40, 60]]
+
+
+def test_headers_alone_find_an_orientation_behind_the_pixels(dataset_dir):
+    content = small_dataset.content()
+    content["images"][0].update(width=40, height=60)
+    content["annotations"][0]["bbox"] = [5, 10, 30, 20]
+    small_dataset.write_annotations(dataset_dir, content)
+    file = dataset_dir / "images" / "a.png"
+    pixels, exif = file.read_bytes(), b"eXIf" + tiff([orientation_entry(6)])
+    chunk = struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", zlib.crc32(exif))
+    file.write_bytes(pixels[:-12] + chunk + pixels[-12:])
+    dataset = read_dataset_dir(dataset_dir, "train")
+    assert check_images(dataset, "headers") is dataset
+    with pytest.raises(ValueError, match=r"a\.png has 60 x 40 pixels, expected 40 x 60 as annotated"):
+        check_images(dataset, "headers", upright=False)
+
+
+def test_threads_that_ask_pillow_leave_warnings_as_they_were(tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros([4, 6, 3], np.uint8)).save(tmp_path / "images" / "a.tif")
+    images = [{"id": i, "file_name": "a.tif", "width": 6, "height": 4} for i in range(3000)]
+    annotations = [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 1, 3, 3]}]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "instances_train.json").write_text(json.dumps(content))
+    before = list(warnings.filters)
+    check_images(read_dataset_dir(tmp_path, "train"))
+    assert warnings.filters == before

@@ -8,7 +8,8 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, TiffTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from cascade_tf.data.exif import read_orientation
 from cascade_tf.data.image_headers import ImageHeader, read_header
@@ -205,3 +206,19 @@ def test_what_is_no_file(tmp_path):
         read_header(tmp_path / "nothing.jpg")
     with pytest.raises(ValueError, match=r"cannot be read \(Is a directory\)"):
         read_header(tmp_path)
+
+
+def test_an_orientation_in_xmp_alone_does_not_count(look):
+    """Neither decoder looks there, and the sides are those of the pixels."""
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[700] = TiffTags.BYTE
+    tags[700] = b'<rdf:Description tiff:Orientation="6"/>'
+    assert look(encoded("TIFF", tiffinfo=tags)) == ImageHeader("TIFF", 60, 40, 1, True)
+
+
+def test_what_a_decoder_does_not_implement_is_told(look):
+    """Pillow raises a NotImplementedError here, and RuntimeErrors on broken AVIF files."""
+    content = bytearray(encoded("DDS"))
+    content[80:84] = struct.pack("<I", 128)  # flags of the pixels' format
+    with pytest.raises(ValueError, match=r"cannot be decoded \(Unknown pixel format flags 128"):
+        look(bytes(content))

@@ -90,7 +90,7 @@ def _read_image_record(
     width, height = record.get("width"), record.get("height")
     if width in _UNKNOWN or height in _UNKNOWN:
         try:
-            header = read_header(path, end=False)
+            header = read_header(path)
             height, width = header.upright_size if upright else header.size
         except ValueError:
             report.broken(f"{where}: gives no width and height, and {path} is not a readable image")
