@@ -139,7 +139,7 @@ def test_the_upright_size_is_the_annotated_one(dataset_dir):
 def test_stored_sizes_are_taken_as_stored_and_that_is_said_once(dataset_dir, dataset, caplog):
     for name in ("a.png", "c.png"):
         turn(dataset_dir / "images" / name)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         assert check_images(dataset, upright=True) is dataset
     (line,) = [record.message for record in caplog.records]
     assert "the annotated size of 2 of 5 images is that of the pixels as they are stored" in line
@@ -154,7 +154,7 @@ def test_a_half_turn_has_the_same_size_and_needs_no_word(dataset_dir, dataset, c
     exif = Image.Exif()
     exif[0x0112] = 3
     image.save(dataset_dir / "images" / "a.png", exif=exif)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         assert check_images(dataset, upright=True) is dataset
     assert not caplog.records
 
