@@ -63,7 +63,7 @@ def test_operations_of_the_detector(benchmark):
     """Known for R50-FPN at 800 x 1344: 204 G multiply-adds before the heads, 14.0 G for a thousand RoIs."""
     workload, count = benchmark("workload"), benchmark("floor").count_operations
     # The strides of torchvision's ResNet; the default has them in the 1x1 convolutions, which is 2 % less.
-    detector, batch = workload.make_detector(stride_in_1x1=False), workload.make_batch()
+    detector, batch = workload.make_detector(**{"backbone.stride_in_1x1": False}), workload.make_batch()
     proposals = tf.function(lambda batch: detector.propose(batch)[2], autograph=False)
     assert count(proposals, batch) == pytest.approx(2 * 204e9, rel=0.02)
     head = tf.function(detector.heads.stages[0], autograph=False)
