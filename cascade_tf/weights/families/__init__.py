@@ -45,9 +45,12 @@ def find_family(checkpoint: CheckpointFile, source: str, families: tuple[Family,
     if len(claims) == 1:
         return claims[0]
     found = f"it could be {' or '.join(family.name for family in claims)}" if claims else "it is none of them"
+    reason = f"its family cannot be told from its names ({found})"
+    if not claims and checkpoint.container == "caffemodel":
+        reason = "is a net of Caffe, which can be read but not yet imported"
     raise ValueError(
-        f"checkpoint {checkpoint.path}: its family cannot be told from its names ({found}); known are "
-        f"{', '.join(known)}; it holds the tensors {listed(sorted(checkpoint.arrays))}"
+        f"checkpoint {checkpoint.path}: {reason}; known are {', '.join(known)}; it holds the tensors "
+        f"{listed(sorted(checkpoint.arrays))}"
     )
 
 

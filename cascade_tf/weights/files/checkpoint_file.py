@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cascade_tf.weights.files.caffe_file import is_caffemodel, read_caffemodel
 from cascade_tf.weights.files.checkpoint_contents import split_contents
 from cascade_tf.weights.files.hdf5_file import read_hdf5
 from cascade_tf.weights.files.npz_file import read_npz
@@ -24,7 +25,8 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 # Protocols 0 and 1 have no number of their own: they begin with a mark, a container, or a class.
 _PICKLE = re.compile(rb"\x80.|\((d|l|t|i)|[\]}][\(.qp]|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n", re.DOTALL)
 _EXPECTED = (
-    "a pickle (.pkl), a torch file (.pth), a NumPy archive (.npz) or an HDF5 file (.h5) of arrays by name"
+    "a pickle (.pkl), a torch file (.pth), a NumPy archive (.npz), an HDF5 file (.h5) or a Caffe net "
+    "(.caffemodel) of arrays by name"
 )
 _START_BYTES = 512
 _UNFORESEEN = (
@@ -57,7 +59,7 @@ class CheckpointFile:
             are joined by dots.
         metadata: everything else that is plain (None, bool, int, float, str, bytes and list, tuple, dict of
             them), as the file nests it.
-        container: "pickle", "torch", "npz" or "hdf5".
+        container: "pickle", "torch", "npz", "hdf5" or "caffemodel".
         path: the file.
     """
 
@@ -71,9 +73,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
     """Reads a checkpoint that may come from a stranger.
 
     No code of the file runs, and no size that it claims is believed. The content decides the format, not the
-    name: pickles of arrays (detectron2, Detectron), torch's files old and new, NumPy archives and HDF5 files
-    of Keras. The weights are what lies under "state_dict", "model", "model_state_dict" or "blobs", or else
-    the whole file.
+    name: pickles of arrays (detectron2, Detectron), torch's files old and new, NumPy archives, HDF5 files of
+    Keras and nets of Caffe. Only for these, which have no mark of their own, the suffix counts where content
+    tells nothing. The weights are what lies under "state_dict", "model", "model_state_dict" or "blobs", or
+    else the whole file.
 
     The file is read once, and the arrays are views of it, unless their data is compressed, escaped as text,
     of another byte order, or of 16-bit floats. So they take as much memory as the file, and as long as one of
@@ -119,8 +122,11 @@ def _read(path: Path) -> CheckpointFile:
         container, value = "torch", read_torch_legacy(_content(path))
     elif _PICKLE.match(start):
         container, value = "pickle", read_pickle(_content(path))
+    elif _is_caffemodel(path, start):
+        container, (value, metadata) = "caffemodel", read_caffemodel(_content(path))
     else:
-        raise ValueError(f"{_kind(start)}, expected {_EXPECTED}")
+        kind = _known_kind(start) or f"has an unknown format and begins with {start[:16]!r}"
+        raise ValueError(f"{kind}, expected {_EXPECTED}")
     arrays, more = split_contents(value, path.stat().st_size)
     return CheckpointFile(arrays, {**metadata, **more}, container, path)
 
@@ -143,8 +149,15 @@ def _read_zip(content: memoryview) -> tuple[str, Any]:
     raise ValueError(f"is a zip archive of {names}, expected {_EXPECTED}")
 
 
-def _kind(start: bytes) -> str:
-    """What an unreadable file seems to be."""
+def _is_caffemodel(path: Path, start: bytes) -> bool:
+    if is_caffemodel(start, path.stat().st_size):
+        return True
+    # Whatever is wrong with the first layer, its reader says it better.
+    return path.suffix == ".caffemodel" and not _known_kind(start)
+
+
+def _known_kind(start: bytes) -> str | None:
+    """What an unreadable file is, where its beginning tells."""
     if not start:
         return "is empty"
     for magic, name in _KNOWN:
@@ -152,4 +165,4 @@ def _kind(start: bytes) -> str:
             return f"is {name}"
     if start[257:262] == b"ustar":
         return "is a tar archive (torch's format before version 0.1.10, or an archive of checkpoints)"
-    return f"has an unknown format and begins with {start[:16]!r}"
+    return None
