@@ -92,7 +92,8 @@ class Bar:
 
     def update(self, count: float = 1) -> None:
         """Counts what was done since the last call."""
-        self.reach(self.count + count)
+        with self._lock:
+            self.reach(self.count + count)
 
     def reach(self, count: float) -> None:
         """Counts to ``count`` altogether."""

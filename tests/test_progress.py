@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import time
 
@@ -223,3 +224,19 @@ class TestOnATerminal:
 )
 def test_times_as_people_write_them(seconds, text):
     assert span(seconds) == text
+
+
+def test_threads_count_together():
+    bar = Bar(40_000, "checking", "image", terminal=False, every=1000.0)
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [bar.update() for _ in range(5000)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switching)
+        bar.close()
+    assert bar.count == 40_000
