@@ -47,12 +47,16 @@ def recipe_of(settings: Mapping[str, Any]) -> Part:
     """The detector that settings describe.
 
     Args:
-        settings: values by dotted names. There are mask heads where ``heads.masks.stages`` are some; in any
-            case ``{"heads.masks": None}`` leaves them out.
+        settings: values by dotted names. There are mask heads where ``heads.masks.stages`` are some, or where
+            ``heads.masks`` is a part; ``{"heads.masks": None}`` leaves them out.
     """
-    has_masks = bool(settings.get(f"{_MASKS}.stages")) and settings.get(_MASKS, True) is not None
+    stages = f"{_MASKS}.stages"
+    has_masks = settings[_MASKS] is not None if _MASKS in settings else bool(settings.get(stages))
     if not has_masks:
         settings = {name: value for name, value in settings.items() if not name.startswith(_MASKS)}
+    elif not settings.get(stages):
+        # Those of a checkpoint without masks; the part has its own.
+        settings = {name: value for name, value in settings.items() if name != stages}
     recipe = cascade_mask_rcnn_fpn if has_masks else cascade_rcnn_fpn
     # A part that is exchanged comes before the settings inside it.
     return recipe.replace(dict(sorted(settings.items(), key=lambda item: item[0].count("."))))

@@ -6,12 +6,15 @@ import keras
 import numpy as np
 import pytest
 
+from cascade_tf.heads import mask_heads
+from cascade_tf.parts import Part
 from cascade_tf.weights import families
 from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, find_family
 from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
 from cascade_tf.weights.families.detectron2 import Detectron2
 from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint, import_weights
 from cascade_tf.weights.places import places
+from cascade_tf.weights.recipe_arguments import recipe_of
 from tests.weights import synthetic
 from tests.weights.torch_writer import write_pickle, write_torch_zip
 
@@ -327,3 +330,16 @@ def test_exactly_one_family_claims_a_checkpoint(names):
 def test_names_of_families_differ():
     names = [family.name for family in families.DETECTOR_FAMILIES + families.BACKBONE_FAMILIES]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("asked", [{"heads.masks": Part(mask_heads)}, {"heads.masks.stages": (-1,)}])
+def test_masks_that_are_asked_for_begin_afresh_on_a_box_detector(tmp_path, asked):
+    path = write(tmp_path, small_arrays(mask_heads=0))
+    assert not recipe_of(describe_checkpoint(path).settings)(["a", "b"]).has_masks
+    detector, _, report = import_checkpoint(path, **{**asked, "heads.masks.head.channels": 8})
+    assert detector.heads.masks.stages == (3,)
+    assert detector.heads.masks.heads[0].channels == 8
+    assert {name for name in places(detector) if name.startswith("mask")} == set(report.missing)
+    np.testing.assert_array_equal(
+        values(detector)["head3.fc1.bias"], small_arrays()["roi_heads.box_head.2.fc1.bias"]
+    )
