@@ -37,7 +37,7 @@ def export_saved_model(
     batching: bool = True,
     overwrite: bool = False,
     export_status: bool = False,
-    upright: bool = True,
+    upright: bool | None = None,
 ) -> Path:
     """Writes ``folder/version/``, all of it or nothing.
 
@@ -74,7 +74,7 @@ def export_saved_model(
         overwrite: replaces a version that exists. A running server loads new numbers only.
         export_status: answers images that cannot be decoded with empty results and a status.
         upright: turns encoded images as their EXIF orientation says; "original image" is then the upright
-            one.
+            one. None: as the detector's ``upright`` says.
 
     Returns:
         The version's folder.
@@ -86,6 +86,7 @@ def export_saved_model(
     """
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise ValueError(f"version: got {version!r}, expected an integer of at least 0")
+    upright = detector.upright if upright is None else upright
     target = Path(folder) / str(version)
     if target.exists() and not overwrite:
         raise FileExistsError(f"export {target}: exists already, expected a new version number")

@@ -83,6 +83,7 @@ def load_run(
         )
     detector = config.build_detector(experiment)
     load_into(detector, weights, f"experiment {experiment.name!r}")
+    detector.upright = experiment.data.upright
     return detector
 
 
@@ -106,6 +107,7 @@ def load_weights_file(
         )
     detector = config.build_detector(experiment)
     load_into(detector, path, f"experiment {experiment.name!r}")
+    detector.upright = experiment.data.upright
     return detector
 
 

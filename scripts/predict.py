@@ -124,7 +124,7 @@ def _load_detector() -> tuple[Any, DataConfig, dict[str, Any]]:
         from cascade_tf.loading import load
 
         detector = load(OPTIONS.values.model)
-        own = getattr(detector, "upright", True)  # a SavedModel says how it was exported
+        own = detector.upright
         return detector, DataConfig(upright=own if upright is None else upright), {}
     detector, experiment = program.open_detector(OPTIONS)
     own = experiment.data.upright

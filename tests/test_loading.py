@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -6,10 +7,11 @@ import pytest
 from absl import logging
 
 import cascade_tf
-from cascade_tf.config import Experiment, write_experiment
+from cascade_tf.config import Experiment, read_experiment, write_experiment
 from cascade_tf.export import export_saved_model
 from cascade_tf.loading import SavedDetector, load, load_run
 from cascade_tf.models import TwoStageDetector, cascade_rcnn_fpn
+from tests.exif_files import orientation_entry, tiff, with_exif
 from tests.tiny_detector import CATEGORY_IDS, CLASS_NAMES, SETTINGS, noise, tiny_detector
 
 # Pixels: an exported graph fuses its convolutions otherwise.
@@ -61,6 +63,19 @@ def test_a_run(tmp_path, detector, expected, weights):
     assert isinstance(loaded, TwoStageDetector)
     assert (loaded.class_names, loaded.category_ids) == (CLASS_NAMES, CATEGORY_IDS)
     assert_same(loaded.predict(IMAGES), expected)
+
+
+def test_a_run_that_took_photos_as_they_are_stored_goes_on_so(tmp_path, detector):
+    folder = make_run(tmp_path / "run", detector, "best.weights.h5")
+    experiment = read_experiment(folder)
+    write_experiment(replace(experiment, data=replace(experiment.data, upright=False)), folder)
+    photo = with_exif(noise(96, 64, 4), "PNG", tiff([orientation_entry(6)]))
+    loaded = cascade_tf.load(folder)
+    exported = cascade_tf.load(export_saved_model(loaded, tmp_path / "export"))
+    for one in (loaded, exported):
+        assert one.predict(photo)[0].size == (96, 64)
+        assert one.predict(photo, upright=True)[0].size == (64, 96)
+    assert detector.predict(photo)[0].size == (64, 96)
 
 
 def test_the_best_weights_come_before_the_last(tmp_path, detector):

@@ -47,6 +47,10 @@ class TwoStageDetector(Configured, keras.Model):
         max_side: largest length of the longer side at test.
         size_divisor: batches are padded to multiples of it, 32 for strides up to 32.
 
+    Attributes:
+        upright: whether ``predict`` and the export turn photos as their EXIF orientation says, where they are
+            not told; of a run that was loaded, what it was trained with.
+
     Raises:
         ValueError: names and ids differ in number or from the heads' class count, or an image size is wrong.
     """
@@ -88,6 +92,7 @@ class TwoStageDetector(Configured, keras.Model):
         self.short_side = short_side
         self.max_side = max_side
         self.size_divisor = size_divisor
+        self.upright = True
         self._means = _Means([])
         self.build()
 
@@ -198,7 +203,7 @@ class TwoStageDetector(Configured, keras.Model):
         batch_size: int = 1,
         score_threshold: float | None = None,
         augmentation: Augmentation | None = None,
-        upright: bool = True,
+        upright: bool | None = None,
     ) -> list[ImageDetections]:
         """Detects objects in images of any size; boxes are in the pixels of the given images, upright.
 
@@ -211,7 +216,7 @@ class TwoStageDetector(Configured, keras.Model):
             batch_size: images per pass.
             score_threshold: drops weaker detections; None keeps all that ``detection_output`` lets through.
             augmentation: looks at each image in several sizes and mirrored; None: once.
-            upright: turns pictures as their EXIF orientation says.
+            upright: turns pictures as their EXIF orientation says; None: as the attribute ``upright`` says.
 
         Returns:
             One record per image.
@@ -227,7 +232,7 @@ class TwoStageDetector(Configured, keras.Model):
             batch_size=batch_size,
             score_threshold=score_threshold,
             augmentation=augmentation,
-            upright=upright,
+            upright=self.upright if upright is None else upright,
         )
 
     def set_implementation(self, implementation: str) -> None:
