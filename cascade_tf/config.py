@@ -65,6 +65,7 @@ class DataConfig:
         crowds_as_objects: reads ``iscrowd: 1`` as a single object: brush masks of CVAT come so.
         check_images: what is looked at before the first step, of the picture files of both splits: "full" is
             format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
+            The first bytes of each file, which tell the decoder, are read in any case.
         upright: turns images as their EXIF orientation says, as labelling tools show them; an image whose
             stored size alone is the annotated one stays as it is stored. False: all stay as stored.
     """

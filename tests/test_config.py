@@ -13,6 +13,7 @@ import pytest
 import cascade_tf
 from cascade_tf import config
 from cascade_tf.backbones import VGG16
+from cascade_tf.data import image_check
 from cascade_tf.heads import MaskHead, mask_heads
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.overrides import apply_overrides, setting_names
@@ -439,3 +440,7 @@ def test_anchor_sizes_as_text():
     made = config.Experiment("made", cascade_rcnn_fpn)
     changed = apply_overrides(made, ["model.proposals.anchor_sizes=32,64"])
     assert changed.model.value("proposals.anchor_sizes") == (32.0, 64.0)
+
+
+def test_the_levels_of_the_check_are_those_of_its_settings():
+    assert config.CHECK_LEVELS == image_check.LEVELS
