@@ -72,7 +72,7 @@ def predict(arguments: Sequence[str]) -> int:
     output = OPTIONS.need("output")
     if not arguments and not OPTIONS.values.dataset_dir:
         raise ValueError("got no inputs, expected image files, folders or patterns, or --dataset_dir")
-    named = named_sources(arguments) if arguments else None
+    named = named_sources(arguments, recursive=OPTIONS.values.recursive) if arguments else None
     detector, data, settings = _load_detector()
     sources, missing = named or (_dataset_sources(data), [])
     folder = program.writable_folder(output, "output folder")
@@ -132,10 +132,14 @@ def _load_detector() -> tuple[Any, DataConfig, dict[str, Any]]:
     return detector, data, {"augmentation": experiment.evaluation.augmentation()}
 
 
-def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
+def named_sources(names: Sequence[str], *, recursive: bool = False) -> tuple[list[Source], list[str]]:
     """Returns the images that the inputs stand for, and a line for each input without any.
 
     What folders hold beside images is said once, by kind.
+
+    Args:
+        names: files, folders and patterns.
+        recursive: also looks into the sub-folders of folders.
     """
     from cascade_tf.image_lists import SUB_FOLDERS, find_images
 
@@ -143,7 +147,7 @@ def named_sources(names: Sequence[str]) -> tuple[list[Source], list[str]]:
     missing = []
     left_out: Counter[str] = Counter()
     for name in names:
-        found = find_images(name, recursive=OPTIONS.values.recursive)
+        found = find_images(name, recursive=recursive)
         paths += found.paths
         left_out += found.left_out
         if not found.paths:

@@ -39,7 +39,7 @@ GROUP_NORM = {
     "neck.norm": "group",
     "heads.head.norm": "group",
     "heads.head.num_convs": 4,
-    "freeze_at": 0,
+    "backbone.freeze_at": 0,
 }
 SERIES = {"varying": "training, many sizes", "constant": "training, one size"}
 # Of the detectors that train; the GroupNorm models have convolutions in their heads.
