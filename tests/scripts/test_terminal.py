@@ -131,9 +131,14 @@ def first_words(arguments: list[str], *, terminal: bool) -> tuple[float, str]:
     start = time.monotonic()
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=writer, start_new_session=True)
     try:
-        ready, _, _ = select.select([reader], [], [], 20)
+        text = ""
+        # A bar begins with the return to the start of the line, which may come alone.
+        while not text.strip() and select.select([reader], [], [], 20)[0]:
+            text += os.read(reader, 1000).decode()
         seconds = time.monotonic() - start
-        return seconds, os.read(reader, 1000).decode() if ready else ""
+        while "..." not in text and select.select([reader], [], [], 1)[0]:
+            text += os.read(reader, 1000).decode()
+        return seconds, text
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
