@@ -18,7 +18,7 @@ import cascade_tf
 from cascade_tf import overrides
 from cascade_tf.data.splitting import Splitting, check_pattern
 from cascade_tf.files import write_atomically
-from cascade_tf.parts import Part, constructor_name, find_part, takes_part, unknown_setting
+from cascade_tf.parts import Part, constructor_name, find_part, may_be_absent, takes_part, unknown_setting
 from cascade_tf.training.settings import TrainConfig
 
 if TYPE_CHECKING:
@@ -338,7 +338,7 @@ def _part_from_json(content: dict[str, Any], path: str) -> Part:
     inside: dict[str, Part | None] = {}
     for name in [name for name in values if takes_part(part.types.get(name))]:
         value, hint = values.pop(name), part.types[name]
-        if not isinstance(value, dict) and not (value is None and hint is not Part):
+        if not isinstance(value, dict) and not (value is None and may_be_absent(hint)):
             raise ValueError(f"{path}.{name}: got {value!r}, expected an object with the settings of a part")
         inside[name] = None if value is None else _part_from_json(value, f"{path}.{name}")
     return part.replace({**_typed(part, values, f"{path}."), **inside})

@@ -13,7 +13,7 @@ import types
 import typing
 from typing import Any
 
-from cascade_tf.parts import Part, choose, expand, takes_part, unknown_setting
+from cascade_tf.parts import Part, choose, expand, kind_of, may_be_absent, takes_part, unknown_setting
 
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _ABSENT = ("none", "null")
@@ -143,10 +143,10 @@ def _is_group(value: Any) -> bool:
 
 
 def _convert_part(text: str, hint: Any, present: Part | None, name: str) -> Part | None:
-    if hint is not Part and text.lower() in _ABSENT:
+    if may_be_absent(hint) and text.lower() in _ABSENT:
         return None
     try:
-        return choose(text, present)
+        return choose(text, kind_of(hint, present))
     except ValueError as error:
         raise ValueError(f"setting {name!r}: {error}") from None
 

@@ -158,17 +158,16 @@ def of_kind(kind: str) -> Callable:
     return mark
 
 
-def choose(name: str, instead_of: Part | None) -> Part:
+def choose(name: str, kind: str | None) -> Part:
     """The part with a constructor's name and defaults, which ``--set model.backbone=vgg16`` puts in.
 
     Args:
         name: of a constructor; capitals and underscores may be left out.
-        instead_of: the part whose place it takes, and whose kind it has to be of; None: any kind.
+        kind: that it has to be of; None: any.
 
     Raises:
         ValueError: there is no such part.
     """
-    kind = None if instead_of is None else getattr(instead_of.constructor, "kind", None)
     found = constructors(kind)
     for known, constructor in found.items():
         if _plain(known) == _plain(name):
@@ -278,4 +277,20 @@ def _types(constructor: Callable) -> dict[str, Any]:
 
 def takes_part(hint: Any) -> bool:
     """Whether a declared type is that of a part, or of one that may be absent."""
-    return hint is Part or Part in typing.get_args(hint)
+    return hint is Part or Part in typing.get_args(_bare(hint))
+
+
+def may_be_absent(hint: Any) -> bool:
+    """Whether the declared type of a part allows none: ``Annotated[Part | None, "neck"]``, with the kind."""
+    return type(None) in typing.get_args(_bare(hint))
+
+
+def kind_of(hint: Any, present: Part | None) -> str | None:
+    """The kind that a part has to be of: the declared one, else that of the part that is there."""
+    for note in getattr(hint, "__metadata__", ()):
+        return note
+    return None if present is None else getattr(present.constructor, "kind", None)
+
+
+def _bare(hint: Any) -> Any:
+    return hint.__origin__ if typing.get_origin(hint) is typing.Annotated else hint

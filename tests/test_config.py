@@ -118,6 +118,14 @@ class TestOverrides:
         assert model.value("heads.masks") == part(mask_heads, head=part(MaskHead, channels=8))
         assert model.value("neck") is None
 
+    def test_a_part_of_another_kind_is_refused_where_none_is_there(self, experiment):
+        with pytest.raises(ValueError, match=r"model\.heads\.masks': got 'resnet', .* 'masks': mask_heads"):
+            apply_overrides(experiment, ["model.heads.masks=resnet"])
+        without = apply_overrides(experiment, ["model.neck=none"])
+        with pytest.raises(ValueError, match=r"model\.neck': got 'vgg16', .* 'neck': FPN"):
+            apply_overrides(without, ["model.neck=vgg16"])
+        assert apply_overrides(without, ["model.neck=fpn"]) == experiment
+
     def test_a_star_stands_for_any_number_of_parts(self, experiment):
         model = apply_overrides(experiment, ["model.*.recompute=true", "model.heads.*.norm=group"]).model
         names = [name for name, value in model.walk() if name.endswith("recompute") and value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from cascade_tf.heads.box_head import BoxHead
 from cascade_tf.heads.cascade_heads import CascadeHeads
@@ -52,7 +53,7 @@ def cascade(
     ious: Sequence[float] = (0.5, 0.6, 0.7),
     head: Part = part(BoxHead),
     pooling: Part = part(ROIAlign),
-    masks: Part | None = None,
+    masks: Annotated[Part | None, "masks"] = None,
     weighting: str = "decay",
     rescale_heads: bool = True,
     update_statistics: bool = True,

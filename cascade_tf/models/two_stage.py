@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from cascade_tf.backbones import ResNet
 from cascade_tf.heads import cascade
@@ -19,7 +20,7 @@ def two_stage(
     category_ids: Sequence[int] | None = None,
     *,
     backbone: Part = part(ResNet),
-    neck: Part | None = part(FPN),
+    neck: Annotated[Part | None, "neck"] = part(FPN),
     proposals: Part = part(RegionProposal),
     heads: Part = part(cascade),
     output: Part = part(DetectionOutput),
