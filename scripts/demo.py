@@ -99,8 +99,11 @@ class Job:
         return progress
 
     def close(self) -> None:
-        """Leaves the bar as it is."""
-        self._bar.close(finished=len(self.seconds) == len(SHARES))
+        """Leaves the bar as it is; after the last step it tells the time of all of them."""
+        finished = len(self.seconds) == len(SHARES)
+        if finished:
+            self._bar.rename("demo")
+        self._bar.close(finished=finished)
 
 
 class Counted:
