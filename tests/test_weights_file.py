@@ -116,9 +116,15 @@ def test_names_that_are_not_there(find, name, error, message):
         find(name)
 
 
-@pytest.mark.parametrize("find", [find_weights, find_backbone_weights])
-def test_a_folder_is_no_file(find, tmp_path):
-    with pytest.raises(ValueError, match=r"got a folder, expected a file or a \w+ of the catalogue"):
+@pytest.mark.parametrize(
+    ("find", "message"),
+    [
+        (find_weights, "got a folder without experiment.json, expected the folder of a training run, a file"),
+        (find_backbone_weights, "got a folder, expected a file or a backbone of the catalogue"),
+    ],
+)
+def test_a_folder_without_a_run_is_no_weights(find, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
         find(tmp_path)
 
 
@@ -175,12 +181,18 @@ def test_training_starts_with_all_where_the_classes_agree(written):
         np.testing.assert_array_equal(one, other)
 
 
-def test_classes_of_other_names_keep_their_classifiers_and_are_logged(written, caplog):
-    names = ("new", *CLASS_NAMES[1:])
-    new = recipe_of(SETTINGS)(names)
-    start_from(new, find_weights(written[0]))
-    assert f"{written[0]}: its classifiers are kept for classes of other names: {', '.join(names)}; " in (
-        caplog.text
+def test_classes_of_other_names_begin_anew_and_the_report_says_so(written):
+    path, old = written
+    new = recipe_of(SETTINGS)(("new", *CLASS_NAMES[1:]))
+    before = {name: place.variable.numpy() for name, place in places(new).items()}
+    report = start_from(new, find_weights(path))
+    theirs = places(old)
+    for name, place in places(new).items():
+        expected = before[name] if place.class_dependent else theirs[name].variable.numpy()
+        np.testing.assert_array_equal(place.variable.numpy(), expected, err_msg=name)
+    assert (
+        f"8 variables left at their initial values (the weights have classes {', '.join(CLASS_NAMES)}"
+        in report
     )
 
 
