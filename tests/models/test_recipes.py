@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cascade_tf.backbones import VGG16
 from cascade_tf.heads import stage_weights
 from cascade_tf.models import cascade_rcnn_fpn, faster_rcnn_fpn
+from cascade_tf.parts import part
 from tests.models.examples import build, image_batch
 
 
@@ -120,3 +122,23 @@ def test_unknown_arguments_are_refused():
         cascade_rcnn_fpn(("a",), head_unit=3)
     with pytest.raises(TypeError, match="head_unit"):
         faster_rcnn_fpn(("a",), head_unit=3)
+
+
+def test_another_backbone_with_its_strides():
+    """The exchange that the README shows."""
+    recipe = cascade_rcnn_fpn.replace(
+        {
+            "backbone": part(VGG16, levels=("C3", "C4", "C5"), width=0.0625),
+            "neck.channels": 8,
+            "heads.head.units": 8,
+            "heads.pooling.strides": (4, 8, 16),
+            "proposals.strides": (4, 8, 16, 32),
+            "proposals.anchor_sizes": (32, 64, 128, 256),
+        }
+    )
+    detector = recipe(("a", "b"))
+    batch = image_batch()
+    height, width = batch.images.shape[1:3]
+    sizes = [tuple(one.shape[1:3]) for one in detector.features(batch).values()]
+    assert sizes == [(height // stride, width // stride) for stride in detector.proposals.strides]
+    assert detector(batch).boxes.shape[0] == 2
