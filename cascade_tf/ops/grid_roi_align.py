@@ -26,7 +26,7 @@ def grid_roi_align(
     boxes: Any,
     *,
     strides: Sequence[float],
-    output_size: int | tuple[int, int],
+    output_size: int | Sequence[int],
     levels: Any = None,
     average: bool = True,
     pad_ratio: float = 0.0,

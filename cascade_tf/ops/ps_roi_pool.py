@@ -8,6 +8,7 @@ yields zeros.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -22,7 +23,7 @@ def ps_roi_pool(
     boxes: Any,
     *,
     stride: float,
-    output_size: int | tuple[int, int],
+    output_size: int | Sequence[int],
     inclusive_boxes: bool = False,
     implementation: str = "auto",
 ) -> tf.Tensor:

@@ -8,6 +8,7 @@ than 2^24 cells from the origin, yields zeros.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -22,7 +23,7 @@ def roi_pool(
     boxes: Any,
     *,
     stride: float,
-    output_size: int | tuple[int, int],
+    output_size: int | Sequence[int],
     pad_ratio: float = 0.0,
     inclusive_boxes: bool = False,
     implementation: str = "auto",

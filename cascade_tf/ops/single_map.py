@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ def checked(op: str, features: Any, boxes: Any, stride: float) -> MapAndBoxes:
     return MapAndBoxes(features, boxes)
 
 
-def checked_size(op: str, output_size: int | tuple[int, int]) -> tuple[int, int]:
+def checked_size(op: str, output_size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) in bins; ValueError unless both are positive."""
     size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
     if len(size) != 2 or min(size) < 1:

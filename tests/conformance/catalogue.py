@@ -202,6 +202,10 @@ LAYERS: dict[str, Subject] = {
     "FrozenBatchNormalization": Subject(
         layers.FrozenBatchNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 5),)
     ),
+    "GridROIAlign": Subject(
+        lambda: pooling.GridROIAlign(output_size=3, implementation="tensorflow"),
+        lambda h, w: (pyramid(h, w), boxes(10, h, w)),
+    ),
     "GroupNormalization": Subject(
         lambda: layers.GroupNormalization(groups=2), lambda h, w: (random(BATCH, h // 4, w // 4, 6),)
     ),
@@ -225,8 +229,16 @@ LAYERS: dict[str, Subject] = {
         lambda: layers.PixelNormalization("RGB", (120.0, 110.0, 100.0), (50.0, 51.0, 52.0)),
         lambda h, w: (image_batch(h, w).images, image_size(h, w)),
     ),
+    "PSROIPool": Subject(
+        lambda: pooling.PSROIPool(output_size=2, level="P4", implementation="tensorflow"),
+        lambda h, w: (pyramid(h, w), boxes(10, h, w)),
+    ),
     "ROIAlign": Subject(
         lambda: pooling.ROIAlign(output_size=3, implementation="tensorflow"),
+        lambda h, w: (pyramid(h, w), boxes(10, h, w)),
+    ),
+    "ROIPool": Subject(
+        lambda: pooling.ROIPool(output_size=3, level="P3", stride=8, implementation="tensorflow"),
         lambda h, w: (pyramid(h, w), boxes(10, h, w)),
     ),
     "RegionProposal": Subject(

@@ -42,7 +42,7 @@ PUBLIC = {
         "PixelNormalization",
     ],
     "cascade_tf.necks": ["FPN"],
-    "cascade_tf.pooling": ["ROIAlign"],
+    "cascade_tf.pooling": ["GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"],
     "cascade_tf.proposals": ["RegionProposal"],
     "cascade_tf.models": [
         "TwoStageDetector",

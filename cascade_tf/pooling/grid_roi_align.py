@@ -1,0 +1,109 @@
+"""Features of fixed size for boxes, from a grid of points: the RoIAlign of the Cascade R-CNN authors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from cascade_tf.layers.base import Layer, require
+from cascade_tf.ops.grid_roi_align import grid_roi_align
+from cascade_tf.ops.roi_align import assign_levels
+from cascade_tf.ops.single_map import check_pad_ratio, checked_size
+from cascade_tf.structures import Tensor
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class GridROIAlign(Layer):
+    """Pools each box from the level of its size, the bins as means of their corners; see its op.
+
+    Where a batch has no box of some level, the authors' code pools the box of the nearest size from that
+    level too, a second time. Here every box is pooled once.
+
+    Args:
+        output_size: P, cells per side of the result, or their (height, width).
+        levels: names of the maps that boxes are pooled from, finest first; None: the first
+            ``len(strides)`` in the order of their names.
+        strides: pixels per cell of these maps.
+        canonical_size: a box of this side length goes to ``canonical_level``.
+        canonical_level: number of that level, 4 for the map of stride 16.
+        pad_ratio: widens a box on each side by this share of its width and height, for context around it.
+        inclusive: ends the grid with a box's last pixel, ``x2 - 1``, which is the authors' arithmetic. False:
+            with its far edge.
+        implementation: ``"auto"``, ``"custom"`` (the C++ op) or ``"tensorflow"``; see
+            ``ops.grid_roi_align``.
+
+    Raises:
+        ValueError: a size or share out of its range, or other numbers of levels and strides.
+    """
+
+    kind = "pooling"
+
+    def __init__(
+        self,
+        output_size: int | Sequence[int] = 7,
+        levels: Sequence[str] | None = None,
+        strides: Sequence[int] = (4, 8, 16, 32),
+        canonical_size: float = 224.0,
+        canonical_level: int = 4,
+        pad_ratio: float = 0.0,
+        inclusive: bool = True,
+        implementation: str = "auto",
+        **kwargs: Any,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        checked_size("GridROIAlign", output_size)
+        check_pad_ratio("GridROIAlign", pad_ratio)
+        require(canonical_size > 0, "canonical_size", canonical_size, "a number of pixels above 0")
+        require(levels is None or len(levels) == len(strides), "levels", levels, f"{len(strides)} names")
+        self.output_size = output_size
+        self.levels = levels
+        self.strides = strides
+        self.canonical_size = canonical_size
+        self.canonical_level = canonical_level
+        self.pad_ratio = pad_ratio
+        self.inclusive = inclusive
+        self.implementation = implementation
+        self.supports_jit = False
+
+    def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
+        """Pools every box.
+
+        Args:
+            features: ``{"P2": [B, h, w, C], ...}``.
+            boxes: [B, R, 4] float32.
+
+        Returns:
+            [B, R, P, P, C] of the features' type.
+        """
+        names = sorted(features)[: len(self.strides)] if self.levels is None else self.levels
+        return grid_roi_align(
+            [features[name] for name in names],
+            boxes,
+            strides=tuple(self.strides),
+            output_size=self.output_size,
+            levels=assign_levels(
+                boxes,
+                len(names),
+                min_level=round(math.log2(self.strides[0])),
+                canonical_size=self.canonical_size,
+                canonical_level=self.canonical_level,
+            ),
+            pad_ratio=self.pad_ratio,
+            inclusive_boxes=not self.inclusive,
+            implementation=self.implementation,
+        )
+
+    def pool_in_turn(self, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Pools one set of boxes among several, in training.
+
+        Args:
+            features: see ``call``.
+            boxes: see there.
+
+        Returns:
+            What ``call`` returns, and the features to pool the next set from: the same.
+        """
+        return self(features, boxes), dict(features)

@@ -1,0 +1,69 @@
+"""What the layers share that pool all boxes from one map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cascade_tf.layers.base import Layer, require
+from cascade_tf.ops.single_map import checked_size
+from cascade_tf.structures import Tensor
+
+
+class SingleMapPooling(Layer):
+    """Pools all boxes from one map by an op of Caffe's arithmetic.
+
+    Args:
+        output_size: cells per side of the result, or their (height, width).
+        level: name of the map; None: the only one that comes.
+        stride: pixels per cell of the map.
+        inclusive: ends a box with its last pixel, ``x2 - 1``, instead of its far edge.
+        implementation: ``"auto"``, ``"custom"`` (the C++ op) or ``"tensorflow"``.
+    """
+
+    def __init__(
+        self,
+        output_size: int | Sequence[int],
+        level: str | None,
+        stride: float,
+        inclusive: bool,
+        implementation: str,
+        **kwargs: Any,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        checked_size(type(self).__name__, output_size)
+        require(stride > 0, "stride", stride, "a number of pixels above 0")
+        self.output_size = output_size
+        self.level = level
+        self.stride = stride
+        self.inclusive = inclusive
+        self.implementation = implementation
+        self.supports_jit = False
+
+    def pool_in_turn(self, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Pools one set of boxes among several, in training.
+
+        Args:
+            features: see ``call``.
+            boxes: see there.
+
+        Returns:
+            What ``call`` returns, and the features to pool the next set from: the same.
+        """
+        return self(features, boxes), dict(features)
+
+    def _map(self, features: Mapping[str, Tensor]) -> Tensor:
+        level = next(iter(features)) if self.level is None and len(features) == 1 else self.level
+        if level is None or level not in features:
+            raise ValueError(
+                f"{type(self).__name__}: level={self.level!r} is not one of the maps {sorted(features)}"
+            )
+        return features[level]
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "stride": self.stride,
+            "output_size": self.output_size,
+            "inclusive_boxes": not self.inclusive,
+            "implementation": self.implementation,
+        }

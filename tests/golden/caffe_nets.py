@@ -1,0 +1,70 @@
+"""Whole nets that were recorded from the authors' Caffe code.
+
+They are in the folder ``nets`` of that which the environment variable GOLDEN_CAFFE names, by default
+``../shared/golden_caffe`` beside the project; where it is missing the tests that want them are skipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cascade_tf.weights.files.checkpoint_file import read_checkpoint
+from tests.golden.caffe_layers import BESIDE
+
+FOLDER = Path(os.environ.get("GOLDEN_CAFFE", BESIDE)) / "nets"
+PIXEL_MEAN = np.array([104, 117, 123], np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordedNet:
+    """The folder of one net."""
+
+    folder: Path
+
+    @functools.cached_property
+    def weights(self):
+        """Arrays by ``LAYER/INDEX``, in Caffe's layouts."""
+        return read_checkpoint(self.folder / "net.caffemodel").arrays
+
+    @functools.cached_property
+    def layers(self):
+        """Settings of the layers of the test phase by their names."""
+        table = json.loads((self.folder / "layers.json").read_text())["test"]
+        return {layer["name"]: layer["params"] for layer in table}
+
+    @functools.cached_property
+    def test(self):
+        """What was recorded of the test phase, as the file has it: ``in/...``, ``out/...``."""
+        with np.load(self.folder / "test.npz") as arrays:
+            return dict(arrays)
+
+    def images(self):
+        """[N, h, w, 3] normalised pixels, blue first."""
+        return np.moveaxis(self.test["in/data_u8"], 1, -1) - PIXEL_MEAN
+
+    def map(self, name):
+        """[N, h, w, C] a recorded blob; of rows that are no images the first, where only these were kept."""
+        (found,) = (value for key, value in self.test.items() if key.split("__")[0] == f"out/{name}")
+        return np.moveaxis(found, 1, -1)
+
+    def boxes(self, name):
+        """[1, R, 4] continuous boxes of a recorded blob of RoIs of one image."""
+        rois = self.test[f"out/{name}"]
+        assert np.all(rois[:, 0] == 0)
+        return (rois[:, 1:, 0, 0] + np.float32([0, 0, 1, 1]))[None]
+
+
+def recorded_nets(start=""):
+    """Parameters for a test: the nets whose names start so."""
+    found = sorted(path.parent for path in FOLDER.glob(f"{start}*/net.caffemodel"))
+    if found:
+        return [pytest.param(RecordedNet(path), id=path.name) for path in found]
+    skip = pytest.mark.skip(reason="GOLDEN_CAFFE names no folder with recorded nets")
+    return [pytest.param(None, id="none", marks=skip)]
