@@ -73,25 +73,65 @@ def rpn_losses(
     return objectness, tf.reduce_sum(smooth_l1(difference, beta)) / count
 
 
-def stage_losses(output: StageOutput, coder: BoxCoder, *, beta: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Class and box loss of one stage, each divided by its number of RoIs in the batch (paper, Eq. 3 and 9).
+def stage_losses(
+    output: StageOutput,
+    coder: BoxCoder,
+    *,
+    beta: float = 1.0,
+    box_weight: float = 1.0,
+    hard_examples: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Class and box loss of one stage, each divided by its number of RoIs in the batch (paper, Eq. 3, 9, 12).
 
     Args:
         output: of a training pass.
         coder: of that stage; its statistics normalise the regression targets.
         beta: of ``smooth_l1``; 1 in the paper, 0 in detectron2.
+        box_weight: factor of the box loss (lambda of Eq. 12).
+        hard_examples: RoIs per image that take part, those whose sum of both losses is largest
+            (Shrivastava et al., 2016); the losses are divided by their number. ``box_weight`` does not count
+            in the choice.
 
     Returns:
         (class, box), float32 scalars; 0 for a batch without a valid RoI.
     """
+    valid = output.samples.valid
+    class_losses, box_losses = _roi_losses(output, coder, beta)
+    if hard_examples is not None:
+        valid = hardest(class_losses + box_losses, valid, hard_examples)
+    count = tf.maximum(tf.reduce_sum(tf.cast(valid, tf.float32)), 1.0)
+    class_loss, box_loss = (
+        tf.reduce_sum(tf.where(valid, losses, 0.0)) / count for losses in (class_losses, box_losses)
+    )
+    return class_loss, box_weight * box_loss
+
+
+def _roi_losses(output: StageOutput, coder: BoxCoder, beta: float) -> tuple[Tensor, Tensor]:
+    """[B, S] class and box loss of each RoI."""
     samples = output.samples
-    count = tf.maximum(tf.reduce_sum(tf.cast(samples.valid, tf.float32)), 1.0)
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(samples.classes, output.logits)
-    class_loss = tf.reduce_sum(tf.where(samples.valid, entropy, 0.0)) / count
     foreground = samples.valid & (samples.classes > 0)
     wanted = coder.encode(samples.gt_boxes, samples.boxes)
     difference = tf.where(foreground[..., None], _own_deltas(output) - wanted, 0.0)
-    return class_loss, tf.reduce_sum(smooth_l1(difference, beta)) / count
+    return entropy, tf.reduce_sum(smooth_l1(difference, beta), axis=-1)
+
+
+def hardest(losses: Tensor, valid: Tensor, count: int) -> Tensor:
+    """The RoIs of each image with the largest losses, of equal ones the last.
+
+    Args:
+        losses: [B, S] float32, not negative.
+        valid: [B, S] bool.
+        count: RoIs per image, at most.
+
+    Returns:
+        [B, S] bool.
+    """
+    # The op puts the first of equals first: reversed, so that the last does.
+    ranked = tf.reverse(tf.where(valid, tf.stop_gradient(losses), -1.0), [1])
+    order = tf.argsort(ranked, axis=1, direction="DESCENDING", stable=True)
+    rank = tf.argsort(order, axis=1)
+    return valid & (tf.reverse(rank, [1]) < count)
 
 
 def mask_loss(logits: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
-from cascade_tf.losses import mask_loss, rpn_losses, smooth_l1, stage_losses, stage_metrics
+from cascade_tf.losses import hardest, mask_loss, rpn_losses, smooth_l1, stage_losses, stage_metrics
 from cascade_tf.structures import AnchorTargets, RPNOutput, Samples, StageOutput
 
 TOLERANCE = 1e-5
@@ -119,9 +119,51 @@ def test_class_aware_stage_regresses_the_true_class():
     np.testing.assert_allclose(stage_losses(output, PLAIN, beta=0.0)[1], (8.5 + 3 * 9) / 2, rtol=TOLERANCE)
 
 
+def test_weight_of_the_box_loss():
+    output = stage([1, 0], [[0, 0]] * 2, [[0] * 4] * 2, [BOX, BOX], [SHIFTED, NOTHING])
+    plain = stage_losses(output, PLAIN, beta=0.0)
+    weighted = stage_losses(output, PLAIN, beta=0.0, box_weight=3.0)
+    assert plain[1] > 0.0
+    np.testing.assert_allclose(weighted, [plain[0], 3.0 * plain[1]], rtol=TOLERANCE)
+
+
+def test_hard_examples_alone_are_learned():
+    output = stage(
+        classes=[1, 0, 0, 1],
+        logits=[[0, 0], [9, 0], [0, 1], [0, 200]],
+        deltas=[[0, 0, 0, 0], [7, 7, 7, 7], [7, 7, 7, 7], [2, 0, 0, 0]],
+        boxes=[BOX] * 4,
+        gt_boxes=[BOX, NOTHING, NOTHING, BOX],
+    )
+    with tf.GradientTape() as tape:
+        tape.watch([output.logits, output.deltas])
+        classes, box = stage_losses(output, PLAIN, beta=0.0, hard_examples=2)
+        total = classes + box
+    # The third RoI is hard for its class, the last for its box; there are two to divide by.
+    np.testing.assert_allclose(classes, math.log(1 + math.e) / 2, rtol=TOLERANCE)
+    np.testing.assert_allclose(box, 2 / 2, rtol=TOLERANCE)
+    of_logits, of_deltas = tape.gradient(total, [output.logits, output.deltas])
+    assert np.any(of_logits[0] != 0, axis=1).tolist() == [False, False, True, False]
+    assert np.any(of_deltas[0] != 0, axis=1).tolist() == [False, False, False, True]
+    # All that there are, where there are fewer.
+    everything = stage_losses(output, PLAIN, beta=0.0)
+    np.testing.assert_array_equal(stage_losses(output, PLAIN, beta=0.0, hard_examples=9), everything)
+
+
+def test_choice_of_hard_examples():
+    losses = tf.constant([[3.0, 1, 3, 2, 3], [5, 0, 0, 0, 9], [1, 1, 1, 1, 1]])
+    valid = tf.constant([[True] * 5, [True, True, False, True, False], [False] * 5])
+    chosen = hardest(losses, valid, 2).numpy()
+    # The last of equals first; what is not valid never.
+    np.testing.assert_array_equal(
+        chosen, [[False, False, True, False, True], [True, False, False, True, False], [False] * 5]
+    )
+
+
 def test_stage_without_valid_rois_costs_nothing():
     output = stage([0], [[1.0, 2]], [[1, 1, 1, 1]], [NOTHING], [NOTHING], valid=[False])
     np.testing.assert_array_equal(stage_losses(output, PLAIN), [0.0, 0.0])
+    np.testing.assert_array_equal(stage_losses(output, PLAIN, hard_examples=3), [0.0, 0.0])
     np.testing.assert_array_equal(stage_metrics(output), [0.0, 0.0, 0.0, 0.0])
 
 

@@ -14,7 +14,7 @@ class BoxCoder:
     """Encodes a target box relative to a reference box and back.
 
     ``decode(encode(targets, boxes), boxes) == targets`` up to rounding, as long as no side grows by more than
-    ``exp(max_log_scale)``. Encoded values are divided by ``std``, because regression offsets are small and
+    ``exp(max_log_scale)``. Encoded values are normalised (Eq. 5), because regression offsets are small and
     shrink from stage to stage: without that the box loss would be invisible beside the class loss (Sec. 4.1).
 
     Args:
@@ -22,17 +22,24 @@ class BoxCoder:
             second stage and divided by three for the third.
         max_log_scale: upper limit of the decoded dw and dh, natural logarithm. The default, log(1000 / 16),
             is the one of Detectron; it keeps untrained heads from overflowing.
+        mean: means of (dx, dy, dw, dh), which are subtracted first; 0 in the paper's experiments.
 
     Raises:
-        ValueError: ``std`` does not hold four positive numbers.
+        ValueError: ``std`` does not hold four positive numbers, or ``mean`` four numbers.
     """
 
     def __init__(
-        self, std: Sequence[float] = (0.1, 0.1, 0.2, 0.2), max_log_scale: float = math.log(1000.0 / 16.0)
+        self,
+        std: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
+        max_log_scale: float = math.log(1000.0 / 16.0),
+        mean: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
     ):
         if len(std) != 4 or min(std) <= 0:
             raise ValueError(f"std must be four positive numbers (dx, dy, dw, dh), got {tuple(std)}")
+        if len(mean) != 4:
+            raise ValueError(f"mean must be four numbers (dx, dy, dw, dh), got {tuple(mean)}")
         self.std = tuple(float(value) for value in std)
+        self.mean = tuple(float(value) for value in mean)
         self.max_log_scale = float(max_log_scale)
 
     def encode(self, targets: Tensor, boxes: Tensor) -> Tensor:
@@ -51,6 +58,8 @@ class BoxCoder:
         size = tf.where(usable, size, 1.0)
         target_size = tf.where(usable, target_size, 1.0)
         deltas = tf.concat([(target_centre - centre) / size, tf.math.log(target_size / size)], axis=-1)
+        if any(self.mean):
+            deltas -= tf.constant(self.mean, deltas.dtype)
         return tf.where(usable, deltas / tf.constant(self.std, deltas.dtype), 0.0)
 
     def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
@@ -69,6 +78,8 @@ class BoxCoder:
             return tf.reshape(self.decode(grouped, boxes[..., None, :]), shape)
         size, centre = _size_and_centre(boxes)
         offsets = deltas * tf.constant(self.std, deltas.dtype)
+        if any(self.mean):
+            offsets += tf.constant(self.mean, deltas.dtype)
         # Clamped from above only, as every Detectron descendant does: a tiny box is harmless, an infinite one
         # is not.
         new_half = 0.5 * size * tf.exp(tf.minimum(offsets[..., 2:], self.max_log_scale))

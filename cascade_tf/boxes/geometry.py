@@ -20,20 +20,24 @@ def area(boxes: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-def is_proper(boxes: Tensor) -> Tensor:
+def is_proper(boxes: Tensor, min_side: float = 0.0) -> Tensor:
     """Whether each box is finite and has two positive sides.
 
     Args:
         boxes: [..., 4] float32.
+        min_side: smallest length of a side, pixels.
 
     Returns:
         [...] bool.
     """
     finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
-    return finite & tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+    proper = finite & tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+    if min_side <= 0.0:
+        return proper
+    return proper & tf.reduce_all(boxes[..., 2:] - boxes[..., :2] >= min_side, axis=-1)
 
 
-def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False) -> Tensor:
+def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False, border: float = 0.0) -> Tensor:
     """Moves every corner into the image.
 
     Args:
@@ -41,11 +45,13 @@ def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False) -> Te
         image_size: [B, 2] float32 (height, width).
         inclusive: as Caffe's detectors do, for whom a corner is a pixel of the image: a box outside becomes
             the nearest pixel, one unit wide, and not a line.
+        border: pixels right of the image and below it that boxes may cover. The authors' Caffe code lets the
+            last pixel of a box be number ``width`` or ``height``, which is 1 with ``inclusive``.
 
     Returns:
-        [B, ..., 4] float32 with x in [0, width] and y in [0, height].
+        [B, ..., 4] float32 with x in [0, width + border] and y in [0, height + border].
     """
-    height, width = image_size[:, 0], image_size[:, 1]
+    height, width = image_size[:, 0] + border, image_size[:, 1] + border
     limits = tf.stack([width, height, width, height], axis=-1)
     middle = tf.ones([tf.rank(boxes) - 2], tf.int32)
     limits = tf.reshape(limits, tf.concat([[-1], middle, [4]], axis=0))

@@ -26,7 +26,14 @@ class Match(NamedTuple):
     iou: Tensor
 
 
-def match_boxes(boxes: Tensor, targets: Targets, *, iou: float, crowd_cover: float | None = 0.7) -> Match:
+def match_boxes(
+    boxes: Tensor,
+    targets: Targets,
+    *,
+    iou: float,
+    crowd_cover: float | None = 0.7,
+    match_crowds: bool = False,
+) -> Match:
     """Labels boxes by one threshold: foreground from ``iou`` on, background below (paper, Eq. 5).
 
     Args:
@@ -35,13 +42,20 @@ def match_boxes(boxes: Tensor, targets: Targets, *, iou: float, crowd_cover: flo
         iou: the quality that a detector is trained for, 0..1.
         crowd_cover: background boxes whose area lies in a crowd region by at least this share are ignored.
             None counts them as background.
+        match_crowds: crowds are matched as if they were objects, and what would be the foreground of one is
+            ignored. The authors' Caffe code does so with objects that its data marks as ignored, without
+            ``crowd_cover``.
 
     Returns:
         The match; every box of an image without objects is background with IoU 0.
     """
-    overlaps = _object_overlaps(boxes, targets)
-    index, best = _best_object(overlaps, targets.valid)
+    matched = targets.valid | targets.crowd if match_crowds else targets.valid
+    overlaps = _object_overlaps(boxes, targets.boxes, matched)
+    index, best = _best_object(overlaps, matched)
     labels = tf.where(best >= iou, FOREGROUND, BACKGROUND)
+    if match_crowds:
+        of_crowd = tf.gather(tf.pad(targets.crowd, [[0, 0], [0, 1]]), index, batch_dims=1)
+        labels = tf.where(of_crowd & (labels == FOREGROUND), IGNORED, labels)
     return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
 
 
@@ -71,7 +85,7 @@ def match_anchors(
         The match. ``index`` stays the anchor's own best object even when another one claims it.
     """
     boxes = tf.broadcast_to(anchors[None], [tf.shape(targets.boxes)[0], tf.shape(anchors)[0], 4])
-    overlaps = _object_overlaps(anchors[None], targets)
+    overlaps = _object_overlaps(anchors[None], targets.boxes, targets.valid)
     index, best = _best_object(overlaps, targets.valid)
     labels = tf.where(
         best >= foreground_iou, FOREGROUND, tf.where(best < background_iou, BACKGROUND, IGNORED)
@@ -102,9 +116,9 @@ def gather_matched(values: Tensor, match: Match) -> Tensor:
     return tf.gather(padded, tf.where(matched, match.index, shape[1]), batch_dims=1)
 
 
-def _object_overlaps(boxes: Tensor, targets: Targets) -> Tensor:
-    """[B, N, G] IoU with the objects; padding and crowds count as no overlap."""
-    return tf.where(targets.valid[:, None, :], pairwise_iou(boxes, targets.boxes), 0.0)
+def _object_overlaps(boxes: Tensor, objects: Tensor, counted: Tensor) -> Tensor:
+    """[B, N, G] IoU with the objects; those that are not ``counted`` [B, G] have no overlap."""
+    return tf.where(counted[:, None, :], pairwise_iou(boxes, objects), 0.0)
 
 
 def _best_object(overlaps: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from cascade_tf.boxes.geometry import is_proper
@@ -61,6 +63,9 @@ def sample_rois(
     foreground_fraction: float = 0.25,
     append_ground_truth: bool = True,
     crowd_cover: float | None = 0.7,
+    match_crowds: bool = False,
+    background_range: Sequence[float] | None = None,
+    top_up: bool = False,
     salt: int = 0,
 ) -> Samples:
     """Labels proposals at one IoU threshold and, in the first stage, draws a fixed number of them.
@@ -76,6 +81,11 @@ def sample_rois(
         foreground_fraction: share of foreground among ``num_samples``, at most.
         append_ground_truth: whether the objects' own boxes join the proposals.
         crowd_cover: as in ``match_boxes``.
+        match_crowds: as in ``match_boxes``.
+        background_range: background has an IoU from the first of these two on and below the second, other
+            boxes are left out; None: below ``iou``.
+        top_up: where there are fewer than ``num_samples``, boxes that ``background_range`` leaves out fill
+            up as background, in the order of the proposals.
         salt: see ``random_priority``.
 
     Returns:
@@ -88,8 +98,11 @@ def sample_rois(
         scores = tf.concat([scores, tf.fill(tf.shape(targets.classes), _GROUND_TRUTH_LOGIT)], axis=1)
         usable = tf.concat([usable, targets.valid], axis=1)
     usable &= is_proper(boxes)
-    match = match_boxes(boxes, targets, iou=iou, crowd_cover=crowd_cover)
-    match = match._replace(labels=tf.where(usable, match.labels, IGNORED))
+    match = match_boxes(boxes, targets, iou=iou, crowd_cover=crowd_cover, match_crowds=match_crowds)
+    labels = tf.where(usable, match.labels, IGNORED)
+    low, high = background_range or (0.0, iou)
+    left_out = (labels == BACKGROUND) & ((match.iou < low) | (match.iou >= high))
+    match = match._replace(labels=tf.where(left_out, IGNORED, labels))
     if num_samples is not None:
         chosen = sample_labels(
             match.labels,
@@ -98,6 +111,9 @@ def sample_rois(
             foreground_fraction=foreground_fraction,
             salt=salt,
         )
+        if top_up:
+            missing = num_samples - _count(chosen != IGNORED)
+            chosen = tf.where(_keep_first(left_out, missing), BACKGROUND, chosen)
         boxes, scores, match = _front(boxes, scores, match._replace(labels=chosen), num_samples)
     foreground = match.labels == FOREGROUND
     return Samples(
@@ -135,6 +151,11 @@ def _front(boxes: Tensor, scores: Tensor, match: Match, size: int) -> tuple[Tens
 
 def _count(mask: Tensor) -> Tensor:
     return tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+
+
+def _keep_first(mask: Tensor, count: Tensor) -> Tensor:
+    """[B, N] bool: the first ``count`` [B] entries of ``mask``."""
+    return mask & (tf.cumsum(tf.cast(mask, tf.int32), axis=1) <= count[:, None])
 
 
 def _keep_smallest(priority: Tensor, mask: Tensor, count: Tensor, limit: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Annotated
 from cascade_tf.heads.box_head import BoxHead
 from cascade_tf.heads.cascade_heads import CascadeHeads
 from cascade_tf.heads.stage import Stage
+from cascade_tf.layers.base import require
 from cascade_tf.parts import Part, of_kind, part
 from cascade_tf.pooling import ROIAlign
 
@@ -68,6 +69,14 @@ def cascade(
     crowd_cover: float | None = 0.7,
     box_beta: float = 1.0,
     ensemble: str = "last_boxes",
+    means: Sequence[Sequence[float]] | None = None,
+    stds: Sequence[Sequence[float]] | None = None,
+    box_weight: float = 1.0,
+    background_range: Sequence[float] | None = None,
+    top_up: bool = False,
+    match_crowds: bool = False,
+    min_side: float = 0.0,
+    hard_examples: int | None = None,
 ) -> CascadeHeads:
     """Detectors in sequence, each trained on the boxes of the one before (Sec. 4); with one, the baseline.
 
@@ -79,7 +88,7 @@ def cascade(
         masks: ``mask_heads`` for an instance segmentation; None: boxes alone.
         weighting: see ``stage_weights``.
         rescale_heads: see ``CascadeHeads``, with ``append_ground_truth``, ``redundant_iou``, ``clip_boxes``,
-            ``inclusive``, ``crowd_cover``, ``box_beta`` and ``ensemble``.
+            ``inclusive``, ``crowd_cover``, ``match_crowds``, ``min_side``, ``box_beta`` and ``ensemble``.
         update_statistics: see ``stage_statistics``.
         round_statistics: see ``stage_statistics``, with ``update_statistics``.
         num_samples: RoIs per image in the first stage's loss.
@@ -92,12 +101,27 @@ def cascade(
         crowd_cover: see ``match_boxes``; None takes boxes over crowds for background.
         box_beta: where Smooth L1 changes from quadratic to linear; 0 is plain L1.
         ensemble: class probabilities at test.
+        means: of (dx, dy, dw, dh), one row for each stage; None: 0, as in the paper.
+        stds: standard deviations in the same form; None: those of ``update_statistics``.
+        box_weight: of every stage's box loss beside its class loss (lambda of Eq. 12).
+        background_range: the IoU from which and the one below which boxes are background in the first stage;
+            None: all below the stage's threshold, as in later stages.
+        top_up: whether boxes outside ``background_range`` fill up the first stage's ``num_samples``.
+        match_crowds: whether a crowd is matched like an object, and its matches ignored.
+        min_side: shortest side of boxes that go on to the next stage in training, pixels.
+        hard_examples: RoIs per image that take part in the losses, those with the largest; None: all.
 
     Raises:
         ValueError: a setting outside its range.
     """
     weights = stage_weights(len(ious), weighting)
-    statistics = stage_statistics(len(ious), update_statistics, round_statistics)
+    if stds is None:
+        stds = stage_statistics(len(ious), update_statistics, round_statistics)
+    if means is None:
+        means = [(0.0, 0.0, 0.0, 0.0)] * len(ious)
+    for name, rows in (("means", means), ("stds", stds)):
+        require(len(rows) == len(ious), name, rows, f"a row for each of {len(ious)} stages")
+    parts = zip(ious, weights, means, stds, strict=True)
     stages = [
         Stage(
             head(num_classes, name=f"box_head{number}"),
@@ -106,9 +130,14 @@ def cascade(
             weight=weight,
             num_samples=num_samples if number == 1 else later_samples,
             foreground_fraction=foreground_fraction,
+            mean=mean,
+            box_weight=box_weight,
+            background_range=background_range if number == 1 else None,
+            top_up=top_up and number == 1,
+            hard_examples=hard_examples,
             name=f"stage{number}",
         )
-        for number, (iou, weight, std) in enumerate(zip(ious, weights, statistics, strict=True), start=1)
+        for number, (iou, weight, mean, std) in enumerate(parts, start=1)
     ]
     return CascadeHeads(
         stages,
@@ -122,5 +151,7 @@ def cascade(
         inclusive=inclusive,
         box_beta=box_beta,
         masks=masks(num_classes, len(ious)) if masks else None,
+        match_crowds=match_crowds,
+        min_side=min_side,
         name="heads",
     )

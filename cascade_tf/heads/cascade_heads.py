@@ -50,6 +50,9 @@ class CascadeHeads(Layer):
             (detectron2), ``"own_logits"`` averages the logits of these before the softmax (mmdetection),
             ``"last_stage"`` takes the last classifier alone.
         crowd_cover: see ``match_boxes``.
+        match_crowds: see ``match_boxes``.
+        min_side: boxes with a shorter side, in pixels, do not go on in training. The authors' code wants the
+            last pixel of a box not before its first, which is 1.
         inclusive: see ``clip_boxes``.
         box_beta: of the box losses, see ``stage_losses``.
         masks: mask heads on some of the stages; None: boxes alone. Their loss has weight 1 (Detectron,
@@ -73,6 +76,8 @@ class CascadeHeads(Layer):
         inclusive: bool = False,
         box_beta: float = 1.0,
         masks: MaskBranch | None = None,
+        match_crowds: bool = False,
+        min_side: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -104,6 +109,8 @@ class CascadeHeads(Layer):
         self.inclusive = inclusive
         self.box_beta = box_beta
         self.masks = masks
+        self.match_crowds = match_crowds
+        self.min_side = min_side
         self.supports_jit = False
 
     @property
@@ -203,14 +210,19 @@ class CascadeHeads(Layer):
             foreground_fraction=stage.foreground_fraction,
             append_ground_truth=append,
             crowd_cover=self.crowd_cover,
+            match_crowds=self.match_crowds,
+            background_range=stage.background_range,
+            top_up=stage.top_up,
             salt=2 + number,
         )
 
     def _hand_on(self, number: int, output: StageOutput, targets: Targets | None) -> Proposals:
         """The stage's boxes as proposals of the next; gradients do not flow through boxes."""
         boxes, samples = tf.stop_gradient(output.boxes), output.samples
-        proposals = Proposals(boxes, samples.scores, samples.valid & is_proper(boxes))
-        if targets is None or self.append_ground_truth != "all":
+        if targets is None:
+            return Proposals(boxes, samples.scores, samples.valid & is_proper(boxes))
+        proposals = Proposals(boxes, samples.scores, samples.valid & is_proper(boxes, self.min_side))
+        if self.append_ground_truth != "all":
             return proposals
         proposals = proposals._replace(valid=proposals.valid & (samples.gt_iou < self.redundant_iou))
         if self.stages[number].num_samples is None:
@@ -291,7 +303,13 @@ class CascadeHeads(Layer):
         metrics: dict[str, Tensor] = {}
         parts = zip(outputs, self.stages, self.loss_weights, strict=True)
         for number, (output, stage, weight) in enumerate(parts, start=1):
-            class_loss, box_loss = stage_losses(output, stage.coder, beta=self.box_beta)
+            class_loss, box_loss = stage_losses(
+                output,
+                stage.coder,
+                beta=self.box_beta,
+                box_weight=stage.box_weight,
+                hard_examples=stage.hard_examples,
+            )
             losses[f"stage{number}_class"] = weight * class_loss
             losses[f"stage{number}_box"] = weight * box_loss
             for name, value in stage_metrics(output)._asdict().items():

@@ -26,9 +26,14 @@ class Stage(Layer):
         weight: of this stage's losses (Sec. 5.2).
         num_samples: S, RoIs per image in training; None keeps every box of the stage before.
         foreground_fraction: share of foreground among ``num_samples``, at most.
+        mean: means of the offsets (Eq. 5).
+        box_weight: of the box loss beside the class loss (lambda of Eq. 12).
+        background_range: see ``sample_rois``; None: all boxes below ``iou`` are background.
+        top_up: see ``sample_rois``.
+        hard_examples: see ``stage_losses``; None: all RoIs take part in the losses.
 
     Raises:
-        ValueError: a threshold, weight, number or share outside its range.
+        ValueError: a threshold, weight, number, share or range outside its range.
     """
 
     def __init__(
@@ -39,6 +44,11 @@ class Stage(Layer):
         weight: float = 1.0,
         num_samples: int | None = 512,
         foreground_fraction: float = 0.25,
+        mean: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        box_weight: float = 1.0,
+        background_range: Sequence[float] | None = None,
+        top_up: bool = False,
+        hard_examples: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -50,13 +60,29 @@ class Stage(Layer):
         require(
             0.0 <= foreground_fraction <= 1.0, "foreground_fraction", foreground_fraction, "a share in 0..1"
         )
+        require(box_weight >= 0.0, "box_weight", box_weight, "0 or more")
+        require(
+            background_range is None
+            or (len(background_range) == 2 and 0.0 <= background_range[0] < background_range[1] <= iou),
+            "background_range",
+            background_range,
+            f"a lower and an upper IoU in 0..{iou}, the stage's iou",
+        )
+        require(
+            hard_examples is None or hard_examples >= 1, "hard_examples", hard_examples, "1 or more, or None"
+        )
         self.head = head
         self.iou = iou
         self.std = std
         self.weight = weight
         self.num_samples = num_samples
         self.foreground_fraction = foreground_fraction
-        self.coder = BoxCoder(std)
+        self.mean = mean
+        self.box_weight = box_weight
+        self.background_range = background_range
+        self.top_up = top_up
+        self.hard_examples = hard_examples
+        self.coder = BoxCoder(std, mean=mean)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Builds the head for RoI features [B, S, P, P, C]."""

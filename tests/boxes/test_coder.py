@@ -61,6 +61,19 @@ def test_equals_loops(std):
     np.testing.assert_allclose(coder.decode(tf.constant(deltas), boxes), decoded, rtol=1e-4, atol=PIXELS)
 
 
+def test_means_are_subtracted_before_the_division():
+    mean, std = (0.1, -0.2, 0.05, 0.3), (0.1, 0.1, 0.2, 0.2)
+    coder, plain = BoxCoder(std, mean=mean), BoxCoder(PLAIN)
+    boxes, targets = random_boxes(30, seed=6, min_side=1), random_boxes(30, seed=7, min_side=1)
+    expected = (plain.encode(targets, boxes).numpy() - mean) / std
+    np.testing.assert_allclose(coder.encode(targets, boxes), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(coder.decode(coder.encode(targets, boxes), boxes), targets, atol=PIXELS)
+    # No offset is the mean one.
+    box = tf.constant([[0.0, 0, 20, 20]])
+    moved = plain.decode(tf.constant([mean], tf.float32), box)
+    np.testing.assert_allclose(coder.decode(tf.zeros([1, 4]), box), moved, rtol=1e-6)
+
+
 def test_boxes_of_each_class():
     coder = BoxCoder()
     boxes = tf.constant(random_boxes(6, seed=9)[None])
@@ -91,3 +104,8 @@ def test_degenerate_boxes_encode_to_zero(box):
 def test_wrong_statistics(std):
     with pytest.raises(ValueError, match="four positive numbers"):
         BoxCoder(std)
+
+
+def test_wrong_means():
+    with pytest.raises(ValueError, match="mean must be four numbers"):
+        BoxCoder(mean=(0.0, 0.0))

@@ -48,6 +48,25 @@ def test_inclusive_clipping_keeps_a_pixel(box, expected):
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
+        ((-3, -3, 50, 50), (0, 0, 41, 31)),
+        ((60, 60, 70, 70), (40, 30, 41, 31)),
+        ((-9, -9, -5, -5), (0, 0, 1, 1)),
+    ],
+)
+def test_clipping_with_a_border(box, expected):
+    boxes, size = tf.constant([[box]], tf.float32), tf.constant([[30.0, 40.0]])
+    np.testing.assert_array_equal(clip_boxes(boxes, size, inclusive=True, border=1.0)[0, 0], expected)
+
+
+@pytest.mark.parametrize(("side", "expected"), [(1.0, True), (0.75, False), (0.0, False), (INF, False)])
+def test_smallest_side(side, expected):
+    for box in ((3, 3, 3 + side, 9), (3, 3, 9, 3 + side)):
+        assert is_proper(tf.constant(box, tf.float32), min_side=1.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
         ((0, 0, 2, 2), True),
         ((-5, -5, -1, -2), True),
         ((0, 0, 0, 2), False),

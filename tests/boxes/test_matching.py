@@ -71,6 +71,26 @@ def test_crowd_hides_background_alone():
     np.testing.assert_array_equal(iou, [1, 0, 0, 0])
 
 
+def test_matched_crowds_are_ignored_from_the_threshold_on():
+    near, half = (0, 0, 10, 9), (0, 0, 5, 10)
+    some = targets([[(FAR, 1), (SQUARE, 0), (SQUARE, 2), (NINE_TENTHS, 3)]])
+    boxes = [SQUARE, near, half, NINE_TENTHS, FAR]
+    settings = {"iou": 0.6, "crowd_cover": None}
+    # The crowd is the first of two equals; only half of it is background.
+    labels, index, iou = match(boxes, some, match_crowds=True, **settings)
+    assert labels == [-1, -1, 0, 1, 1]
+    assert index == [1, 1, 3, 3, 0]
+    np.testing.assert_allclose(iou, [1, 0.9, 5 / 9, 1, 1], rtol=1e-6)
+    assert match(boxes, some, **settings)[0] == [1, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize("size", [0, 2])
+def test_matched_crowds_without_objects(size):
+    labels, index, iou = match([SQUARE, FAR], targets([[]], size=size), iou=0.5, match_crowds=True)
+    assert (labels, index) == ([0, 0], [0, 0])
+    np.testing.assert_array_equal(iou, [0, 0])
+
+
 def test_anchors_between_the_thresholds_are_ignored():
     anchors = tf.constant([SQUARE, SEVEN_TENTHS, HALF, THIRD, (0, 0, 2.9, 10), FAR], tf.float32)
     found = match_anchors(anchors, targets([[(SQUARE, 1)]]))

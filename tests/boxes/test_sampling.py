@@ -151,6 +151,92 @@ def test_image_without_objects(size):
     np.testing.assert_array_equal(drawn.classes, np.zeros([1, 4]))
 
 
+# Boxes of the height of SQUARE, whose IoU with it is their width / 10.
+HALF, QUARTER, TENTH = ((0.0, 0, width, 10) for width in (5, 2.5, 1))
+
+
+def labels_of(drawn):
+    """The first image's classes, -1 where a box is left out."""
+    return np.where(drawn.valid[0], drawn.classes[0], -1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("background_range", "expected"),
+    [
+        (None, [3, 0, 0, 0]),
+        ((0.0, 0.6), [3, 0, 0, 0]),
+        ((0.25, 0.5), [3, -1, 0, -1]),  # the lower end belongs to it, the upper does not
+        ((0.1, 0.25), [3, -1, -1, 0]),
+    ],
+)
+def test_range_of_the_background(background_range, expected):
+    drawn = sample_rois(
+        proposals([NEAR, HALF, QUARTER, TENTH]),
+        targets([[(SQUARE, 3)]]),
+        iou=0.6,
+        num_samples=None,
+        append_ground_truth=False,
+        background_range=background_range,
+    )
+    assert labels_of(drawn) == expected
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "expected"),
+    [
+        (3, [NEAR, QUARTER, HALF]),
+        (4, [NEAR, QUARTER, HALF, TENTH]),
+        (5, [NEAR, QUARTER, HALF, TENTH, FAR]),
+        (9, [NEAR, QUARTER, HALF, TENTH, FAR]),  # more than there are
+    ],
+)
+def test_boxes_left_out_fill_up_in_their_order(num_samples, expected):
+    boxes = [HALF, NEAR, (5, 5, 5, 9), TENTH, QUARTER, FAR]
+    settings = {
+        "iou": 0.6,
+        "num_samples": num_samples,
+        "foreground_fraction": 0.34,
+        "append_ground_truth": False,
+        "background_range": (0.2, 0.4),
+    }
+    some = targets([[(SQUARE, 3)]])
+    filled = sample_rois(proposals(boxes), some, top_up=True, **settings)
+    found = filled.boxes[0][filled.valid[0]].numpy()
+    assert {tuple(box) for box in found} == {tuple(box) for box in expected}
+    assert sorted(labels_of(filled), reverse=True)[: len(expected)] == [3] + [0] * (len(expected) - 1)
+    alone = sample_rois(proposals(boxes), some, **settings)
+    np.testing.assert_array_equal(alone.boxes[0][alone.valid[0]], [NEAR, QUARTER])
+
+
+@pytest.mark.parametrize("top_up", [False, True])
+@pytest.mark.parametrize("size", [0, 2])
+def test_range_of_the_background_without_objects(size, top_up):
+    drawn = sample_rois(
+        proposals([FAR, NEAR]),
+        targets([[]], size=size),
+        iou=0.5,
+        num_samples=4,
+        background_range=(0.1, 0.5),
+        top_up=top_up,
+    )
+    assert labels_of(drawn) == ([0, 0, -1, -1] if top_up else [-1] * 4)
+    assert np.all(np.isfinite(drawn.boxes))
+
+
+def test_a_crowd_that_is_matched_takes_its_foreground_away():
+    some = targets([[(FAR, 0), (SQUARE, 2)]])
+    boxes = [FAR, NEAR, (30, 30, 34, 40), (60, 60, 70, 70)]
+    drawn = sample_rois(
+        proposals(boxes), some, iou=0.5, num_samples=None, match_crowds=True, crowd_cover=None
+    )
+    # The part of the crowd, with an IoU of 0.4, is background, and the crowd's own box is nothing.
+    assert labels_of(drawn) == [-1, 2, 0, 0, -1, 2]
+    topped = sample_rois(
+        proposals(boxes), some, iou=0.5, num_samples=8, match_crowds=True, crowd_cover=None, top_up=True
+    )
+    assert sorted(labels_of(topped)) == [-1] * 4 + [0, 0, 2, 2]
+
+
 @pytest.mark.parametrize("append", [True, False])
 def test_equals_loops(append):
     images = [list(zip(random_boxes(4, seed=s, min_side=5), (1, 2, 3, 0), strict=True)) for s in range(3)]

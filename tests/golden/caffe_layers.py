@@ -21,11 +21,13 @@ BESIDE = Path(__file__).parents[3] / "shared" / "golden_caffe"
 
 @dataclasses.dataclass(frozen=True)
 class RecordedLayer:
-    """One case of a layer that pools boxes."""
+    """One case of a layer: its arrays, and its settings whatever group they are in."""
 
     file: Path
     case: str
     fork: str
+    phase: str | None
+    inputs: tuple[str, ...]
     settings: dict
 
     def array(self, name):
@@ -46,21 +48,38 @@ class RecordedLayer:
         return float(self.settings.get(name, 0))
 
 
-def recorded(layer):
-    """Parameters for a test: the committed cases of a layer and those of the folder beside the project."""
-    found = _cases(COMMITTED, layer)
+def recorded(layer, kind=None):
+    """Parameters for a test: the committed cases of a layer and those of the folder beside the project.
+
+    Args:
+        layer: name of the files.
+        kind: type of layer, where files hold several.
+    """
+    found = _cases(COMMITTED, layer, kind)
     folder = Path(os.environ.get("GOLDEN_CAFFE", BESIDE)) / "singles"
     parameters = [pytest.param(case, id=f"committed-{case.case}") for case in found]
     if not (folder / f"{layer}.json").is_file():
         skip = pytest.mark.skip(reason="GOLDEN_CAFFE names no folder with the recorded layers")
         return [*parameters, pytest.param(None, id="all", marks=skip)]
-    return parameters + [pytest.param(case, id=f"all-{case.case}") for case in _cases(folder, layer)]
+    return parameters + [pytest.param(case, id=f"all-{case.case}") for case in _cases(folder, layer, kind)]
 
 
-def _cases(folder, layer):
-    records = json.loads((folder / f"{layer}.json").read_text())
+def _cases(folder, layer, kind):
+    file = folder / f"{layer}.json"
+    records = json.loads(file.read_text()) if file.is_file() else []
+    records = [record for record in records if kind in (None, record.get("type"))]
     cases = []
     for record in records:
-        (settings,) = record["params"].values()
-        cases.append(RecordedLayer(folder / f"{layer}.npz", record["case"], record["fork"], settings))
+        groups = [group for group in record["params"].values() if isinstance(group, dict)]
+        settings = {name: value for group in groups for name, value in group.items()}
+        cases.append(
+            RecordedLayer(
+                file.with_suffix(".npz"),
+                record["case"],
+                record["fork"],
+                record.get("phase"),
+                tuple(record.get("bottoms", ())),
+                settings,
+            )
+        )
     return cases

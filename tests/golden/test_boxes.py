@@ -115,7 +115,7 @@ def test_anchors(path, settings):
 def _match(monkeypatch, matrix, settings):
     """The package's matching on a given matrix of overlaps [objects, boxes], by detectron2's rules."""
     overlaps = tf.constant(matrix.T[None])
-    monkeypatch.setattr(matching, "_object_overlaps", lambda boxes, targets: overlaps)
+    monkeypatch.setattr(matching, "_object_overlaps", lambda *boxes: overlaps)
     num_objects, num_boxes = matrix.shape
     valid, crowd = tf.ones([1, num_objects], tf.bool), tf.zeros([1, num_objects], tf.bool)
     classes, seed = tf.zeros([1, num_objects], tf.int32), tf.zeros([1, 2], tf.int32)

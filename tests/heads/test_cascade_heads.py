@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.heads import BoxHead, CascadeHeads, Stage
+from cascade_tf.heads import BoxHead, CascadeHeads, Stage, cascade
 from cascade_tf.losses import stage_losses
 from cascade_tf.pooling import ROIAlign
 from cascade_tf.structures import Proposals
@@ -111,6 +111,59 @@ def test_boxes_that_came_in_as_good_as_the_object_do_not_go_on(append, left):
         assert valid.sum() == left
         widths = sorted(output.samples.boxes[0].numpy()[valid][:, 2])
         np.testing.assert_allclose(widths, [12, 20] if append == "all" else [12, 19, 20, 20], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("min_side", "left"), [(0.0, 3), (1.0, 2), (1.5, 1)])
+def test_boxes_that_became_too_small_do_not_go_on_in_training(min_side, left):
+    heads = build_heads(spread=0.0, append_ground_truth="none", num_samples=3, min_side=min_side)
+    boxes = tf.constant([[(0.0, 0, 20, 20), (30, 30, 31, 40), (50, 50, 60, 50.5)]] * 2)
+    given = Proposals(boxes, tf.zeros([2, 3]), tf.ones([2, 3], tf.bool))
+    outputs = train(heads, targets([[((0, 0, 20, 20), 3)], []]), boxes=given)
+    counts = [np.count_nonzero(output.samples.valid) // 2 for output in outputs]
+    assert counts == [3, left, left]
+    assert np.all(heads(pyramid(), given, IMAGE_SIZE)[-1].samples.valid)
+
+
+def test_settings_of_the_first_stage_and_of_all():
+    heads = cascade(
+        NUM_CLASSES,
+        ious=(0.45, 0.65),
+        means=((0, 0, 0, 0), (0.01, 0, 0, 0.02)),
+        stds=((0.2, 0.2, 0.3, 0.3), (0.1, 0.1, 0.1, 0.1)),
+        box_weight=2.0,
+        background_range=(0.05, 0.44),
+        top_up=True,
+        match_crowds=True,
+        min_side=1.0,
+        hard_examples=7,
+    )
+    first, second = heads.stages
+    assert (first.coder.mean, second.coder.mean) == ((0, 0, 0, 0), (0.01, 0, 0, 0.02))
+    assert (first.coder.std, second.coder.std) == ((0.2, 0.2, 0.3, 0.3), (0.1, 0.1, 0.1, 0.1))
+    assert (first.background_range, second.background_range) == ((0.05, 0.44), None)
+    assert (first.top_up, second.top_up) == (True, False)
+    assert [(stage.box_weight, stage.hard_examples) for stage in heads.stages] == [(2.0, 7)] * 2
+    assert (heads.match_crowds, heads.min_side) == (True, 1.0)
+
+
+@pytest.mark.parametrize("name", ["means", "stds"])
+def test_statistics_of_another_number_of_stages(name):
+    with pytest.raises(ValueError, match=f"{name}: got .* expected a row for each of 3 stages"):
+        cascade(NUM_CLASSES, **{name: [(1.0, 1.0, 1.0, 1.0)] * 2})
+
+
+def test_losses_by_the_settings_of_the_stages():
+    plain, changed = build_heads(), build_heads()
+    for stage in changed.stages:
+        stage.box_weight, stage.hard_examples = 3.0, 5
+    features, some = pyramid(), ground_truth()
+    outputs = train(plain, some)
+    losses, _ = changed.compute_losses(features, outputs, IMAGE_SIZE, some)
+    for number, (output, stage) in enumerate(zip(outputs, plain.stages, strict=True), start=1):
+        classes, boxes = stage_losses(output, stage.coder, hard_examples=5)
+        np.testing.assert_allclose(losses[f"stage{number}_class"], classes, rtol=LOSS)
+        np.testing.assert_allclose(losses[f"stage{number}_box"], 3.0 * boxes, rtol=LOSS)
+        assert classes > stage_losses(output, stage.coder)[0]
 
 
 def test_class_aware_boxes_are_those_of_the_true_or_the_likeliest_class():
@@ -340,6 +393,12 @@ def test_wrong_settings_of_the_cascade(settings, message):
         ({"iou": 1.5}, r"iou must be in \(0, 1\], got 1.5"),
         ({"weight": 0.0}, "weight must be positive, got 0.0"),
         ({"std": (0.1, 0.1)}, "four positive numbers"),
+        ({"mean": (0.1, 0.1)}, "mean must be four numbers"),
+        ({"box_weight": -1.0}, "box_weight: got -1.0, expected 0 or more"),
+        ({"hard_examples": 0}, "hard_examples: got 0, expected 1 or more"),
+        ({"background_range": (0.1, 0.6)}, r"a lower and an upper IoU in 0..0.5, the stage's iou"),
+        ({"background_range": (0.4, 0.1)}, "background_range: got"),
+        ({"background_range": (0.4,)}, "background_range: got"),
     ],
 )
 def test_wrong_settings_of_a_stage(settings, message):
