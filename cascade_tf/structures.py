@@ -145,14 +145,18 @@ class StageOutput(NamedTuple):
 
     Attributes:
         samples: the boxes that it pooled.
-        pooled: [B, S, P, P, C] RoI features that its head saw.
+        maps: ``{name: [B, h, w, C]}`` that its head pools boxes from; for a head on pooled features the
+            shared features.
+        pooled: [B, S, P, P, C] RoI features that its head saw; of a head with maps of its own what that makes
+            of them.
         logits: [B, S, K + 1] float32 class logits, background first.
         deltas: [B, S, 4] (class-agnostic) or [B, S, 4 K] (class-aware) float32 encoded offsets.
         boxes: [B, S, 4] float32 regressed boxes; class-aware stages give the box of the likeliest class.
     """
 
     samples: Samples
-    pooled: Tensor
+    maps: dict[str, Tensor]
+    pooled: Any
     logits: Tensor
     deltas: Tensor
     boxes: Tensor

@@ -6,14 +6,18 @@ from cascade_tf.heads.cascade_heads import CascadeHeads
 from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.mask_head import MaskHead
 from cascade_tf.heads.mask_heads import mask_heads
+from cascade_tf.heads.position_sensitive_head import PositionSensitiveHead
 from cascade_tf.heads.stage import Stage
+from cascade_tf.heads.stage_head import StageHead
 
 __all__ = [
     "BoxHead",
     "CascadeHeads",
     "MaskBranch",
     "MaskHead",
+    "PositionSensitiveHead",
     "Stage",
+    "StageHead",
     "cascade",
     "mask_heads",
     "stage_statistics",

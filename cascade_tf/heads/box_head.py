@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cascade_tf.layers.base import Layer, require
+from cascade_tf.heads.stage_head import StageHead
+from cascade_tf.layers.base import require
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.layers.roi_batches import flatten_rois, unflatten_rois
@@ -15,7 +16,7 @@ from cascade_tf.structures import Tensor
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class BoxHead(Layer):
+class BoxHead(StageHead):
     """Convolutions, fully connected layers, a classifier and a regressor.
 
     The default is the two-layer head of FPN detectors; ``num_convs=4, num_fcs=1, norm="group"`` is the head
@@ -31,12 +32,13 @@ class BoxHead(Layer):
         norm: normalisation after each convolution, ``"none"`` or ``"group"``.
         norm_groups: of ``"group"`` normalisation, at most as many as channels.
         recompute: in training keeps nothing of the convolutions but computes them again for the gradient.
+        background_offsets: a class-agnostic regressor has outputs for a box of the background, too, which are
+            never read. The authors' nets have them.
 
     Raises:
-        ValueError: ``num_classes`` or ``units`` is not positive, or a number of layers is negative.
+        ValueError: ``num_classes`` or ``units`` is not positive, a number of layers is negative, or offsets
+            of a background that are class-aware.
     """
-
-    kind = "box head"
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class BoxHead(Layer):
         norm: str = "none",
         norm_groups: int = 32,
         recompute: bool = False,
+        background_offsets: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -58,6 +61,12 @@ class BoxHead(Layer):
         if num_fcs is None:
             num_fcs = 1 if num_convs else 2
         require(num_fcs >= 0 and num_convs >= 0, "num_fcs, num_convs", (num_fcs, num_convs), "0 or more")
+        require(
+            class_agnostic or not background_offsets,
+            "background_offsets",
+            background_offsets,
+            "False for class-aware boxes",
+        )
         self.num_classes = num_classes
         self.class_agnostic = class_agnostic
         self.num_convs = num_convs
@@ -67,6 +76,7 @@ class BoxHead(Layer):
         self.norm = norm
         self.norm_groups = norm_groups
         self.recompute = recompute
+        self.background_offsets = background_offsets
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the layers for RoI features [B, S, P, P, C]."""
@@ -94,7 +104,8 @@ class BoxHead(Layer):
         for number in range(1, self.num_fcs + 1):
             self.dense.append(self._dense(f"fc{number}", self.units, width_in, "glorot_uniform"))
             width_in = self.units
-        boxes = 1 if self.class_agnostic else self.num_classes
+        # Eight outputs in the authors' nets: the background's four come first.
+        boxes = (2 if self.background_offsets else 1) if self.class_agnostic else self.num_classes
         normal = keras.initializers.RandomNormal
         self.classifier = self._dense("classifier", self.num_classes + 1, width_in, normal(stddev=0.01))
         self.regressor = self._dense("regressor", 4 * boxes, width_in, normal(stddev=0.001))
@@ -123,6 +134,8 @@ class BoxHead(Layer):
         for layer in self.dense:
             x = tf.nn.relu(layer(x))
         logits, deltas = (tf.cast(layer(x), tf.float32) for layer in (self.classifier, self.regressor))
+        if self.background_offsets:
+            deltas = deltas[:, 4:]
         if self.convs:
             return unflatten_rois(logits, pooled), unflatten_rois(deltas, pooled)
         outer = tf.shape(pooled)[:-3]

@@ -14,7 +14,6 @@ from cascade_tf.heads.stage import Stage
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.losses import stage_losses, stage_metrics
 from cascade_tf.ops.gradients import scale_gradient
-from cascade_tf.pooling import ROIAlign
 from cascade_tf.structures import (
     Detections,
     InstanceDetections,
@@ -35,7 +34,7 @@ class CascadeHeads(Layer):
 
     Args:
         stages: T stages, in order.
-        pooling: pools the boxes of every stage.
+        pooling: pools the boxes of every stage, a part of the kind "pooling".
         rescale_heads: each head learns at full rate and only the gradient that it sends into the shared
             features is multiplied by its stage's weight; equal to weighting the losses and multiplying the
             head's learning rate by 1 / weight (Sec. 5.2). False weights the losses alone.
@@ -66,7 +65,7 @@ class CascadeHeads(Layer):
     def __init__(
         self,
         stages: Sequence[Stage],
-        pooling: ROIAlign,
+        pooling: keras.layers.Layer,
         rescale_heads: bool = True,
         append_ground_truth: str = "all",
         redundant_iou: float = 0.95,
@@ -144,12 +143,9 @@ class CascadeHeads(Layer):
         return [1.0 if self.rescale_heads else stage.weight for stage in self.stages]
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
-        """Builds every stage for the channel count of the features."""
-        size = self.pooling.output_size
-        channels = next(iter(input_shape.values()))[-1]
+        """Builds every stage for the shapes of the features."""
         for stage in self.stages:
-            if not stage.built:
-                stage.build((None, None, size, size, channels))
+            stage.build_on(input_shape, self.pooling)
         if self.masks is not None and not self.masks.built:
             self.masks.build(input_shape)
         self.built = True
@@ -186,18 +182,35 @@ class CascadeHeads(Layer):
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
             samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)
-            if training and stage is not self.stages[-1]:
-                pooled, features = self.pooling.pool_in_turn(features, samples.boxes)
-            else:
-                pooled = self.pooling(features, samples.boxes)
-            shared = scale_gradient(pooled, stage.weight) if self.rescale_heads else pooled
-            logits, deltas = stage(shared, training=training)
+            in_turn = training and stage is not self.stages[-1]
+            maps, pooled, features = self._read(stage, features, samples.boxes, in_turn)
+            logits, deltas = stage(pooled, training=training)
             boxes = stage.regress(logits, deltas, samples)
             if self.clip_boxes:
                 boxes = clip_boxes(boxes, image_size, self.inclusive)
-            outputs.append(StageOutput(samples, pooled, logits, deltas, boxes))
+            outputs.append(StageOutput(samples, maps, pooled, logits, deltas, boxes))
             proposals = self._hand_on(number, outputs[-1], truth)
         return tuple(outputs)
+
+    def _read(
+        self, stage: Stage, features: Mapping[str, Tensor], boxes: Tensor, in_turn: bool
+    ) -> tuple[dict[str, Tensor], Any, Mapping[str, Tensor]]:
+        """The maps of a stage, what its head reads of its boxes, and the features for the next stage.
+
+        The gradient that leaves the head for the shared features is scaled where it is smallest: behind the
+        pooling where the maps are the features themselves, before the maps where a head makes its own.
+        """
+        scale = stage.weight if self.rescale_heads else 1.0
+        if stage.head.makes_maps:
+            scaled = {name: scale_gradient(value, scale) for name, value in features.items()}
+            maps = stage.head.prepare(scaled)
+            return maps, stage.head.pool(self.pooling, maps, boxes), features
+        maps = stage.head.prepare(features)
+        if in_turn:
+            pooled, features = self.pooling.pool_in_turn(maps, boxes)
+        else:
+            pooled = stage.head.pool(self.pooling, maps, boxes)
+        return maps, pooled if scale == 1.0 else scale_gradient(pooled, scale), features
 
     def _sample(self, number: int, proposals: Proposals, targets: Targets) -> Samples:
         stage = self.stages[number]
@@ -245,7 +258,8 @@ class CascadeHeads(Layer):
             Class logits [B, R, K + 1] and offsets [B, R, 4] or [B, R, 4 K], normalised by that stage's
             ``std``.
         """
-        return self.stages[head](self.pooling(features, boxes))
+        chosen = self.stages[head].head
+        return self.stages[head](chosen.pool(self.pooling, chosen.prepare(features), boxes))
 
     def class_probabilities(self, outputs: Sequence[StageOutput], ensemble: str | None = None) -> Tensor:
         """Class probabilities for the boxes of the last of ``outputs``.
@@ -267,9 +281,20 @@ class CascadeHeads(Layer):
         if ensemble == "own_boxes":
             logits = [output.logits for output in outputs]
         else:
-            others = [stage(outputs[-1].pooled)[0] for stage in self.stages[: len(outputs) - 1]]
-            logits = [*others, outputs[-1].logits]
+            logits = [*self._on_last_boxes(outputs), outputs[-1].logits]
         return tf.add_n([tf.nn.softmax(one) for one in logits]) / float(len(logits))
+
+    def _on_last_boxes(self, outputs: Sequence[StageOutput]) -> list[Tensor]:
+        """What all classifiers but the last say of the last boxes."""
+        last, logits = outputs[-1], []
+        shared = not self.stages[len(outputs) - 1].head.makes_maps
+        for stage, output in zip(self.stages, outputs[:-1], strict=False):
+            if shared and not stage.head.makes_maps:
+                pooled = last.pooled
+            else:
+                pooled = stage.head.pool(self.pooling, output.maps, last.samples.boxes)
+            logits.append(stage(pooled)[0])
+        return logits
 
     def detection_boxes(self, outputs: Sequence[StageOutput]) -> Tensor:
         """[B, R, 1, 4] or [B, R, K, 4] boxes of the last of ``outputs``: for all classes, or for each."""

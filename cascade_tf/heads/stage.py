@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
-from cascade_tf.heads.box_head import BoxHead
+from cascade_tf.heads.stage_head import StageHead
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.structures import Samples, Tensor
 
@@ -38,7 +38,7 @@ class Stage(Layer):
 
     def __init__(
         self,
-        head: BoxHead,
+        head: StageHead,
         iou: float = 0.5,
         std: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
         weight: float = 1.0,
@@ -85,13 +85,19 @@ class Stage(Layer):
         self.coder = BoxCoder(std, mean=mean)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Builds the head for RoI features [B, S, P, P, C]."""
+        """Builds a head on pooled features [B, S, P, P, C]."""
         if not self.head.built:
             self.head.build(input_shape)
         self.built = True
 
-    def call(self, pooled: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Class logits and offsets of the head; see ``BoxHead.call``."""
+    def build_on(self, shapes: Mapping[str, tuple[int | None, ...]], pooling: Any) -> None:
+        """Builds the head for the shapes of the shared features; see ``StageHead.build_on``."""
+        if not self.head.built:
+            self.head.build_on(shapes, pooling)
+        self.built = True
+
+    def call(self, pooled: Any, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Class logits and offsets of the head for what it pooled."""
         return self.head(pooled, training=training)
 
     def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:

@@ -62,6 +62,11 @@ class ROIAlign(Layer):
         self.implementation = implementation
         self.supports_jit = False
 
+    def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Shape of ``call``'s result for features of these shapes."""
+        channels = next(iter(shapes.values()))[-1]
+        return (None, None, self.output_size, self.output_size, channels)
+
     def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         """Pools every box.
 

@@ -1,0 +1,54 @@
+"""What a stage asks of its head, whatever it reads: pooled features or maps of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cascade_tf.layers.base import Layer
+from cascade_tf.structures import Tensor
+
+
+class StageHead(Layer):
+    """Boxes to class logits and offsets, in three steps: ``prepare``, ``pool`` and the call.
+
+    ``prepare`` turns the shared features into the maps that boxes are pooled from, once per image; ``pool``
+    reads any boxes from them, as often as wanted; the call looks at what was pooled. A head on pooled
+    features defines the last alone: its maps are the shared features, and what one such head pooled all the
+    others can read. A head that makes maps of its own says so and overrides the first two.
+
+    Attributes:
+        num_classes: K, without the background.
+        makes_maps: whether ``prepare`` computes something, so that the head's boxes have to be pooled for it.
+    """
+
+    kind = "box head"
+    makes_maps = False
+    num_classes: int
+
+    def build_on(self, shapes: Mapping[str, tuple[int | None, ...]], pooling: Any) -> None:
+        """Creates the variables.
+
+        Args:
+            shapes: of the shared features, ``{"P2": (B, h, w, C), ...}``.
+            pooling: that ``pool`` will get.
+        """
+        self.build(pooling.pooled_shape(shapes))
+
+    def prepare(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The maps that boxes are pooled from.
+
+        Args:
+            features: ``{"P2": [B, h, w, C], ...}``, shared by all stages.
+        """
+        return dict(features)
+
+    def pool(self, pooling: Any, maps: Mapping[str, Tensor], boxes: Tensor) -> Any:
+        """What the call takes for these boxes.
+
+        Args:
+            pooling: a part of the kind "pooling".
+            maps: of ``prepare``.
+            boxes: [B, S, 4] float32.
+        """
+        return pooling(maps, boxes)
