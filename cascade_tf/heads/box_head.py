@@ -40,6 +40,8 @@ class BoxHead(StageHead):
             of a background that are class-aware.
     """
 
+    kind = "box head"
+
     def __init__(
         self,
         num_classes: int,

@@ -33,6 +33,7 @@ class PositionSensitiveHead(StageHead):
             class-aware.
     """
 
+    kind = "box head"
     makes_maps = True
 
     def __init__(
@@ -61,9 +62,7 @@ class PositionSensitiveHead(StageHead):
 
     def build_on(self, shapes: Mapping[str, tuple[int | None, ...]], pooling: Any) -> None:
         """Creates the convolutions; see ``StageHead.build_on``."""
-        size = pooling.output_size
-        cells = (size, size) if isinstance(size, int) else tuple(size)
-        self.build((*cells, self._of_level(shapes)[-1]))
+        self.build((*pooling.cells, self._of_level(shapes)[-1]))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the convolutions for boxes of k x k cells on a map of C channels, given as (k, k, C)."""

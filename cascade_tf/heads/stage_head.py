@@ -22,7 +22,6 @@ class StageHead(Layer):
         makes_maps: whether ``prepare`` computes something, so that the head's boxes have to be pooled for it.
     """
 
-    kind = "box head"
     makes_maps = False
     num_classes: int
 

@@ -68,6 +68,16 @@ class GridROIAlign(Layer):
         self.implementation = implementation
         self.supports_jit = False
 
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(height, width) of the result."""
+        return checked_size("GridROIAlign", self.output_size)
+
+    def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Shape of ``call``'s result for features of these shapes."""
+        channels = next(iter(shapes.values()))[-1]
+        return (None, None, *self.cells, channels)
+
     def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         """Pools every box.
 

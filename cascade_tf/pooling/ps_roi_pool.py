@@ -42,6 +42,12 @@ class PSROIPool(SingleMapPooling):
     ):
         super().__init__(output_size, level, stride, inclusive, implementation, **kwargs)
 
+    def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Shape of ``call``'s result for features of these shapes."""
+        channels = self._map(shapes)[-1]
+        height, width = self.cells
+        return (None, None, height, width, None if channels is None else channels // (height * width))
+
     def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         """Pools every box.
 

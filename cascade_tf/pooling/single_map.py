@@ -40,6 +40,16 @@ class SingleMapPooling(Layer):
         self.implementation = implementation
         self.supports_jit = False
 
+    def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Shape of ``call``'s result for features of these shapes."""
+        return (None, None, *self.cells, self._map(shapes)[-1])
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(height, width) of the result."""
+        size = self.output_size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
+
     def pool_in_turn(self, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Pools one set of boxes among several, in training.
 
@@ -52,7 +62,7 @@ class SingleMapPooling(Layer):
         """
         return self(features, boxes), dict(features)
 
-    def _map(self, features: Mapping[str, Tensor]) -> Tensor:
+    def _map(self, features: Mapping[str, Any]) -> Any:
         level = next(iter(features)) if self.level is None and len(features) == 1 else self.level
         if level is None or level not in features:
             raise ValueError(

@@ -163,6 +163,19 @@ def _cascade(class_agnostic: bool = True, **settings: Any) -> heads.CascadeHeads
     )
 
 
+def _position_sensitive_cascade() -> heads.CascadeHeads:
+    stages = [
+        heads.Stage(
+            heads.PositionSensitiveHead(NUM_CLASSES, channels=6, level="P4", name=f"head{number}"),
+            weight=0.5 ** (number - 1),
+            num_samples=8 if number == 1 else None,
+            name=f"stage{number}",
+        )
+        for number in (1, 2)
+    ]
+    return heads.CascadeHeads(stages, pooling.PSROIPool(3, implementation="tensorflow", name="ps_roi_pool"))
+
+
 def _pooled(height: int, width: int) -> np.ndarray:
     return random(BATCH, (height + width) // 16, 3, 3, CHANNELS)
 
@@ -183,6 +196,10 @@ LAYERS: dict[str, Subject] = {
     "CascadeHeads-class_aware": Subject(
         lambda: _cascade(class_agnostic=False, clip_boxes=True, ensemble="own_boxes"),
         lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
+    ),
+    "CascadeHeads-position_sensitive": Subject(
+        _position_sensitive_cascade,
+        lambda h, w: (pyramid(h, w, ("P4", "P5")), proposals(h, w), image_size(h, w)),
     ),
     "DeformableConv2D": Subject(
         lambda: layers.DeformableConv2D(6, strides=2, groups=2),
