@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import cascade_tf
 from cascade_tf import overrides
-from cascade_tf.data.splitting import Splitting, check_pattern
+from cascade_tf.data.settings import DataConfig
 from cascade_tf.files import write_atomically
 from cascade_tf.parts import Part, constructor_name, find_part, may_be_absent, takes_part, unknown_setting
 from cascade_tf.training.settings import TrainConfig
@@ -24,7 +24,6 @@ from cascade_tf.training.settings import TrainConfig
 if TYPE_CHECKING:
     from cascade_tf.test_time_augmentation import Augmentation
 
-CHECK_LEVELS = ("full", "headers", "none")
 EXPERIMENT_FILE = "experiment.json"
 # The key of experiment.json that names a part's constructor.
 _PART = "part"
@@ -42,68 +41,6 @@ HARMLESS = {
     "train.log_every",
     "train.picture_every",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """How the images are read. The test-time size is the model's: its `short_side` and `max_side`.
-
-    Attributes:
-        dataset_dir: folder with ``images/``, ``instances_train.json`` and ``instances_val.json``, or laid out
-            as labelling tools export COCO's format, or one annotation file.
-        val_fraction: the share of the images to measure on, where one file holds all images or none are there
-            to measure on; None: nothing is split.
-        split_seed: another seed chooses other images.
-        split_by: regular expression searched in the files' names; those with equal text in its group stay on
-            one side, for example the frames of a video; None: each image stands for itself.
-        short_sides: shorter sides in pixels, of which each training image draws one; empty: the model's.
-        max_side: largest longer side in training, pixels; None: the model's.
-        flip: mirrors half of the training images.
-        aspect_grouping: batches hold images of one orientation, which saves padding.
-        workers: images that are decoded at the same time; None lets tf.data choose.
-        skip_broken: leaves broken records out and lists them, instead of stopping with a list.
-        crowds_as_objects: reads ``iscrowd: 1`` as a single object: brush masks of CVAT come so.
-        check_images: what is looked at before the first step, of the picture files of both splits: "full" is
-            format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
-            The first bytes of each file, which tell the decoder, are read in any case.
-        upright: turns images as their EXIF orientation says, as labelling tools show them; an image whose
-            stored size alone is the annotated one stays as it is stored. False: all stay as stored.
-    """
-
-    dataset_dir: str | None = None
-    val_fraction: float | None = None
-    split_seed: int = 0
-    split_by: str | None = None
-    short_sides: tuple[int, ...] = ()
-    max_side: int | None = None
-    flip: bool = True
-    aspect_grouping: bool = True
-    workers: int | None = None
-    skip_broken: bool = False
-    crowds_as_objects: bool = False
-    check_images: str = "full"
-    upright: bool = True
-
-    def __post_init__(self) -> None:
-        for name, values in (("short_sides", self.short_sides), ("max_side", (self.max_side,))):
-            if any(value is not None and value <= 0 for value in values):
-                raise ValueError(f"data.{name}: got {getattr(self, name)}, expected sizes above 0")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"data.workers: got {self.workers}, expected 1 or more, or none")
-        if self.check_images not in CHECK_LEVELS:
-            expected = ", ".join(CHECK_LEVELS)
-            raise ValueError(f"data.check_images: got {self.check_images!r}, expected one of {expected}")
-        try:
-            check_pattern(self.split_by)
-            self.splitting()
-        except ValueError as error:
-            raise ValueError(f"data.{error}") from None
-
-    def splitting(self) -> Splitting | None:
-        """Returns the settings of the split as `read_dataset_dir` takes them; None: nothing is split."""
-        if self.val_fraction is None:
-            return None
-        return Splitting(self.val_fraction, self.split_seed, self.split_by)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 import cascade_tf
 from cascade_tf import config
 from cascade_tf.backbones import VGG16
-from cascade_tf.data import image_check
+from cascade_tf.data import image_check, settings
 from cascade_tf.heads import MaskHead, mask_heads
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.overrides import apply_overrides, setting_names
@@ -451,4 +451,4 @@ def test_anchor_sizes_as_text():
 
 
 def test_the_levels_of_the_check_are_those_of_its_settings():
-    assert config.CHECK_LEVELS == image_check.LEVELS
+    assert settings.CHECK_LEVELS == image_check.LEVELS

@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from cascade_tf.data import augment, images
 from cascade_tf.data.coco import CocoDataset
+from cascade_tf.data.crop import choose_window, cut_boxes, cut_image, cut_masks
+from cascade_tf.data.distortion import distort_colours
 from cascade_tf.data.masks import mask_function
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
 from cascade_tf.data.table import ExampleTable
@@ -25,6 +27,8 @@ from cascade_tf.structures import ImageBatch, InstanceTargets, Targets, Tensor
 _PLANNED_STEPS = 64
 # So many broken images in a row mean that the folder is wrong, not a few files.
 _MOST_REPLACEMENTS = 100
+# A longer side that no image reaches, pixels.
+_NO_LIMIT = 2**31 - 1
 
 
 def train_batches(
@@ -44,6 +48,9 @@ def train_batches(
     skip_broken: bool = False,
     masks: bool = False,
     upright: bool = True,
+    photometric_distortion: bool = False,
+    crop: bool = False,
+    min_object_side: float = 0.0,
 ) -> tf.data.Dataset:
     """Batches for training, step after step; batch s is a pure function of the data set, the settings and s.
 
@@ -74,6 +81,11 @@ def train_batches(
             still alive when the interpreter ends can keep it from ending, so let it go out of scope before.
         upright: turn images as their EXIF orientation says, unless only the stored size is the annotated one;
             without it they stay as they are stored.
+        photometric_distortion: change brightness, contrast, saturation and hue by chance.
+        crop: instead of shrinking an image whose longer side is above ``max_side``, cut it to that around one
+            of its objects. An object whose centre is cut off becomes a crowd.
+        min_object_side: an object becomes a crowd if its box, at the network's scale, has a shorter side,
+            pixels.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
@@ -109,17 +121,28 @@ def train_batches(
 
     def load(step: PlannedSteps) -> tuple[ImageBatch, Targets | InstanceTargets]:
         index, image = _read(table, reader, step.example, stand_ins)
+        if photometric_distortion:
+            image = distort_colours(image, step.seed)
         height, width = table.size_of(index)
-        size = shortest_edge_size(height, width, step.short_side, max_side)
-        image = resize_and_pad(image, size, flip=step.flip, multiple=size_divisor)
+        size = shortest_edge_size(height, width, step.short_side, _NO_LIMIT if crop else max_side)
+        image = resize_and_pad(image, size, flip=step.flip, multiple=1 if crop else size_divisor)
         boxes, classes, crowd = table.objects_of(index)
         boxes = augment.scale_boxes(boxes, (height, width), size)
         boxes = tf.cond(step.flip, lambda: augment.flip_boxes(boxes, size[1]), lambda: boxes)
+        drawn = None if draw is None else draw(index, size, step.flip, tf.shape(image)[:2])
+        if crop:
+            window = choose_window(boxes, tf.logical_not(crowd), size, max_side, step.seed)
+            image = pad_images(cut_image(image, window), size_divisor)
+            boxes, has_centre = cut_boxes(boxes, window)
+            crowd = crowd | tf.logical_not(has_centre)
+            if drawn is not None:
+                drawn = cut_masks(*drawn, crowd, window, tf.shape(image)[:2])
+            size = window.height, window.width
+        if min_object_side > 0.0:
+            crowd = crowd | tf.reduce_any(boxes[:, 2:] - boxes[:, :2] < min_object_side, axis=1)
         batch = _image_batch(table, index, image, size)
         targets = Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed)
-        if draw is None:
-            return batch, targets
-        return batch, _with_masks(targets, *draw(index, size, step.flip, tf.shape(image)[:2]))
+        return batch, targets if drawn is None else _with_masks(targets, *drawn)
 
     batches = _planned(plan, start_step, num_steps).map(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE

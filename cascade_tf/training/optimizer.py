@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
@@ -34,7 +35,9 @@ class MomentumSGD(keras.optimizers.Optimizer):
         learning_rate: a float or a schedule.
         momentum: share of the velocity that an update keeps, in [0, 1).
         l2: factor of the weights in the gradient.
-        undecayed: names of variables (the last part of their path) without weight decay.
+        undecayed: variables without weight decay. Each entry is a pattern for names (the last part of a
+            variable's path), or, with a slash in it, for whole paths; ``*`` stands for any text.
+        doubled: variables whose learning rate is doubled, in the same way.
         **kwargs: of ``keras.optimizers.Optimizer``.
 
     Raises:
@@ -47,6 +50,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
         momentum: float = 0.9,
         l2: float = 0.0,
         undecayed: Sequence[str] = NORMALIZATION_VARIABLES,
+        doubled: Sequence[str] = (),
         name: str = "momentum_sgd",
         **kwargs: Any,
     ) -> None:
@@ -58,6 +62,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
         self.momentum = float(momentum)
         self.l2 = float(l2)
         self.undecayed = tuple(undecayed)
+        self.doubled = tuple(doubled)
 
     def build(self, variables: list[Any]) -> None:
         """Creates one velocity per variable; call it inside the strategy's scope."""
@@ -65,7 +70,8 @@ class MomentumSGD(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self.velocities = self.add_optimizer_variables(variables, "velocity")
-        self._is_decayed = [_last_name(variable) not in self.undecayed for variable in variables]
+        self._is_decayed = [not _matches(variable, self.undecayed) for variable in variables]
+        self._rate_factors = [2.0 if _matches(variable, self.doubled) else 1.0 for variable in variables]
 
     def update_step(
         self, gradient: Tensor, variable: Any, learning_rate: Tensor, gate: Tensor | None = None
@@ -82,7 +88,7 @@ class MomentumSGD(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         weights = variable if isinstance(variable, tf.Variable) else variable.value
         gradient = tf.cast(tf.convert_to_tensor(gradient), weights.dtype)
-        rate = tf.cast(learning_rate, weights.dtype)
+        rate = self._rate_factors[index] * tf.cast(learning_rate, weights.dtype)
         gate = tf.ones([], weights.dtype) if gate is None else tf.cast(gate, weights.dtype)
         if self.l2 and self._is_decayed[index]:
             gradient += gate * self.l2 * tf.convert_to_tensor(weights)
@@ -100,7 +106,8 @@ class MomentumSGD(keras.optimizers.Optimizer):
         """The constructor's arguments."""
         config = super().get_config()
         config.pop("weight_decay", None)
-        return {**config, "momentum": self.momentum, "l2": self.l2, "undecayed": list(self.undecayed)}
+        patterns = {"undecayed": list(self.undecayed), "doubled": list(self.doubled)}
+        return {**config, "momentum": self.momentum, "l2": self.l2, **patterns}
 
 
 def make_optimizer(settings: TrainConfig) -> MomentumSGD:
@@ -110,9 +117,13 @@ def make_optimizer(settings: TrainConfig) -> MomentumSGD:
     over the replicas, which ``UpdateStep`` does. With ``fit`` on one device pass ``global_clipnorm`` to
     `MomentumSGD`.
     """
-    undecayed = NORMALIZATION_VARIABLES if settings.decay_biases else (*NORMALIZATION_VARIABLES, "bias")
-    return MomentumSGD(make_schedule(settings), settings.momentum, settings.weight_decay, undecayed)
+    undecayed = (*NORMALIZATION_VARIABLES, *(() if settings.decay_biases else ("bias",)), *settings.undecayed)
+    return MomentumSGD(
+        make_schedule(settings), settings.momentum, settings.weight_decay, undecayed, settings.doubled
+    )
 
 
-def _last_name(variable: Any) -> str:
-    return variable.name.split(":")[0].split("/")[-1]
+def _matches(variable: Any, patterns: Sequence[str]) -> bool:
+    path = getattr(variable, "path", variable.name).split(":")[0]
+    name = path.split("/")[-1]
+    return any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in patterns)

@@ -25,6 +25,9 @@ class TrainConfig:
         momentum: share of the averaged gradient that an update keeps, in [0, 1).
         weight_decay: factor of the L2 gradient; scales and offsets of normalisation layers are exempt.
         decay_biases: whether biases decay too.
+        undecayed: further variables without weight decay. Each entry is a pattern for the last part of a
+            variable's path, or, with a slash in it, for the whole: ``*/heads/*/fc*/bias``.
+        doubled: variables that learn at twice the rate, in the same way: ``bias`` in the authors' recipes.
         clip_norm: largest norm of the gradient of the global batch, all variables together; None: no limit.
         precision: Keras dtype policy of the detector; ``mixed_float16`` adds dynamic loss scaling.
         ema: decay of the exponential moving average of the weights, in (0, 1), which is then what is
@@ -48,6 +51,8 @@ class TrainConfig:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     decay_biases: bool = True
+    undecayed: tuple[str, ...] = ()
+    doubled: tuple[str, ...] = ()
     clip_norm: float | None = None
     precision: str = "float32"
     ema: float | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -54,6 +56,36 @@ def test_weight_decay_is_an_l2_gradient_and_spares_norms(decay_biases):
         np.testing.assert_allclose(variable.numpy(), expected, atol=TOLERANCE)
 
 
+def test_patterns_choose_who_decays_and_who_learns_twice_as_fast():
+    settings = TrainConfig(
+        learning_rate=0.1, batch_size=16, warmup_steps=0, decay_steps=(), momentum=0.9, weight_decay=0.3,
+        undecayed=("*/fc?/bias",), doubled=("bias", "*/stem/kernel"),
+    )  # fmt: skip
+    paths = {
+        "net/heads/fc1/bias": (2.0, 0.0),
+        "net/heads/fc1/kernel": (1.0, 0.3),
+        "net/heads/classifier/bias": (2.0, 0.3),
+        "net/stem/kernel": (2.0, 0.3),
+        "net/stem/gamma": (1.0, 0.0),
+    }
+    optimizer = make_optimizer(settings)
+    tensors = []
+    for path in paths:
+        with contextlib.ExitStack() as scopes:
+            *outer, name = path.split("/")
+            for part in outer:
+                scopes.enter_context(keras.name_scope(part))
+            tensors.append(keras.Variable([0.5, -2.0], name=name))
+    assert [variable.path for variable in tensors] == list(paths)
+    optimizer.build(tensors)
+    for _ in range(2):
+        optimizer.apply([tf.constant([1.0, 3.0]) for _ in tensors], tensors)
+    start, gradient = np.float32([0.5, -2.0]), np.float32([1.0, 3.0])
+    for variable, (factor, decay) in zip(tensors, paths.values(), strict=True):
+        expected = sgd_in_numpy(start, [gradient] * 2, [0.1 * factor] * 2, 0.9, decay)
+        np.testing.assert_allclose(variable.numpy(), expected, atol=TOLERANCE)
+
+
 def test_gate_zero_changes_nothing_and_gate_one_is_plain():
     gated, plain = MomentumSGD(0.1, 0.9, 0.2), MomentumSGD(0.1, 0.9, 0.2)
     a, b = keras.Variable([1.0, 2.0], name="kernel"), keras.Variable([1.0, 2.0], name="kernel")
@@ -77,10 +109,13 @@ def test_a_lower_rate_acts_at_once():
 
 
 def test_serialisation_keeps_every_setting():
-    optimizer = make_optimizer(TrainConfig(decay_biases=False, momentum=0.8, weight_decay=0.02))
+    optimizer = make_optimizer(
+        TrainConfig(decay_biases=False, momentum=0.8, weight_decay=0.02, undecayed=("a",), doubled=("b",))
+    )
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(copy, MomentumSGD)
-    assert (copy.momentum, copy.l2, copy.undecayed) == (0.8, 0.02, ("gamma", "beta", "bias"))
+    assert (copy.momentum, copy.l2) == (0.8, 0.02)
+    assert (copy.undecayed, copy.doubled) == (("gamma", "beta", "bias", "a"), ("b",))
     assert copy.get_config() == optimizer.get_config()
 
 

@@ -1,0 +1,117 @@
+"""Cuts images that are too long around one of their objects, as the authors' Caffe nets train.
+
+What is cut off are pixels alone: boxes keep their size, and an object whose centre is cut off is neither
+learnt nor punished.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from cascade_tf.structures import Tensor
+
+# The window's centre lies so many pixels beside the object's, on each axis, at most.
+SHIFT = 10
+# No other purpose draws from an example's seed with this number.
+_STREAM = 72
+
+
+class Window(NamedTuple):
+    """A part of an image, int32 scalars in pixels.
+
+    Attributes:
+        top: first row.
+        left: first column.
+        height: number of rows.
+        width: number of columns.
+    """
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+
+def choose_window(
+    boxes: Tensor, is_object: Tensor, size: tuple[Tensor, Tensor], max_side: int, seed: Tensor
+) -> Window:
+    """Draws the part of an image that stays: around a random object, or anywhere where there is none.
+
+    Args:
+        boxes: [n, 4] float32 in the image.
+        is_object: [n] bool, the boxes to choose from.
+        size: (height, width) of the image, int32 scalars.
+        max_side: longest side of the window, pixels; a side of the image that is not longer stays whole.
+        seed: [2] int32; the result is a pure function of it.
+    """
+    draw = tf.random.stateless_uniform([5], tf.random.experimental.stateless_fold_in(seed, _STREAM))
+    whole = tf.cast(tf.stack(size), tf.float32)
+    window = tf.minimum(whole, float(max_side))
+    room = whole - window
+    boxes = tf.boolean_mask(boxes, is_object)
+    count = tf.shape(boxes)[0]
+    # An image without objects gets a box of its own, so that one formula holds for all.
+    anywhere = tf.floor(draw[1:3] * (room + 1.0)) + window / 2.0
+    centres = tf.concat([(boxes[:, 1::-1] + boxes[:, 3:1:-1]) / 2.0, anywhere[None]], axis=0)
+    centre = centres[tf.cast(draw[0] * tf.cast(tf.maximum(count, 1), tf.float32), tf.int32)]
+    shift = tf.floor(draw[3:5] * (2 * SHIFT)) - SHIFT
+    start = tf.floor(centre + 0.5) + shift - tf.floor(window / 2.0 + 0.5)
+    start = tf.cast(tf.clip_by_value(start, 0.0, room), tf.int32)
+    window = tf.cast(window, tf.int32)
+    return Window(start[0], start[1], window[0], window[1])
+
+
+def cut_image(image: Tensor, window: Window) -> Tensor:
+    """The window of an image [H, W, C]."""
+    rows = slice(window.top, window.top + window.height)
+    return image[rows, window.left : window.left + window.width]
+
+
+def cut_boxes(boxes: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Boxes in the frame of the window.
+
+    Args:
+        boxes: [n, 4] float32 in the image.
+        window: the part that stays.
+
+    Returns:
+        [n, 4] float32, which may stick out, and [n] bool, whether the window has a box's centre.
+    """
+    corner = tf.cast(tf.stack([window.left, window.top]), tf.float32)
+    boxes = boxes - tf.tile(corner, [2])
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2.0
+    limit = tf.cast(tf.stack([window.width, window.height]), tf.float32)
+    return boxes, tf.reduce_all((centres >= 0.0) & (centres < limit), axis=1)
+
+
+def cut_masks(
+    masks: Tensor, intact: Tensor, ignored: Tensor, window: Window, frame: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Masks in the frame of the window.
+
+    Args:
+        masks: [max(n, 1), H, ceil(W / 8)] uint8, packed as in ``InstanceTargets``.
+        intact: [n] bool, objects that have a mask.
+        ignored: [n] bool, those that get none.
+        window: the part that stays.
+        frame: [2] int32 (height, width) of the window with its padding.
+
+    Returns:
+        [max(n, 1), frame height, ceil(frame width / 8)] uint8, and [n] bool, objects of which a pixel is in
+        the window or that are ignored.
+    """
+    count, rows = tf.shape(masks)[0], window.height
+    bits = tf.range(7, -1, -1)
+    masks = tf.cast(masks[:, window.top : window.top + rows], tf.int32)
+    pixels = tf.bitwise.bitwise_and(tf.bitwise.right_shift(masks[..., None], bits), 1)
+    pixels = tf.reshape(pixels, [count, rows, -1])[:, :, window.left : window.left + window.width]
+    columns = -(-frame[1] // 8)
+    pixels = tf.pad(pixels, [[0, 0], [0, frame[0] - rows], [0, 8 * columns - window.width]])
+    pixels = tf.reshape(pixels, [count, frame[0], columns, 8])
+    masks = tf.cast(tf.reduce_sum(tf.bitwise.left_shift(pixels, bits), axis=-1), tf.uint8)
+    none = tf.pad(ignored, [[0, count - tf.shape(ignored)[0]]], constant_values=True)
+    masks = tf.where(none[:, None, None], tf.zeros_like(masks), masks)
+    seen = tf.reduce_any(masks > 0, axis=[1, 2])[: tf.shape(intact)[0]]
+    return masks, intact & (seen | ignored)

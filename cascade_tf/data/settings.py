@@ -1,0 +1,82 @@
+"""How images and annotations are read, in one frozen value. Needs neither TensorFlow nor the readers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cascade_tf.data.splitting import Splitting, check_pattern
+
+CHECK_LEVELS = ("full", "headers", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """How the images are read. The test-time size is the model's: its `short_side` and `max_side`.
+
+    Attributes:
+        dataset_dir: folder with ``images/``, ``instances_train.json`` and ``instances_val.json``, or laid out
+            as labelling tools export COCO's format, or one annotation file.
+        val_fraction: the share of the images to measure on, where one file holds all images or none are there
+            to measure on; None: nothing is split.
+        split_seed: another seed chooses other images.
+        split_by: regular expression searched in the files' names; those with equal text in its group stay on
+            one side, for example the frames of a video; None: each image stands for itself.
+        short_sides: shorter sides in pixels, of which each training image draws one; empty: the model's.
+        max_side: largest longer side in training, pixels; None: the model's.
+        flip: mirrors half of the training images.
+        photometric_distortion: changes brightness, contrast, saturation and hue of training images, each of
+            half of them, by chance.
+        crop: cuts training images that are longer than the longest side around one of their objects, instead
+            of shrinking them.
+        min_object_side: objects with a shorter side than this many pixels, at the size that the network sees,
+            are neither learnt nor punished.
+        aspect_grouping: batches hold images of one orientation, which saves padding.
+        workers: images that are decoded at the same time; None lets tf.data choose.
+        skip_broken: leaves broken records out and lists them, instead of stopping with a list.
+        crowds_as_objects: reads ``iscrowd: 1`` as a single object: brush masks of CVAT come so.
+        check_images: what is looked at before the first step, of the picture files of both splits: "full" is
+            format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
+            The first bytes of each file, which tell the decoder, are read in any case.
+        upright: turns images as their EXIF orientation says, as labelling tools show them; an image whose
+            stored size alone is the annotated one stays as it is stored. False: all stay as stored.
+    """
+
+    dataset_dir: str | None = None
+    val_fraction: float | None = None
+    split_seed: int = 0
+    split_by: str | None = None
+    short_sides: tuple[int, ...] = ()
+    max_side: int | None = None
+    flip: bool = True
+    photometric_distortion: bool = False
+    crop: bool = False
+    min_object_side: float = 0.0
+    aspect_grouping: bool = True
+    workers: int | None = None
+    skip_broken: bool = False
+    crowds_as_objects: bool = False
+    check_images: str = "full"
+    upright: bool = True
+
+    def __post_init__(self) -> None:
+        for name, values in (("short_sides", self.short_sides), ("max_side", (self.max_side,))):
+            if any(value is not None and value <= 0 for value in values):
+                raise ValueError(f"data.{name}: got {getattr(self, name)}, expected sizes above 0")
+        if self.min_object_side < 0.0:
+            raise ValueError(f"data.min_object_side: got {self.min_object_side}, expected 0 or more")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"data.workers: got {self.workers}, expected 1 or more, or none")
+        if self.check_images not in CHECK_LEVELS:
+            expected = ", ".join(CHECK_LEVELS)
+            raise ValueError(f"data.check_images: got {self.check_images!r}, expected one of {expected}")
+        try:
+            check_pattern(self.split_by)
+            self.splitting()
+        except ValueError as error:
+            raise ValueError(f"data.{error}") from None
+
+    def splitting(self) -> Splitting | None:
+        """Returns the settings of the split as `read_dataset_dir` takes them; None: nothing is split."""
+        if self.val_fraction is None:
+            return None
+        return Splitting(self.val_fraction, self.split_seed, self.split_by)
