@@ -36,6 +36,42 @@ class ImageBatch(NamedTuple):
     image_id: Tensor
 
 
+class Proposals(NamedTuple):
+    """Candidate boxes, before sampling.
+
+    Attributes:
+        boxes: [B, R, 4] float32.
+        scores: [B, R] float32 objectness logits (of the RPN; kept unchanged through the stages).
+        valid: [B, R] bool.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    valid: Tensor
+
+
+class ProposalBatch(NamedTuple):
+    """``ImageBatch`` with proposals from a file, for detectors that make none of their own.
+
+    Attributes:
+        images: as in ``ImageBatch``, with the three that follow.
+        image_size: see there.
+        original_size: see there.
+        image_id: see there.
+        proposals: boxes in the network's frame, best first; R is that of the image that has most.
+    """
+
+    images: Tensor
+    image_size: Tensor
+    original_size: Tensor
+    image_id: Tensor
+    proposals: Proposals
+
+
+Batch = ImageBatch | ProposalBatch
+"""What a detector takes."""
+
+
 class Targets(NamedTuple):
     """Ground truth of one batch, in the network's frame.
 
@@ -102,20 +138,6 @@ class AnchorTargets(NamedTuple):
 
     labels: Tensor
     deltas: Tensor
-
-
-class Proposals(NamedTuple):
-    """Candidate boxes, before sampling.
-
-    Attributes:
-        boxes: [B, R, 4] float32.
-        scores: [B, R] float32 objectness logits (of the RPN; kept unchanged through the stages).
-        valid: [B, R] bool.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    valid: Tensor
 
 
 class Samples(NamedTuple):

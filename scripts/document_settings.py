@@ -60,19 +60,19 @@ def tables() -> str:
     from cascade_tf.training.settings import TrainConfig
 
     blocks = ["### model", "", *_part_table(Part(two_stage), "model")]
-    for kind, path, constructors in _parts():
+    for path, constructors in _parts():
         for constructor in constructors:
-            title = f"### {path}: {constructor.__name__}"
-            blocks += ["", f"{title}, a {kind}" if len(constructors) > 1 else title, ""]
-            blocks += [_first_sentence(constructor), "", *_part_table(Part(constructor), path)]
+            blocks += ["", f"### {path}: {constructor.__name__}", "", _first_sentence(constructor)]
+            if Part(constructor).settings:
+                blocks += ["", *_part_table(Part(constructor), path)]
     for name, config in (("data", DataConfig), ("train", TrainConfig), ("evaluation", EvaluationConfig)):
         fields = {key: field.default for key, field in config.__dataclass_fields__.items()}
         blocks += ["", f"### {name}", "", *_table(name, fields, descriptions(config, "Attributes"))]
     return "\n".join(blocks) + "\n"
 
 
-def _parts() -> Iterator[tuple[str, str, list[Callable]]]:
-    """Kinds of parts, where they stand in the tree, and the constructors of the kind."""
+def _parts() -> Iterator[tuple[str, list[Callable]]]:
+    """Where the parts of each kind stand in the tree, and the constructors of the kind."""
     from cascade_tf.models import cascade_mask_rcnn_fpn
     from cascade_tf.parts import Part, constructors
 
@@ -85,7 +85,7 @@ def _parts() -> Iterator[tuple[str, str, list[Callable]]]:
             present[kind] = value.constructor
     for kind, names in places.items():
         others = [c for c in constructors(kind).values() if c is not present[kind]]
-        yield kind, " and ".join(f"`{name}`" for name in names), [present[kind], *others]
+        yield " and ".join(f"`{name}`" for name in names), [present[kind], *others]
 
 
 def _part_table(part: Any, path: str) -> list[str]:

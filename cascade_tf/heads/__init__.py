@@ -7,6 +7,7 @@ from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.mask_head import MaskHead
 from cascade_tf.heads.mask_heads import mask_heads
 from cascade_tf.heads.position_sensitive_head import PositionSensitiveHead
+from cascade_tf.heads.proposals_only import ProposalsOnly
 from cascade_tf.heads.stage import Stage
 from cascade_tf.heads.stage_head import StageHead
 
@@ -16,6 +17,7 @@ __all__ = [
     "MaskBranch",
     "MaskHead",
     "PositionSensitiveHead",
+    "ProposalsOnly",
     "Stage",
     "StageHead",
     "cascade",

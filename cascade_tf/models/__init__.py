@@ -1,14 +1,19 @@
 """Whole detectors: the model class, its composition of parts, and one recipe per family."""
 
 from cascade_tf.models.detector import TwoStageDetector
+from cascade_tf.models.fast_rcnn import fast_cascade_rcnn_fpn, fast_rcnn_fpn
 from cascade_tf.models.fpn import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn, mask_rcnn_fpn
+from cascade_tf.models.rpn import rpn_fpn
 from cascade_tf.models.two_stage import two_stage
 
 __all__ = [
     "TwoStageDetector",
     "cascade_mask_rcnn_fpn",
     "cascade_rcnn_fpn",
+    "fast_cascade_rcnn_fpn",
+    "fast_rcnn_fpn",
     "faster_rcnn_fpn",
     "mask_rcnn_fpn",
+    "rpn_fpn",
     "two_stage",
 ]

@@ -11,10 +11,12 @@ import tensorflow as tf
 from cascade_tf.inference import ImageDetections, predict_images
 from cascade_tf.layers.base import Configured, require, set_implementation
 from cascade_tf.structures import (
+    Batch,
     Detections,
     ImageBatch,
     InstanceDetections,
     InstanceTargets,
+    ProposalBatch,
     Proposals,
     RPNOutput,
     StageOutput,
@@ -111,6 +113,11 @@ class TwoStageDetector(Configured, keras.Model):
         """Whether detections come with masks."""
         return self.heads.has_masks
 
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether proposals come with the images, in a ``ProposalBatch``."""
+        return self.proposals.takes_given
+
     def build(self, input_shape: Any = None) -> None:
         """Creates all variables; no shape is needed, because images may have any size."""
         if getattr(self, "built", False):
@@ -124,7 +131,7 @@ class TwoStageDetector(Configured, keras.Model):
         self.built = True
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
-        """Runs ``call`` on an ``ImageBatch``; images themselves are for ``predict``."""
+        """Runs ``call`` on a batch; images themselves are for ``predict``."""
         if not _is_batch(batch):
             raise TypeError(
                 f"got a call of the detector with {type(batch).__name__}, expected an ImageBatch; "
@@ -132,7 +139,7 @@ class TwoStageDetector(Configured, keras.Model):
             )
         return super().__call__(batch, *args, **kwargs)
 
-    def call(self, batch: ImageBatch, training: bool = False) -> Detections | InstanceDetections:
+    def call(self, batch: Batch, training: bool = False) -> Detections | InstanceDetections:
         """Detects objects.
 
         Args:
@@ -144,33 +151,33 @@ class TwoStageDetector(Configured, keras.Model):
             Detections in the network's frame, with masks where ``has_masks``; ``inference.to_records`` maps
             them to the original images.
         """
-        batch = ImageBatch(*batch)
+        batch = _as_batch(batch)
         features, outputs = self._stages(batch, training)
         return self._select(features, outputs, batch.image_size)
 
-    def per_stage_detections(self, batch: ImageBatch) -> list[Detections | InstanceDetections]:
+    def per_stage_detections(self, batch: Batch) -> list[Detections | InstanceDetections]:
         """Detections of the cascade cut off after each stage; the last entry equals ``call``.
 
         With the paper's ensemble these are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of
         the first t classifiers.
         """
-        batch = ImageBatch(*batch)
+        batch = _as_batch(batch)
         features, outputs = self._stages(batch, training=False)
         size = batch.image_size
         return [self._select(features, outputs[: stage + 1], size) for stage in range(len(outputs))]
 
-    def features(self, batch: ImageBatch, training: bool = False) -> dict[str, Tensor]:
+    def features(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """The maps that proposals and heads read: ``{"P2": [B, h, w, C], ...}``."""
         maps = self.backbone(self.image_inputs(batch.images, batch.image_size), training=training)
         return self.neck(maps, training=training) if self.neck is not None else maps
 
-    def propose(self, batch: ImageBatch) -> tuple[dict[str, Tensor], RPNOutput, Proposals]:
+    def propose(self, batch: Batch) -> tuple[dict[str, Tensor], RPNOutput, Proposals]:
         """Features, raw RPN output and proposals at test, for callers that run the stages themselves."""
         features = self.features(batch)
-        return features, *self.proposals(features, batch.image_size)
+        return features, *self.proposals.of_batch(features, batch)
 
     def compute_losses(
-        self, batch: ImageBatch, targets: Targets | InstanceTargets, training: bool = True
+        self, batch: Batch, targets: Targets | InstanceTargets, training: bool = True
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """All losses of a training step, ready to be summed.
 
@@ -189,9 +196,9 @@ class TwoStageDetector(Configured, keras.Model):
         Raises:
             ValueError: the detector has mask heads and the targets have no masks.
         """
-        batch = ImageBatch(*batch)
+        batch = _as_batch(batch)
         features = self.features(batch, training=training)
-        found, proposals = self.proposals(features, batch.image_size, training=True)
+        found, proposals = self.proposals.of_batch(features, batch, training=True)
         losses, metrics = self.proposals.compute_losses(found, targets)
         outputs = self.heads(features, proposals, batch.image_size, targets, training=True)
         of_stages = self.heads.compute_losses(features, outputs, batch.image_size, targets)
@@ -298,9 +305,9 @@ class TwoStageDetector(Configured, keras.Model):
             mean.update_state(values[name], values[f"{stage}_positives"] if is_overlap else None)
         return {name: mean.result() for name, mean in self._means.by_name.items()}
 
-    def _stages(self, batch: ImageBatch, training: bool) -> tuple[dict[str, Tensor], tuple[StageOutput, ...]]:
+    def _stages(self, batch: Batch, training: bool) -> tuple[dict[str, Tensor], tuple[StageOutput, ...]]:
         features = self.features(batch, training=training)
-        _, proposals = self.proposals(features, batch.image_size)
+        _, proposals = self.proposals.of_batch(features, batch)
         return features, self.heads(features, proposals, batch.image_size)
 
     def _select(
@@ -316,11 +323,19 @@ class TwoStageDetector(Configured, keras.Model):
 
 
 def _is_batch(value: Any) -> bool:
-    """Whether a value is an ``ImageBatch``, or its list, which a functional model from a file hands over."""
-    if not isinstance(value, (tuple, list)) or len(value) != len(ImageBatch._fields):
+    """Whether a value is a batch, or its list, which a functional model from a file hands over."""
+    lengths = (len(ImageBatch._fields), len(ProposalBatch._fields))
+    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
         return False
     # Four images in a list have three axes each.
     return isinstance(value, tuple) or len(getattr(value[0], "shape", ())) == 4
+
+
+def _as_batch(value: Any) -> Batch:
+    if len(value) == len(ImageBatch._fields):
+        return ImageBatch(*value)
+    batch = ProposalBatch(*value)
+    return batch._replace(proposals=Proposals(*batch.proposals))
 
 
 class _Means:

@@ -57,7 +57,9 @@ def _of_layer(layer: Any) -> Part:
     return blank.replace({name: _immutable(getattr(layer, name)) for name in blank.settings})
 
 
-def _of_heads(heads: CascadeHeads) -> Part:
+def _of_heads(heads: Any) -> Part:
+    if not isinstance(heads, CascadeHeads):
+        return _of_layer(heads)
     first, later = heads.stages[0], heads.stages[1:]
     same = ("rescale_heads", "append_ground_truth", "redundant_iou", "clip_boxes", "inclusive")
     return part(

@@ -1,5 +1,6 @@
 """Proposal generators: feature maps in, candidate boxes out, with the losses that they learn from."""
 
+from cascade_tf.proposals.given import GivenProposals
 from cascade_tf.proposals.region_proposal import RegionProposal
 
-__all__ = ["RegionProposal"]
+__all__ = ["GivenProposals", "RegionProposal"]

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
-from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.base import require
 from cascade_tf.losses import rpn_losses
 from cascade_tf.ops.nms import batched_nms
+from cascade_tf.proposals.generator import ProposalGenerator
 from cascade_tf.structures import AnchorTargets, InstanceTargets, Proposals, RPNOutput, Targets, Tensor
 
 
@@ -24,7 +25,7 @@ def _channels(shapes: Mapping[str, tuple[int | None, ...]]) -> int:
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class RegionProposal(Layer):
+class RegionProposal(ProposalGenerator):
     """Class-agnostic proposals from every pyramid level, with one head shared by the levels.
 
     Args:

@@ -223,6 +223,10 @@ LAYERS: dict[str, Subject] = {
         lambda: pooling.GridROIAlign(output_size=3, implementation="tensorflow"),
         lambda h, w: (pyramid(h, w), boxes(10, h, w)),
     ),
+    "GivenProposals": Subject(
+        lambda: proposal_generators.GivenProposals(limit_test=7),
+        lambda h, w: (proposals(h, w), image_size(h, w)),
+    ),
     "GroupNormalization": Subject(
         lambda: layers.GroupNormalization(groups=2), lambda h, w: (random(BATCH, h // 4, w // 4, 6),)
     ),
@@ -249,6 +253,9 @@ LAYERS: dict[str, Subject] = {
     "PSROIPool": Subject(
         lambda: pooling.PSROIPool(output_size=2, level="P4", implementation="tensorflow"),
         lambda h, w: (pyramid(h, w), boxes(10, h, w)),
+    ),
+    "ProposalsOnly": Subject(
+        lambda: heads.ProposalsOnly(1), lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w))
     ),
     "ROIAlign": Subject(
         lambda: pooling.ROIAlign(output_size=3, implementation="tensorflow"),
