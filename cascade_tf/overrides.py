@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import itertools
 import math
 import types
 import typing
@@ -25,8 +26,9 @@ def apply_overrides(tree: Any, assignments: typing.Iterable[str]) -> Any:
     Args:
         tree: a dataclass whose fields are values, dataclasses or parts.
         assignments: texts ``a.b=value``, applied in order. Sequences are written with commas (``0.5,0.6``),
-            an absent value as ``none``, truth as ``true`` or ``false``, a part by its name (``vgg16``), which
-            gives it its own defaults. ``a.*.b`` is every setting ``b`` at or below ``a``.
+            those of sequences with brackets besides (``[0.1,0.2],[0.3,0.4]``), an absent value as ``none``,
+            truth as ``true`` or ``false``, a part by its name (``vgg16``), which gives it its own defaults.
+            ``a.*.b`` is every setting ``b`` at or below ``a``.
 
     Raises:
         ValueError: an assignment has no ``=``, names no setting, or its value has the wrong type.
@@ -183,8 +185,7 @@ def _matches(value: Any, choices: tuple) -> list:
 
 def _convert_sequence(value: Any, arguments: tuple) -> tuple:
     if isinstance(value, str):
-        text = value.strip().removeprefix("(").removeprefix("[").removesuffix(")").removesuffix("]").strip()
-        value = [part.strip() for part in text.removesuffix(",").split(",")] if text else []
+        value = _split(value)
     items = list(_expect(value, isinstance(value, (list, tuple))))
     if not arguments or len(arguments) == 1:
         return tuple(_convert(item, arguments[0] if arguments else Any) for item in items)
@@ -192,6 +193,27 @@ def _convert_sequence(value: Any, arguments: tuple) -> tuple:
         return tuple(_convert(item, arguments[0]) for item in items)
     _expect(items, len(items) == len(arguments))
     return tuple(_convert(item, argument) for item, argument in zip(items, arguments, strict=True))
+
+
+def _split(text: str) -> list[str]:
+    """The parts between a text's commas, but for those in brackets; brackets around all are left out."""
+    text = text.strip()
+    if text[:1] in ("(", "[") and _depths(text).index(0) == len(text) - 1:
+        text = text[1:-1]
+    text = text.strip().removesuffix(",")
+    cuts = [place for place, depth in enumerate(_depths(text)) if depth == 0 and text[place] == ","]
+    return [text[a + 1 : b].strip() for a, b in itertools.pairwise([-1, *cuts, len(text)])] if text else []
+
+
+def _depths(text: str) -> list[int]:
+    """How many brackets are open after each character.
+
+    Raises:
+        ValueError: not all are closed.
+    """
+    depths = list(itertools.accumulate((c in "([") - (c in ")]") for c in text))
+    _expect(text, not depths or depths[-1] == 0)
+    return depths
 
 
 def _convert_scalar(value: Any, hint: Any) -> Any:

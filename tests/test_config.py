@@ -45,6 +45,7 @@ def small_recipe(
     limit: float | None = None,
     label: str = "a",
     free: Any = None,
+    stds: Sequence[Sequence[float]] = (),
 ) -> None:
     """A signature with one setting of each kind."""
 
@@ -84,6 +85,10 @@ class TestOverrides:
             ("model.ious=(0.5, 0.6)", (0.5, 0.6)),
             ("model.ious=[0.5]", (0.5,)),
             ("model.ious=", ()),
+            ("model.stds=[0.1,0.2],[0.3,0.4]", ((0.1, 0.2), (0.3, 0.4))),
+            ("model.stds=((0.1, 0.2), (0.3, 0.4))", ((0.1, 0.2), (0.3, 0.4))),
+            ("model.stds=[[0.1, 0.2]]", ((0.1, 0.2),)),
+            ("model.stds=((0.1, 0.2),)", ((0.1, 0.2),)),
             ("model.pooled=14", 14),
             ("model.pooled=7,14", (7, 14)),
             ("model.mode=avg", "avg"),
@@ -159,6 +164,8 @@ class TestOverrides:
             ("model.agnostic=maybe", "got 'maybe', expected true or false"),
             ("model.mode=sum", "got 'sum', expected one of 'decay', 'avg'"),
             ("model.ious=a,b", "got 'a,b', expected a comma-separated list, each a number"),
+            ("model.ious=[0.5,0.6", "expected a comma-separated list, each a number"),
+            ("model.stds=[0.1,0.2],[a]", "expected a comma-separated list, each a comma-separated list"),
             ("model.pooled=1,2,3", "setting 'model.pooled': got '1,2,3'"),
             ("model.head.unit=3", "unknown setting 'model.head.unit'; did you mean 'model.head.units'?"),
             (
