@@ -18,7 +18,8 @@ class StageMetrics(NamedTuple):
     """What a stage achieves in training (scalars, over the foreground of a batch).
 
     The overlaps leave out boxes that came in with an IoU above 0.975: those are the objects' own boxes, which
-    were appended to the proposals and say nothing about the detector.
+    were appended to the proposals and say nothing about the detector. The authors' Caffe layer measures the
+    same, and puts out -1 without foreground.
 
     Attributes:
         positives: foreground RoIs per image.

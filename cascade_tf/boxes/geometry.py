@@ -46,7 +46,7 @@ def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False, borde
         inclusive: as Caffe's detectors do, for whom a corner is a pixel of the image: a box outside becomes
             the nearest pixel, one unit wide, and not a line.
         border: pixels right of the image and below it that boxes may cover. The authors' Caffe code lets the
-            last pixel of a box be number ``width`` or ``height``, which is 1 with ``inclusive``.
+            last pixel of a box be number ``width`` or ``height``, which is 1.
 
     Returns:
         [B, ..., 4] float32 with x in [0, width + border] and y in [0, height + border].

@@ -19,19 +19,21 @@ class DetectionOutput(Layer):
     """Clips boxes to the image, drops weak ones, suppresses duplicates per class and keeps the best.
 
     Args:
-        score_threshold: a detection needs a higher probability.
+        score_threshold: a detection needs a higher probability. Where others let the threshold itself pass,
+            it is the next smaller number.
         nms_iou: overlap above which the weaker of two boxes of one class is dropped, or lowered if
             ``soft_nms`` is ``"linear"``.
-        max_detections: D, detections per image.
+        max_detections: D, detections per image; R K are no limit.
         inclusive: see ``clip_boxes``.
         implementation: of NMS, see ``ops``.
         soft_nms: ``"none"`` drops the weaker box; ``"linear"`` and ``"gaussian"`` lower its score (Bodla et
             al., 2017), see ``ops.batched_soft_nms``; ``score_threshold`` holds after that too.
         soft_sigma: width of ``"gaussian"``.
+        border: pixels beyond the image that boxes may cover, see ``clip_boxes``.
 
     Raises:
-        ValueError: ``nms_iou`` outside 0..1, no detections, an unknown suppression, or a threshold or width
-            that it cannot have.
+        ValueError: ``nms_iou`` outside 0..1, no detections, an unknown suppression, or a threshold, width or
+            border that it cannot have.
     """
 
     kind = "output"
@@ -45,6 +47,7 @@ class DetectionOutput(Layer):
         implementation: str = "auto",
         soft_nms: str = "none",
         soft_sigma: float = 0.5,
+        border: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -52,6 +55,7 @@ class DetectionOutput(Layer):
         require(max_detections >= 1, "max_detections", max_detections, "1 or more")
         require(soft_nms in ("none", *METHODS), "soft_nms", soft_nms, f"one of {('none', *METHODS)}")
         require(soft_sigma > 0.0, "soft_sigma", soft_sigma, "a positive width")
+        require(border >= 0.0, "border", border, "0 pixels or more")
         require(
             soft_nms == "none" or score_threshold >= 0.0,
             "score_threshold",
@@ -65,6 +69,7 @@ class DetectionOutput(Layer):
         self.implementation = implementation
         self.soft_nms = soft_nms
         self.soft_sigma = soft_sigma
+        self.border = border
         self.supports_jit = False
 
     def call(self, boxes: Tensor, probabilities: Tensor, valid: Tensor, image_size: Tensor) -> Detections:
@@ -93,7 +98,7 @@ class DetectionOutput(Layer):
             Clipped boxes of the same shape, and scores [B, R, K] float32, minus infinity for boxes that are
             not valid, not finite or without area.
         """
-        boxes = clip_boxes(tf.stop_gradient(boxes), image_size, self.inclusive)
+        boxes = clip_boxes(tf.stop_gradient(boxes), image_size, self.inclusive, self.border)
         usable = is_proper(boxes) & valid[..., None]
         return boxes, tf.where(usable, tf.stop_gradient(probabilities[..., 1:]), -float("inf"))
 

@@ -46,16 +46,17 @@ def test_inclusive_clipping_keeps_a_pixel(box, expected):
 
 
 @pytest.mark.parametrize(
-    ("box", "expected"),
+    ("box", "inclusive", "expected"),
     [
-        ((-3, -3, 50, 50), (0, 0, 41, 31)),
-        ((60, 60, 70, 70), (40, 30, 41, 31)),
-        ((-9, -9, -5, -5), (0, 0, 1, 1)),
+        ((-3, -3, 50, 50), False, (0, 0, 41, 31)),
+        ((-3, -3, 50, 50), True, (0, 0, 41, 31)),
+        ((60, 60, 70, 70), False, (41, 31, 41, 31)),
+        ((60, 60, 70, 70), True, (40, 30, 41, 31)),
     ],
 )
-def test_clipping_with_a_border(box, expected):
+def test_clipping_with_a_border(box, inclusive, expected):
     boxes, size = tf.constant([[box]], tf.float32), tf.constant([[30.0, 40.0]])
-    np.testing.assert_array_equal(clip_boxes(boxes, size, inclusive=True, border=1.0)[0, 0], expected)
+    np.testing.assert_array_equal(clip_boxes(boxes, size, inclusive, border=1.0)[0, 0], expected)
 
 
 @pytest.mark.parametrize(("side", "expected"), [(1.0, True), (0.75, False), (0.0, False), (INF, False)])

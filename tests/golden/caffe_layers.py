@@ -28,6 +28,7 @@ class RecordedLayer:
     fork: str
     phase: str | None
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     settings: dict
 
     def array(self, name):
@@ -70,8 +71,7 @@ def _cases(folder, layer, kind):
     records = [record for record in records if kind in (None, record.get("type"))]
     cases = []
     for record in records:
-        groups = [group for group in record["params"].values() if isinstance(group, dict)]
-        settings = {name: value for group in groups for name, value in group.items()}
+        settings = dict(flat_settings(record["params"]))
         cases.append(
             RecordedLayer(
                 file.with_suffix(".npz"),
@@ -79,7 +79,14 @@ def _cases(folder, layer, kind):
                 record["fork"],
                 record.get("phase"),
                 tuple(record.get("bottoms", ())),
+                tuple(record.get("tops", ())),
                 settings,
             )
         )
     return cases
+
+
+def flat_settings(parameters):
+    """(name, value) of a layer's settings, those of its groups and those beside them."""
+    for name, value in parameters.items():
+        yield from value.items() if isinstance(value, dict) else [(name, value)]

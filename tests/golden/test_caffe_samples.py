@@ -18,6 +18,7 @@ from tests.golden.caffe_boxes import (
     targets_of,
 )
 from tests.golden.caffe_layers import recorded
+from tests.golden.caffe_phases import recorded_phases
 
 IMAGES = 2
 # Overlaps and offsets of float32 coordinates of some hundred pixels, computed from first and last pixels.
@@ -25,26 +26,27 @@ OVERLAP = 2e-6
 OFFSET = 1e-4
 
 
-def draws(layer):
+def draws(settings, found):
     """Whether there are more candidates than places, so that the layer drew at random."""
-    wanted = int(layer.settings["batch_size"])
-    return wanted > 0 and len(layer.array("out/rois")) == wanted
+    return len(found) == int(settings["batch_size"])
 
 
-def sample(layer, proposals, objects, **changes):
-    """The package's samples by a layer's settings."""
-    given = layer.settings
-    foreground = float(given.get("fg_thr", 0.5))
-    wanted = int(given["batch_size"])
-    settings = {
-        "iou": foreground,
-        "num_samples": None if wanted < 0 else wanted,
-        "foreground_fraction": float(given.get("fg_fraction", 0.25)),
-        "append_ground_truth": given.get("append_gtbox", "true") == "true",
-        "background_range": (float(given.get("bg_thr_lw", 0.1)), float(given.get("bg_thr_hg", 0.5))),
-        "top_up": given.get("pickup_discard", "true") == "true",
-    }
-    return sample_rois(proposals, objects, match_crowds=True, crowd_cover=None, **{**settings, **changes})
+def sample(settings, proposals, objects, drawn):
+    """The package's samples by a layer's settings; where it drew, all that it could have drawn."""
+    foreground, wanted = float(settings.get("fg_thr", 0.5)), int(settings["batch_size"])
+    background = float(settings.get("bg_thr_lw", 0.1)), float(settings.get("bg_thr_hg", 0.5))
+    return sample_rois(
+        proposals_of(proper(proposals), IMAGES),
+        targets_of(objects, IMAGES),
+        iou=foreground,
+        num_samples=None if drawn or wanted < 0 else wanted,
+        foreground_fraction=float(settings.get("fg_fraction", 0.25)),
+        append_ground_truth=settings.get("append_gtbox", "true") == "true",
+        crowd_cover=None,
+        match_crowds=True,
+        background_range=None if drawn else background,
+        top_up=settings.get("pickup_discard", "true") == "true",
+    )
 
 
 def proper(rois):
@@ -52,24 +54,43 @@ def proper(rois):
     return rois[(rois[:, 3] - rois[:, 1] > -1) & (rois[:, 4] - rois[:, 2] > -1)]
 
 
-@pytest.mark.parametrize("layer", [*recorded("ProposalTarget"), *recorded("Ties", "ProposalTarget")])
-def test_samples(layer):
-    # A random choice is taken as given: each sample has to be one of those that were to choose from.
-    changes = {"num_samples": None, "background_range": None} if draws(layer) else {}
-    samples = sample(
-        layer,
-        proposals_of(proper(layer.array("in/proposals")), IMAGES),
-        targets_of(rows(layer.array("in/gt")), IMAGES),
-        **changes,
-    )
-    blobs = [rows(layer.array(f"out/{name}")) for name in ("rois", "labels", "targets", "match_gt")]
+def check_samples(settings, proposals, objects, rois, labels, targets, match):
+    """Compares the samples of a batch with what a layer put out, image by image.
+
+    Args:
+        settings: of the layer.
+        proposals: [R, 5] (image, box).
+        objects: [G, 7 or more] (image, box, label, ignored).
+        rois: [N, 5] (image, box).
+        labels: [N, 1].
+        targets: [N, 8] or [N, 4 (K + 1)] encoded offsets.
+        match: [N, 6] (label, box, overlap) of the matched object.
+    """
+    drawn = draws(settings, rois)
+    samples = sample(settings, proposals, objects, drawn)
     # MS-CNN's layer fills up with random boxes at the end.
-    table = proper(np.concatenate(blobs, axis=1))[: np.count_nonzero(samples.valid)]
-    assert draws(layer) or len(table) == np.count_nonzero(samples.valid)
+    table = np.concatenate([rois, labels, targets, match], axis=1)
+    table = proper(table)[: np.count_nonzero(samples.valid)]
+    assert drawn or len(table) == np.count_nonzero(samples.valid)
     for image in range(IMAGES):
         valid = samples.valid[image].numpy()
         ours = type(samples)(*(value[image].numpy()[valid] for value in samples))
-        compare(ours, table[table[:, 0] == image], coder_of(layer.settings))
+        compare(ours, table[table[:, 0] == image], coder_of(settings))
+
+
+@pytest.mark.parametrize("layer", [*recorded("ProposalTarget"), *recorded("Ties", "ProposalTarget")])
+def test_samples(layer):
+    inputs = [rows(layer.array(f"in/{name}")) for name in ("proposals", "gt")]
+    outputs = [rows(layer.array(f"out/{name}")) for name in ("rois", "labels", "targets", "match_gt")]
+    check_samples(layer.settings, *inputs, *outputs)
+
+
+@pytest.mark.parametrize("net", recorded_phases("train", "train_2nd", kind="ProposalTarget"))
+def test_samples_of_nets(net):
+    for layer in net.of_kind("ProposalTarget"):
+        rois, labels, targets, _, _, match = (rows(net.blob(name)) for name in layer.tops)
+        inputs = [rows(net.blob(name)) for name in layer.bottoms]
+        check_samples(layer.settings, *inputs, rois, labels, targets, match)
 
 
 def compare(ours, table, coder):
@@ -94,16 +115,27 @@ def compare(ours, table, coder):
     np.testing.assert_allclose(encoded, wanted, atol=OFFSET, rtol=OFFSET)
 
 
-@pytest.mark.parametrize("layer", recorded("DecodeBBox"))
-def test_boxes_for_the_next_stage(layer):
-    rois, deltas = rows(layer.array("in/rois")), tf.constant(offsets(layer.array("in/bbox")))
-    boxes = coder_of(layer.settings).decode(deltas, continuous(rois[:, 1:])).numpy()
+def check_decoded(settings, training, expected, deltas, rois, match=None):
+    """Compares the boxes that go on to the next stage with those that a layer put out."""
+    boxes = coder_of(settings).decode(tf.constant(offsets(deltas)), continuous(rois[:, 1:])).numpy()
     goes_on = np.ones(len(rois), bool)
-    if layer.phase == "TRAIN":
+    if training:
         goes_on &= is_proper(boxes, min_side=1.0).numpy()
-        redundant = float(layer.settings.get("gt_iou_thr", 0.95))
-        if "match_gt" in layer.inputs:
-            goes_on &= layer.array("in/match_gt")[:, 5] < redundant
-    expected = rows(layer.array("out/y"))
+    if match is not None:
+        goes_on &= match[:, 5] < float(settings.get("gt_iou_thr", 0.95))
     np.testing.assert_array_equal(rois[goes_on, 0], expected[:, 0])
     np.testing.assert_allclose(boxes[goes_on], continuous(expected[:, 1:]), rtol=OFFSET, atol=PIXELS)
+
+
+@pytest.mark.parametrize("layer", recorded("DecodeBBox"))
+def test_boxes_for_the_next_stage(layer):
+    inputs = [rows(layer.array(f"in/{name}")) for name in layer.inputs]
+    check_decoded(layer.settings, layer.phase == "TRAIN", rows(layer.array("out/y")), *inputs)
+
+
+@pytest.mark.parametrize("net", recorded_phases("train", "train_2nd", "test", kind="DecodeBBox"))
+def test_boxes_for_the_next_stage_of_nets(net):
+    for layer in net.of_kind("DecodeBBox"):
+        inputs = [rows(net.blob(name)) for name in layer.bottoms]
+        (top,) = layer.tops
+        check_decoded(layer.settings, net.phase != "test", rows(net.blob(top)), *inputs)

@@ -123,3 +123,15 @@ def test_nan_probabilities_are_not_detected():
     found = DetectionOutput()(boxes, probabilities, tf.ones([1, 2], tf.bool), tf.constant([[40.0, 40.0]]))
     assert found.valid.numpy().sum() == 1
     np.testing.assert_allclose(found.scores[0, 0], 0.9)
+
+
+def test_border_around_the_image():
+    boxes = tf.constant([[[[-5.0, 3, 90, 40]], [[70, 3, 90, 9]]]])
+    probabilities, valid, size = (
+        tf.constant([[[0.1, 0.9], [0.3, 0.7]]]),
+        tf.ones([1, 2], tf.bool),
+        [[30.0, 50.0]],
+    )
+    found = DetectionOutput(border=1.0)(boxes, probabilities, valid, tf.constant(size))
+    # What lies outside is no detection.
+    np.testing.assert_array_equal(found.boxes[0][found.valid[0]], [[0, 3, 51, 31]])
