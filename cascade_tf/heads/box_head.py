@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.heads.stage_head import StageHead
 from cascade_tf.layers.base import require
+from cascade_tf.layers.named_layer import NamedLayer, numbered
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.layers.roi_batches import flatten_rois, unflatten_rois
@@ -143,6 +145,15 @@ class BoxHead(StageHead):
         outer = tf.shape(pooled)[:-3]
         logits, deltas = (tf.reshape(x, tf.concat([outer, x.shape[1:]], axis=0)) for x in (logits, deltas))
         return logits, deltas
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The layers with weights: ``conv1`` ..., ``fc1`` ..., ``classifier`` and ``regressor``."""
+        yield from numbered("conv", self.convs, self.norms)
+        for number, layer in enumerate(self.dense, start=1):
+            yield NamedLayer(f"fc{number}", layer, reads_cells=number == 1)
+        first = not self.dense
+        yield NamedLayer("classifier", self.classifier, reads_cells=first, of_classes=True)
+        yield NamedLayer("regressor", self.regressor, reads_cells=first, of_classes=not self.class_agnostic)
 
     def _convolve(self, x: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ from cascade_tf.boxes import clip_boxes, is_proper, sample_rois
 from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.stage import Stage
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.named_layer import NamedLayer, inside
 from cascade_tf.losses import stage_losses, stage_metrics
 from cascade_tf.ops.gradients import scale_gradient
 from cascade_tf.structures import (
@@ -149,6 +150,13 @@ class CascadeHeads(Layer):
         if self.masks is not None and not self.masks.built:
             self.masks.build(input_shape)
         self.built = True
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The heads' layers with weights, as ``head1.fc1`` and ``mask3.conv1`` with the stage's number."""
+        for number, stage in enumerate(self.stages, start=1):
+            yield from inside(f"head{number}", stage.head.named_layers())
+        if self.masks is not None:
+            yield from self.masks.named_layers()
 
     def call(
         self,

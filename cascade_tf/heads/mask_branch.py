@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.heads.mask_head import MaskHead
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.named_layer import NamedLayer, inside
 from cascade_tf.losses import mask_loss
 from cascade_tf.ops.mask_targets import crop_masks
 from cascade_tf.pooling import ROIAlign
@@ -60,6 +61,11 @@ class MaskBranch(Layer):
             if not head.built:
                 head.build((None, None, None, None, channels))
         self.built = True
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The heads' layers with weights, as ``mask3.conv1`` for a head on stage 3."""
+        for number, head in zip(self.stages, self.heads, strict=True):
+            yield from inside(f"mask{number}", head.named_layers())
 
     def call(self, features: Mapping[str, Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
         """The masks of boxes: the mean of what all heads say.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.named_layer import NamedLayer, numbered
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.layers.roi_batches import flatten_rois, unflatten_rois
@@ -110,6 +112,12 @@ class MaskHead(Layer):
         x = recomputed(self._convolve, self.recompute and training)(flatten_rois(pooled))
         logits = tf.cast(self.predictor(x), tf.float32)
         return unflatten_rois(logits, pooled)
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The layers with weights: ``conv1`` ..., ``deconv`` and ``predictor``."""
+        yield from numbered("conv", self.convs, self.norms)
+        yield NamedLayer("deconv", self.deconv)
+        yield NamedLayer("predictor", self.predictor, of_classes=not self.class_agnostic)
 
     def _convolve(self, x: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.heads.stage_head import StageHead
 from cascade_tf.layers.base import require
+from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
 
@@ -122,6 +123,12 @@ class PositionSensitiveHead(StageHead):
         """
         logits, deltas = (tf.reduce_mean(tf.cast(cells, tf.float32), axis=(-3, -2)) for cells in pooled)
         return logits, deltas[..., 4:] if self.background_offsets else deltas
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The layers with weights: ``hidden``, ``classifier`` and ``regressor``."""
+        yield NamedLayer("hidden", self.hidden)
+        yield NamedLayer("classifier", self.classifier, of_classes=True)
+        yield NamedLayer("regressor", self.regressor, of_classes=not self.class_agnostic)
 
     def _of_level(self, of_levels: Mapping[str, Any]) -> Any:
         if self.level is None and len(of_levels) != 1:

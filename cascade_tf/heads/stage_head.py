@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
 
@@ -33,6 +34,10 @@ class StageHead(Layer):
             pooling: that ``pool`` will get.
         """
         self.build(pooling.pooled_shape(shapes))
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The layers with weights, for checkpoints."""
+        raise NotImplementedError(f"{type(self).__name__} does not name its weights")
 
     def prepare(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The maps that boxes are pooled from.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.structures import Tensor
@@ -74,6 +75,13 @@ class FPN(Layer):
         """Names and shapes of the levels that ``call`` returns for features of the given shapes."""
         levels = range(self.first_level, self.first_level + len(input_shape) + self.num_extra_levels)
         return {f"P{level}": (None, None, None, self.channels) for level in levels}
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The layers with weights: ``lateral2``, ``output2`` and so on."""
+        levels = enumerate(zip(self.laterals, self.outputs, self.norms, strict=True), start=self.first_level)
+        for level, (lateral, output, norms) in levels:
+            yield NamedLayer(f"lateral{level}", lateral, norms[0])
+            yield NamedLayer(f"output{level}", output, norms[1])
 
     def _convolution(self, kernel: int, name: str, channels: int | None) -> keras.layers.Conv2D:
         layer = keras.layers.Conv2D(

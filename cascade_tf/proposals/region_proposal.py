@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
+from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.losses import rpn_losses
 from cascade_tf.ops.nms import batched_nms
 from cascade_tf.proposals.generator import ProposalGenerator
@@ -229,6 +230,11 @@ class RegionProposal(ProposalGenerator):
         gt_boxes = gather_matched(targets.boxes, match)
         deltas = self.coder.encode(gt_boxes, output.anchors[None])
         return AnchorTargets(labels, tf.where((labels == 1)[..., None], deltas, 0.0))
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The layers with weights: ``hidden``, ``objectness`` and ``offsets``."""
+        for name in ("hidden", "objectness", "offsets"):
+            yield NamedLayer(name, getattr(self, name))
 
     @property
     def reported(self) -> tuple[str, ...]:

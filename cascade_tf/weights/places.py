@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
 
 from cascade_tf.models import TwoStageDetector
-from cascade_tf.necks import FPN
 
 NORM_VECTORS = ("gamma", "beta", "moving_mean", "moving_variance")
 _CONVOLUTION = re.compile(r"(stem_|res[2-5]_\d+_)(conv[123]|shortcut)|conv[1-5]_[123]")
@@ -39,26 +38,44 @@ class Place(NamedTuple):
 
 
 def places(detector: TwoStageDetector) -> dict[str, Place]:
-    """All places of a detector on a ``ResNet`` with an ``FPN``, by canonical name.
+    """All places of a detector, by canonical name.
 
-    The names are ``backbone.stem.conv1.kernel``, ``backbone.res3.0.conv2.norm.gamma`` (``beta``,
-    ``moving_mean``, ``moving_variance``), ``backbone.res3.0.conv2.offset.bias`` (deformable),
-    ``fpn.lateral2.kernel``, ``fpn.output2.norm.beta``, ``rpn.hidden.kernel``, ``rpn.objectness.bias``,
-    ``rpn.offsets.kernel``, and with the number of the stage ``head1.conv1.kernel``, ``head1.fc1.kernel``,
-    ``head1.classifier.bias``, ``head1.regressor.kernel``, ``mask1.conv1.kernel``, ``mask1.deconv.kernel``,
-    ``mask1.predictor.bias``.
+    The names are the part's, then what the part calls the layer in ``named_layers``, then the variable:
+    ``backbone.stem.conv1.kernel``, ``backbone.res3.0.conv2.norm.gamma`` (``beta``, ``moving_mean``,
+    ``moving_variance``), ``backbone.res3.0.conv2.offset.bias`` (deformable), ``fpn.lateral2.kernel``,
+    ``rpn.hidden.kernel``, and with the number of the stage ``head1.fc1.kernel``, ``mask1.predictor.bias``.
 
     Args:
         detector: built.
 
     Raises:
-        TypeError: the backbone or the neck is of another kind.
+        TypeError: a part has weights and does not name them.
     """
-    if not isinstance(detector.neck, FPN):
-        raise TypeError(f"weights: got the neck {type(detector.neck).__name__}, expected an FPN")
     found = backbone_places(detector.backbone)
-    parts = (_neck(detector.neck), _region_proposal(detector.proposals), _heads(detector.heads))
-    return found | {place.name: place for part in parts for place in part}
+    parts = (("fpn.", detector.neck), ("rpn.", detector.proposals), ("", detector.heads))
+    for prefix, part in parts:
+        if part is not None:
+            found |= {place.name: place for place in _places(prefix, part)}
+    return found
+
+
+def _places(prefix: str, part: Any) -> Iterator[Place]:
+    if not hasattr(part, "named_layers"):
+        if part.variables:
+            raise TypeError(
+                f"weights: got the part {type(part).__name__}, whose weights have no names, "
+                "expected one with named_layers"
+            )
+        return
+    for name, layer, norm, reads_cells, of_classes in part.named_layers():
+        yield from _layer(prefix + name, layer, "first_dense" if reads_cells else _kind(layer), of_classes)
+        yield from _norm(prefix + name, norm)
+
+
+def _kind(layer: keras.layers.Layer) -> str:
+    if isinstance(layer, keras.layers.Dense):
+        return "dense"
+    return "deconv" if isinstance(layer, keras.layers.Conv2DTranspose) else "conv"
 
 
 def backbone_places(backbone: keras.Model) -> dict[str, Place]:
@@ -101,46 +118,3 @@ def _norm(name: str, layer: Any) -> Iterator[Place]:
     for vector in NORM_VECTORS:
         if getattr(layer, vector, None) is not None:
             yield Place(f"{name}.norm.{vector}", getattr(layer, vector), "vector")
-
-
-def _neck(neck: FPN) -> Iterator[Place]:
-    levels = enumerate(zip(neck.laterals, neck.outputs, neck.norms, strict=True), start=neck.first_level)
-    for level, (lateral, output, norms) in levels:
-        for kind, layer, norm in (("lateral", lateral, norms[0]), ("output", output, norms[1])):
-            yield from _layer(f"fpn.{kind}{level}", layer, "conv")
-            yield from _norm(f"fpn.{kind}{level}", norm)
-
-
-def _region_proposal(rpn: Any) -> Iterator[Place]:
-    yield from _layer("rpn.hidden", rpn.hidden, "conv")
-    yield from _layer("rpn.objectness", rpn.objectness, "conv")
-    yield from _layer("rpn.offsets", rpn.offsets, "conv")
-
-
-def _heads(heads: Any) -> Iterator[Place]:
-    for number, stage in enumerate(heads.stages, start=1):
-        yield from _box_head(f"head{number}", stage.head)
-    if heads.masks is not None:
-        for number, head in zip(heads.masks.stages, heads.masks.heads, strict=True):
-            yield from _mask_head(f"mask{number}", head)
-
-
-def _box_head(name: str, head: Any) -> Iterator[Place]:
-    yield from _convolutions(name, zip(head.convs, head.norms, strict=True))
-    for number, layer in enumerate(head.dense, start=1):
-        yield from _layer(f"{name}.fc{number}", layer, "first_dense" if number == 1 else "dense")
-    kind = "dense" if head.dense else "first_dense"
-    yield from _layer(f"{name}.classifier", head.classifier, kind, class_dependent=True)
-    yield from _layer(f"{name}.regressor", head.regressor, kind, class_dependent=not head.class_agnostic)
-
-
-def _mask_head(name: str, head: Any) -> Iterator[Place]:
-    yield from _convolutions(name, zip(head.convs, head.norms, strict=True))
-    yield from _layer(f"{name}.deconv", head.deconv, "deconv")
-    yield from _layer(f"{name}.predictor", head.predictor, "conv", class_dependent=not head.class_agnostic)
-
-
-def _convolutions(name: str, layers: Iterable[tuple[Any, Any]]) -> Iterator[Place]:
-    for number, (conv, norm) in enumerate(layers, start=1):
-        yield from _layer(f"{name}.conv{number}", conv, "conv")
-        yield from _norm(f"{name}.conv{number}", norm)
