@@ -105,7 +105,9 @@ def test_a_part_stands_in_for_another_of_its_kind():
     assert choose("vgg16", "backbone") == part(VGG16)
     assert choose("VGG_16", None) == part(VGG16)
     assert choose("mask_heads", None) == part(mask_heads)
-    with pytest.raises(ValueError, match="got 'fpn', expected a part of the kind 'backbone': ResNet, VGG16"):
+    with pytest.raises(
+        ValueError, match="got 'fpn', expected a part of the kind 'backbone': AlexNet, ResNet, VGG16"
+    ):
         choose("fpn", "backbone")
 
 
@@ -113,7 +115,7 @@ def test_every_constructor_has_a_kind_and_a_name_of_its_own():
     found = constructors()
     assert {"ResNet", "FPN", "RegionProposal", "ROIAlign", "BoxHead", "MaskHead", "cascade"} <= set(found)
     assert all(constructor.kind for constructor in found.values())
-    assert set(constructors("backbone")) == {"ResNet", "VGG16"}
+    assert set(constructors("backbone")) == {"AlexNet", "ResNet", "VGG16"}
 
 
 def test_recipes_differ_in_their_heads_only():

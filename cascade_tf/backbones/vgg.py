@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Configured, require
+from cascade_tf.layers.base import Configured, arguments_of_keras, require
 from cascade_tf.structures import Tensor
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -31,13 +31,17 @@ class VGG16(Configured, keras.Model):
     ``levels`` names.
 
     Args:
-        width: factor of every group's channel count.
+        width: factor of the usual channel counts.
+        channels: of the convolutions of each of the five groups; None: 64, 128, 256, 512 and 512 times
+            ``width``.
         freeze_at: number of frozen groups; the authors' code freezes conv1 and conv2.
         levels: maps to return, some of C2 to C5. A detector without a neck uses all maps that it gets:
             Faster R-CNN wants C5 alone.
 
     Raises:
-        ValueError: a width that is not positive, ``freeze_at`` outside 0..5, or an unknown or no level.
+        ValueError: a width that is not positive, other than five counts of channels, ``freeze_at`` outside
+            0..5, or an unknown or no level.
+        TypeError: an unknown argument.
     """
 
     kind = "backbone"
@@ -45,11 +49,14 @@ class VGG16(Configured, keras.Model):
     def __init__(
         self,
         width: float = 1.0,
+        channels: Sequence[int] | None = None,
         freeze_at: int = 2,
         levels: Sequence[str] = ("C2", "C3", "C4", "C5"),
         **kwargs: Any,
     ):
         require(width > 0, "width", width, "a positive factor")
+        widths = channels or [max(1, round(count * width)) for count in CHANNELS]
+        require(len(widths) == 5 and min(widths) >= 1, "channels", channels, "five numbers, 1 or more")
         require(0 <= freeze_at <= 5, "freeze_at", freeze_at, "0 to 5 groups")
         require(
             bool(levels) and set(levels) <= set(STRIDES), "levels", tuple(levels), f"some of {list(STRIDES)}"
@@ -57,16 +64,20 @@ class VGG16(Configured, keras.Model):
         images = keras.Input((None, None, 3), name="images")
         maps = {}
         x = images
-        for group, (convolutions, channels) in enumerate(zip(CONVOLUTIONS, CHANNELS, strict=True), start=1):
+        for group, (convolutions, filters) in enumerate(zip(CONVOLUTIONS, widths, strict=True), start=1):
             if group > 1:
                 x = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{group - 1}")(x)
             for number in range(1, convolutions + 1):
                 name = f"conv{group}_{number}"
-                x = _convolution(x, name, max(1, round(channels * width)), frozen=group <= freeze_at)
+                x = _convolution(x, name, filters, frozen=group <= freeze_at)
             maps[f"C{group}"] = x
-        kwargs.pop("dtype", None)
-        super().__init__(inputs=images, outputs={name: maps[name] for name in sorted(levels)}, **kwargs)
+        super().__init__(
+            inputs=images,
+            outputs={name: maps[name] for name in sorted(levels)},
+            **arguments_of_keras("VGG16", kwargs),
+        )
         self.width = width
+        self.channels = channels
         self.freeze_at = freeze_at
         self.levels = tuple(sorted(levels))
         self.strides = {name: STRIDES[name] for name in self.levels}

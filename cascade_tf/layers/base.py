@@ -36,6 +36,24 @@ def require(ok: bool, name: str, value: Any, expected: str) -> None:
         raise ValueError(f"{name}: got {value!r}, expected {expected}")
 
 
+def arguments_of_keras(owner: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The further arguments of a functional model's constructor: its name, and whether it trains.
+
+    Keras ignores the names that it does not know. A policy changes nothing: the model's layers have theirs.
+
+    Args:
+        owner: name of the constructor.
+        given: its ``**kwargs``.
+
+    Raises:
+        TypeError: there is one that is neither its own nor Keras's.
+    """
+    unknown = sorted(set(given) - {"name", "trainable", "dtype"})
+    if unknown:
+        raise TypeError(f"{owner} has no argument {', '.join(map(repr, unknown))}")
+    return {name: value for name, value in given.items() if name != "dtype"}
+
+
 def set_implementation(model: keras.layers.Layer, implementation: str) -> None:
     """Chooses ``"auto"``, ``"custom"`` or ``"tensorflow"`` for every op inside a model or layer."""
     for layer in model._flatten_layers():

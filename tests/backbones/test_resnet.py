@@ -11,6 +11,7 @@ from cascade_tf.backbones import ResNet
 from cascade_tf.backbones.resnet import BLOCKS
 from cascade_tf.layers import FrozenBatchNormalization
 
+GENERATOR = np.random.default_rng(0)
 SMALL = {"depth": 14, "width": 0.125}
 
 
@@ -165,15 +166,76 @@ def test_stem_channels():
     assert ResNet(**SMALL).get_layer("stem_conv1").kernel.shape == (7, 7, 3, 8)
 
 
+def test_lists_of_channels():
+    backbone = ResNet(14, stem_channels=4, inner_channels=(4, 8, 12, 12), outer_channels=(12, 20, 16, 24))
+    assert [backbone.get_layer(f"res{s}_0_conv2").filters for s in (2, 3, 4, 5)] == [4, 8, 12, 12]
+    assert [values.shape[-1] for values in backbone(images()).values()] == [12, 20, 16, 24]
+
+
+@pytest.mark.parametrize("settings", [{}, {"cardinality": 2, "width_per_group": 32}])
+def test_a_dilated_stage_keeps_the_stride(settings):
+    """The cells at even places see what an undilated stage sees of every second cell."""
+    dilated, plain = (ResNet(**SMALL, **settings, dilate_res5=value) for value in (True, False))
+    plain.set_weights(dilated.get_weights())
+    assert dilated.strides == {"C2": 4, "C3": 8, "C4": 16, "C5": 16}
+    x = images(128, 192)
+    features, expected = dilated(x), plain(x)
+    assert features["C5"].shape[:3] == features["C4"].shape[:3] == (2, 8, 12)
+    tolerance = 1e-5 * np.max(expected["C5"])
+    np.testing.assert_allclose(features["C5"][:, ::2, ::2], expected["C5"], atol=tolerance)
+
+
+def test_only_the_levels_that_are_asked_for():
+    every, some, front = (
+        ResNet(**SMALL),
+        ResNet(**SMALL, levels=("C5", "C4")),
+        ResNet(**SMALL, levels=("C3",)),
+    )
+    assert some.strides == {"C4": 16, "C5": 32}
+    assert front.strides == {"C3": 8}
+    some.set_weights(every.get_weights())
+    front.set_weights(every.get_weights()[: len(front.weights)])
+    expected = every(images())
+    for name, values in {**some(images()), **front(images())}.items():
+        np.testing.assert_array_equal(values, expected[name])
+    assert list(some(images())) == ["C4", "C5"]
+    assert not [layer for layer in front.layers if layer.name.startswith(("res4", "res5"))]
+
+
+def test_the_levels_are_the_same_where_blocks_are_recomputed():
+    backbone = ResNet(**SMALL, levels=("C2", "C4"), dilate_res5=True, recompute=True)
+    assert list(backbone(images(), training=True)) == ["C2", "C4"]
+
+
+def test_caffes_pooling_of_the_stem():
+    backbone = ResNet(**SMALL, stem_pool="caffe")
+    pool = keras.Model(backbone.get_layer("stem_conv1_relu").output, backbone.get_layer("stem_pool").output)
+    x = np.abs(GENERATOR.normal(size=(1, 8, 7, 8))).astype(np.float32)
+    windows = np.pad(x, [[0, 0], [0, 1], [0, 1], [0, 0]])
+    expected = np.max([windows[:, r : r + 7 : 2, c : c + 5 : 2] for r in range(3) for c in range(3)], axis=0)
+    np.testing.assert_array_equal(pool(x), expected)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"depth": 34}, "depth must be one of 14, 26, 50, 101, 152, got 34"),
         ({"freeze_at": 6}, "freeze_at must be in 0..5, got 6"),
         ({"width": 0}, "width must be positive, got 0"),
+        ({"inner_channels": (1, 2)}, r"inner_channels: got \(1, 2\), expected four numbers, 1 or more"),
+        ({"inner_channels": (4, 8, 9, 8), "cardinality": 4}, "expected four multiples of the cardinality 4"),
+        ({"outer_channels": (4, 8, 0, 8)}, "outer_channels: got"),
+        ({"levels": ("C6",)}, r"levels: got \('C6',\), expected some of"),
+        ({"stem_pool": "same"}, "stem_pool: got 'same', expected one of symmetric, caffe"),
+        ({"dilate_res5": True, "deformable_stages": (5,)}, "dilate_res5: got True, expected False"),
         ({"norm": "batch"}, "norm must be one of frozen, sync, group, none, got 'batch'"),
     ],
 )
 def test_wrong_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         ResNet(**{**SMALL, **settings})
+
+
+def test_unknown_arguments_are_refused():
+    with pytest.raises(TypeError, match="ResNet has no argument 'dilated'"):
+        ResNet(**SMALL, dilated=True)

@@ -85,10 +85,16 @@ def test_only_the_levels_that_are_asked_for():
         np.testing.assert_array_equal(values, every(images())[name])
 
 
+def test_lists_of_channels():
+    features = VGG16(channels=(2, 3, 4, 5, 6))(images())
+    assert [values.shape[-1] for values in features.values()] == [3, 4, 5, 6]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"width": 0}, "width: got 0, expected a positive factor"),
+        ({"channels": (2, 3)}, r"channels: got \(2, 3\), expected five numbers, 1 or more"),
         ({"freeze_at": 6}, "freeze_at: got 6, expected 0 to 5 groups"),
         ({"levels": ("C5", "C6")}, r"levels: got \('C5', 'C6'\), expected some of"),
         ({"levels": ()}, r"levels: got \(\), expected some of"),
@@ -97,3 +103,8 @@ def test_only_the_levels_that_are_asked_for():
 def test_wrong_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         VGG16(**settings)
+
+
+def test_unknown_arguments_are_refused():
+    with pytest.raises(TypeError, match="VGG16 has no argument 'norm'"):
+        VGG16(width=1 / 16, norm="group")

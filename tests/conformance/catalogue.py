@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cascade_tf import heads, layers, necks, pooling
 from cascade_tf import proposals as proposal_generators
-from cascade_tf.backbones import VGG16, ResNet
+from cascade_tf.backbones import VGG16, AlexNet, ResNet
 from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn
 from cascade_tf.structures import ImageBatch, InstanceTargets, Proposals, Targets
 
@@ -187,6 +187,7 @@ def _detection_inputs(height: int, width: int) -> tuple[Any, ...]:
 
 
 LAYERS: dict[str, Subject] = {
+    "AlexNet": Subject(lambda: AlexNet((4, 8, 8, 8, 6)), lambda h, w: (random(BATCH, h, w, 3, scale=50.0),)),
     "BoxHead": Subject(_head, lambda h, w: (_pooled(h, w),)),
     "BoxHead-convolutions": Subject(
         lambda: _head(class_agnostic=False, num_convs=2, conv_channels=32, num_fcs=1, norm="group"),
@@ -214,6 +215,10 @@ LAYERS: dict[str, Subject] = {
         ),
         _detection_inputs,
     ),
+    "DilatedConv2D": Subject(
+        lambda: layers.DilatedConv2D(6, 3, dilation_rate=2, padding="same"),
+        lambda h, w: (random(BATCH, h // 4, w // 4, 8),),
+    ),
     "FPN": Subject(lambda: necks.FPN(6), lambda h, w: (_backbone_features(h, w),)),
     "FPN-group": Subject(lambda: necks.FPN(32, norm="group"), lambda h, w: (_backbone_features(h, w),)),
     "FrozenBatchNormalization": Subject(
@@ -233,6 +238,9 @@ LAYERS: dict[str, Subject] = {
     "GroupedConv2D": Subject(
         lambda: layers.GroupedConv2D(8, 3, strides=2, groups=4),
         lambda h, w: (random(BATCH, h // 4, w // 4, 12),),
+    ),
+    "LocalResponseNormalization": Subject(
+        layers.LocalResponseNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 7, scale=50.0),)
     ),
     "MaskHead": Subject(
         lambda: heads.MaskHead(NUM_CLASSES, channels=8, norm="group"), lambda h, w: (_pooled(h, w),)
@@ -276,6 +284,10 @@ LAYERS: dict[str, Subject] = {
     ),
     "ResNet": Subject(
         lambda: ResNet(14, norm="group", width=0.125), lambda h, w: (random(BATCH, h, w, 3, scale=50.0),)
+    ),
+    "ResNet-dilated": Subject(
+        lambda: ResNet(14, width=0.125, dilate_res5=True, levels=("C4", "C5"), stem_pool="caffe"),
+        lambda h, w: (random(BATCH, h, w, 3),),
     ),
     "ResNet-stride_in_3x3": Subject(
         lambda: ResNet(14, norm="frozen", stride_in_1x1=False, width=0.125),

@@ -21,7 +21,7 @@ PUBLIC = {
         "load_pretrained",
         "mask_rcnn_fpn",
     ],
-    "cascade_tf.backbones": ["ResNet", "VGG16"],
+    "cascade_tf.backbones": ["AlexNet", "ResNet", "VGG16"],
     "cascade_tf.heads": [
         "BoxHead",
         "CascadeHeads",
@@ -39,9 +39,11 @@ PUBLIC = {
     "cascade_tf.layers": [
         "DeformableConv2D",
         "DetectionOutput",
+        "DilatedConv2D",
         "FrozenBatchNormalization",
         "GroupNormalization",
         "GroupedConv2D",
+        "LocalResponseNormalization",
         "PixelNormalization",
     ],
     "cascade_tf.necks": ["FPN"],

@@ -42,12 +42,20 @@ class RecordedNet:
     @functools.cached_property
     def test(self):
         """What was recorded of the test phase, as the file has it: ``in/...``, ``out/...``."""
-        with np.load(self.folder / "test.npz") as arrays:
+        return self._read("test")
+
+    @functools.cached_property
+    def train(self):
+        """The same of the training phase, with gradients: ``dout/BLOB``, ``grad/LAYER/INDEX``."""
+        return self._read("train")
+
+    def _read(self, phase):
+        with np.load(self.folder / f"{phase}.npz") as arrays:
             return dict(arrays)
 
-    def images(self):
+    def images(self, training=False):
         """[N, h, w, 3] normalised pixels, blue first."""
-        return np.moveaxis(self.test["in/data_u8"], 1, -1) - PIXEL_MEAN
+        return np.moveaxis((self.train if training else self.test)["in/data_u8"], 1, -1) - PIXEL_MEAN
 
     def map(self, name):
         """[N, h, w, C] a recorded blob; of rows that are no images the first, where only these were kept."""
