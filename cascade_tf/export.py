@@ -199,7 +199,7 @@ def _signatures(detector: Any, export_status: bool, upright: bool) -> dict[str, 
     # A function of the graph, which both kinds of input call: its nodes are written once.
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8, "image")], autograph=False)
     def resize(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _resize_into_canvas(image, detector.short_side, detector.max_side, detector.size_divisor)
+        return _resize_into_canvas(image, detector)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def decode_all(image_bytes: Tensor) -> tuple[Tensor, ...]:
@@ -240,18 +240,22 @@ def _signatures(detector: Any, export_status: bool, upright: bool) -> dict[str, 
     return {name: function.get_concrete_function() for name, function in functions.items()}
 
 
-def _resize_into_canvas(
-    image: Tensor, short_side: int, max_side: int, divisor: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _resize_into_canvas(image: Tensor, detector: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Puts the resized image into the corner of the largest possible input: one size for all images."""
     shape = tf.shape(image)
-    height, width = shortest_edge_size(shape[0], shape[1], short_side, max_side)
+    size = detector.short_side, detector.max_side
+    height, width = shortest_edge_size(shape[0], shape[1], *size, detector.side_multiple)
     # The resize rounds to whole grey levels, so that uint8 holds them exactly in a quarter of the memory.
     resized = tf.cast(resize_image(image, (height, width)), tf.uint8)
-    side = -(-max(short_side, max_side) // divisor) * divisor
+    side = _canvas_side(detector)
     canvas = tf.pad(resized, [[0, side - height], [0, side - width], [0, 0]])
     canvas = tf.ensure_shape(canvas, [side, side, 3])
     return canvas, tf.stack([height, width]), shape[:2]
+
+
+def _canvas_side(detector: Any) -> int:
+    longest = max(detector.short_side, detector.max_side)
+    return -(-longest // detector.size_divisor) * detector.size_divisor
 
 
 def _or_blank(content: Tensor, to_canvas: Callable, detector: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -260,7 +264,7 @@ def _or_blank(content: Tensor, to_canvas: Callable, detector: Any) -> tuple[Tens
     Among TensorFlow's core ops only those of data sets can go on after an error of another op.
     """
     one = tf.data.Dataset.from_tensors
-    side = -(-max(detector.short_side, detector.max_side) // detector.size_divisor) * detector.size_divisor
+    side = _canvas_side(detector)
     # An original size of 1 keeps the division by it finite.
     blank = (tf.zeros([side, side, 3], tf.uint8), tf.zeros([2], tf.int32), tf.ones([2], tf.int32))
     decoded = one(content).map(to_canvas).ignore_errors(log_warning=True)

@@ -365,7 +365,7 @@ def _input_size(detector: Any, augmentation: Augmentation | None) -> dict[str, A
     """Sizes of the images in a batch: with augmentation they stay as they are."""
     if augmentation is not None:
         return {"short_side": None, "max_side": None}
-    return {"short_side": detector.short_side, "max_side": detector.max_side}
+    return {name: getattr(detector, name) for name in ("short_side", "max_side", "side_multiple")}
 
 
 def _network(detector: Any, batch: ImageBatch) -> Any:

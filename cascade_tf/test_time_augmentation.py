@@ -146,6 +146,7 @@ class _Views:
             short_side=one.short_side,
             max_side=one.max_side,
             size_divisor=self.detector.size_divisor,
+            side_multiple=self.detector.side_multiple,
         )
 
 

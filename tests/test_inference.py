@@ -11,6 +11,9 @@ from pycocotools import mask as coco_mask
 
 from cascade_tf import inference
 from cascade_tf.data.coco import read_coco
+from cascade_tf.data.pipeline import eval_batches
+from cascade_tf.export import _resize_into_canvas
+from cascade_tf.inference import to_records
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from cascade_tf.network_calls import make_batch
 from cascade_tf.structures import Detections, ImageBatch, InstanceDetections
@@ -23,7 +26,7 @@ class BrightBoxDetector:
 
     class_names = ("picture", "rectangle")
     category_ids = (40, 90)
-    short_side, max_side, size_divisor, num_stages = 64, 96, 32, 2
+    short_side, max_side, size_divisor, side_multiple, num_stages = 64, 96, 32, None, 2
 
     def __init__(self):
         self.num_traces = 0
@@ -255,6 +258,28 @@ def test_the_real_network():
         assert np.all((record.boxes >= 0) & (record.boxes <= [*image.shape[1::-1]] * 2))
         assert set(record.category_ids) <= set(CATEGORY_IDS)
     np.testing.assert_array_equal(detector.predict(images[1])[0].boxes, records[1].boxes)
+
+
+def test_images_of_rounded_sides_are_the_same_everywhere(tmp_path):
+    """300 x 40 at a shorter side of 64 is 480 x 64: limited to 96, and both are multiples of 32."""
+    detector, image = tiny_detector(round_sides=True), noise(300, 40)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    content = {"images": [{"id": 1, "file_name": "a.png", "height": 300, "width": 40}], "annotations": []}
+    content["categories"] = [{"id": 40, "name": "a"}]
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    sizes = {"short_side": 64, "max_side": 96, "size_divisor": 32, "side_multiple": detector.side_multiple}
+    batch = make_batch([image], **sizes)
+    assert batch.image_size.numpy().tolist() == [[96, 64]]
+    dataset = read_coco(tmp_path / "instances.json", tmp_path)
+    (evaluated,) = eval_batches(dataset, batch_size=1, **sizes)
+    np.testing.assert_array_equal(evaluated.images, batch.images)
+    canvas, size, _ = _resize_into_canvas(tf.constant(image), detector)
+    assert size.numpy().tolist() == [96, 64]
+    np.testing.assert_array_equal(canvas[:, :64], batch.images[0])
+    found = detector.predict(image)[0].boxes
+    expected = to_records(detector(batch), batch, detector.class_names, detector.category_ids)[0].boxes
+    np.testing.assert_array_equal(found, expected)
+    assert found.max(axis=0)[2] <= 40
 
 
 @pytest.mark.parametrize("way", ["predict", "data set", "stages", "augmentation", "augmented batch"])

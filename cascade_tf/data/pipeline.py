@@ -160,6 +160,7 @@ def eval_batches(
     short_side: int | None,
     max_side: int | None,
     size_divisor: int = 32,
+    side_multiple: int | None = None,
     workers: int | None = None,
     skip_broken: bool = False,
     upright: bool = True,
@@ -172,6 +173,7 @@ def eval_batches(
         short_side: length of the shorter side, pixels; None leaves the images as they are.
         max_side: limit of the longer side, pixels; None likewise.
         size_divisor: both sides of the batch are padded to a multiple of this.
+        side_multiple: ``multiple`` of ``ops.shortest_edge_size``.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: leave out an image that cannot be read and log its name, instead of stopping.
         upright: turn images as their EXIF orientation says, unless only the stored size is the annotated one;
@@ -207,7 +209,7 @@ def eval_batches(
             image = images.require_as_annotated(image, table.path_of(index), height, width)
         if short_side is None or max_side is None:
             return _image_batch(table, index, pad_images(image, size_divisor), (height, width)), intact
-        size = shortest_edge_size(height, width, short_side, max_side)
+        size = shortest_edge_size(height, width, short_side, max_side, side_multiple)
         image = resize_and_pad(image, size, multiple=size_divisor)
         return _image_batch(table, index, image, size), intact
 

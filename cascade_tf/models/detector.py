@@ -48,6 +48,7 @@ class TwoStageDetector(Configured, keras.Model):
         short_side: length of an image's shorter side at test, pixels.
         max_side: largest length of the longer side at test.
         size_divisor: batches are padded to multiples of it, 32 for strides up to 32.
+        round_sides: see `two_stage`.
 
     Attributes:
         upright: whether ``predict`` and the export turn photos as their EXIF orientation says, where they are
@@ -70,6 +71,7 @@ class TwoStageDetector(Configured, keras.Model):
         short_side: int = 800,
         max_side: int = 1333,
         size_divisor: int = 32,
+        round_sides: bool = False,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -94,6 +96,7 @@ class TwoStageDetector(Configured, keras.Model):
         self.short_side = short_side
         self.max_side = max_side
         self.size_divisor = size_divisor
+        self.round_sides = round_sides
         self.upright = True
         self._means = _Means([])
         self.build()
@@ -107,6 +110,11 @@ class TwoStageDetector(Configured, keras.Model):
     def num_stages(self) -> int:
         """T."""
         return self.heads.num_stages
+
+    @property
+    def side_multiple(self) -> int | None:
+        """What both sides of an image are a multiple of, and its aspect ratio with it; None: of nothing."""
+        return self.size_divisor if self.round_sides else None
 
     @property
     def has_masks(self) -> bool:

@@ -37,7 +37,7 @@ def recipe_of_detector(detector: TwoStageDetector) -> Part:
 
 
 def _read_off(detector: TwoStageDetector) -> Part:
-    sizes = ("short_side", "max_side", "size_divisor")
+    sizes = ("short_side", "max_side", "size_divisor", "round_sides")
     return part(
         two_stage,
         backbone=_of_layer(detector.backbone),

@@ -28,6 +28,7 @@ def two_stage(
     short_side: int = 800,
     max_side: int = 1333,
     size_divisor: int = 32,
+    round_sides: bool = False,
 ) -> TwoStageDetector:
     """A detector, weights initialised at random.
 
@@ -43,6 +44,8 @@ def two_stage(
         short_side: length of the shorter side of images at test, pixels.
         max_side: largest length of the longer side at test.
         size_divisor: batches are padded to multiples of it, the coarsest stride of the maps.
+        round_sides: at test limits each side of an image by itself and rounds it to a multiple of
+            ``size_divisor``, as the authors' Caffe code does, instead of keeping the aspect ratio.
 
     Returns:
         A built detector.
@@ -60,5 +63,6 @@ def two_stage(
         short_side=short_side,
         max_side=max_side,
         size_divisor=size_divisor,
+        round_sides=round_sides,
         name="detector",
     )

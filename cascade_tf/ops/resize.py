@@ -11,20 +11,22 @@ import tensorflow as tf
 
 
 def shortest_edge_size(
-    height: Any, width: Any, short_side: Any, max_side: Any
+    height: Any, width: Any, short_side: Any, max_side: Any, multiple: int | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Size at which the shorter side is ``short_side``, unless the longer one would exceed ``max_side``.
 
-    The aspect ratio is kept; each side is rounded half up, detectron2's ``int(x + 0.5)``.
+    The aspect ratio is kept; each side is rounded half up, detectron2's ``int(x + 0.5)``. With ``multiple``
+    it changes a little: each side is limited by itself, and rounded to a multiple.
 
     Args:
         height: image height in pixels, integer scalar (Python or tensor).
         width: image width in pixels, integer scalar.
         short_side: wanted length of the shorter side in pixels, integer scalar.
         max_side: limit of the longer side in pixels, integer scalar.
+        multiple: what both sides are a multiple of, as in the authors' Caffe code at test; None: of nothing.
 
     Returns:
-        (height, width), int32 scalars of at least 1.
+        (height, width), int32 scalars of at least 1, or of at least ``multiple``.
     """
     # float64: the rule is defined on Python floats, and float32 rounds some sizes to the other side of .5.
     height, width = tf.cast(height, tf.float64), tf.cast(width, tf.float64)
@@ -32,6 +34,10 @@ def shortest_edge_size(
     scale = short / tf.minimum(height, width)
     new_height = tf.where(height < width, short, scale * height)
     new_width = tf.where(height < width, scale * width, short)
+    if multiple is not None:
+        sides = tf.floor(tf.minimum(tf.stack([new_height, new_width]), limit) / multiple + 0.5)
+        sides = multiple * tf.maximum(tf.cast(sides, tf.int32), 1)
+        return sides[0], sides[1]
     longest = tf.maximum(new_height, new_width)
     shrink = tf.where(longest > limit, limit / longest, tf.ones_like(longest))
 

@@ -55,6 +55,23 @@ def test_sizes_by_hand(size, short, limit, expected):
     assert tuple(int(side) for side in shortest_edge_size(*size, short, limit)) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((480, 640), (608, 800)),
+        ((375, 500), (608, 800)),
+        ((640, 427), (896, 608)),
+        ((333, 500), (608, 896)),
+        ((300, 900), (608, 992)),  # 600 x 1800: one side is limited, the other stays
+        ((4, 2000), (608, 992)),
+    ],
+)
+def test_sizes_of_which_each_is_rounded_by_itself(size, expected):
+    assert tuple(int(side) for side in shortest_edge_size(*size, 600, 1000, multiple=32)) == expected
+    small = shortest_edge_size(*size, 10, 1000, multiple=32)
+    assert min(int(side) for side in small) == 32
+
+
 def test_size_inside_a_graph():
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32)] * 2)
     def size(height, width):
