@@ -221,6 +221,7 @@ LAYERS: dict[str, Subject] = {
     ),
     "FPN": Subject(lambda: necks.FPN(6), lambda h, w: (_backbone_features(h, w),)),
     "FPN-group": Subject(lambda: necks.FPN(32, norm="group"), lambda h, w: (_backbone_features(h, w),)),
+    "FPNPlus": Subject(lambda: necks.FPNPlus(6), lambda h, w: (_backbone_features(h, w),)),
     "FrozenBatchNormalization": Subject(
         layers.FrozenBatchNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 5),)
     ),

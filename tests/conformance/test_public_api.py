@@ -46,7 +46,7 @@ PUBLIC = {
         "LocalResponseNormalization",
         "PixelNormalization",
     ],
-    "cascade_tf.necks": ["FPN"],
+    "cascade_tf.necks": ["FPN", "FPNPlus"],
     "cascade_tf.pooling": ["GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"],
     "cascade_tf.proposals": ["GivenProposals", "RegionProposal"],
     "cascade_tf.models": [

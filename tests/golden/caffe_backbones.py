@@ -16,13 +16,16 @@ def caffe_name(layer):
 
     >>> caffe_name("res4_5_conv2"), caffe_name("res4_5_conv2_norm"), caffe_name("stem_conv1_norm")
     ('res4f_branch2b', 'scale4f_branch2b', 'scale_conv1')
-    >>> caffe_name("conv5_3")
-    'conv5_3'
+    >>> caffe_name("conv5_3"), caffe_name("lateral4"), caffe_name("output4")
+    ('conv5_3', 'res4f_side', 'fpn4')
     """
     prefix = "scale" if layer.endswith("_norm") else "res"
     block = re.fullmatch(r"res(\d)_(\d+)_(\w+)", layer.removesuffix("_norm"))
     if block:
         return f"{prefix}{block[1]}{'abcdefghij'[int(block[2])]}_{_BRANCHES[block[3]]}"
+    if layer.startswith("lateral"):
+        return {"2": "res2c_side", "3": "res3d_side", "4": "res4f_side", "5": "res5c_side"}[layer[-1]]
+    layer = layer.replace("output", "fpn")
     return {"stem_conv1": "conv1", "stem_conv1_norm": "scale_conv1"}.get(layer, layer)
 
 
@@ -45,8 +48,8 @@ def caffe_weights(layer, weights):
 
 
 def with_weights(model, weights):
-    """Gives every layer of a model its weights from a recorded net."""
-    for layer in model.layers:
+    """Gives every layer of a backbone or neck its weights from a recorded net."""
+    for layer in model._flatten_layers(include_self=False):
         if layer.variables:
             layer.set_weights(caffe_weights(layer, weights))
     return model

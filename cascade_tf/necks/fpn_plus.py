@@ -1,0 +1,126 @@
+"""FPN+: the feature pyramid of the authors' Caffe experiments, with a path up and a path down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.named_layer import NamedLayer
+from cascade_tf.layers.recomputation import recomputed
+from cascade_tf.structures import Tensor
+
+
+@keras.saving.register_keras_serializable(package="cascade_tf")
+class FPNPlus(Layer):
+    """Features of equal width at every scale, each with those of all finer and all coarser ones: P2 to P5.
+
+    The paper names it without a description; the authors' code defines it. 1x1 convolutions bring the
+    backbone's maps to one width. Going up, the sum so far is averaged over 2x2 cells and added to the next
+    coarser map; going down, it is doubled bilinearly and added to the next finer one. A level is a 3x3
+    convolution of its own map plus what comes from below and from above. No biases, no activations.
+
+    Doubling takes cells beyond the border as zeros, which is Caffe's fixed bilinear deconvolution. Maps of
+    odd sizes, which its nets do not have, are averaged over the cells that exist and cropped after doubling.
+
+    Args:
+        channels: output channels of every level.
+        first_level: number of the finest output, 2 for P2.
+        recompute: in training keeps no sums of the two paths but computes them again for the gradient.
+
+    Raises:
+        ValueError: no channels.
+    """
+
+    kind = "neck"
+
+    def __init__(self, channels: int = 256, first_level: int = 2, recompute: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        require(channels >= 1, "channels", channels, "1 or more")
+        self.channels = channels
+        self.first_level = first_level
+        self.recompute = recompute
+
+    def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
+        """Creates the convolutions for the given backbone levels, finest first by their names' order."""
+        self.laterals, self.outputs = [], []
+        for level, name in enumerate(sorted(input_shape), start=self.first_level):
+            self.laterals.append(self._convolution(1, f"lateral{level}", input_shape[name][-1]))
+            self.outputs.append(self._convolution(3, f"output{level}", self.channels))
+        self.built = True
+
+    def _convolution(self, kernel: int, name: str, channels: int | None) -> keras.layers.Conv2D:
+        layer = keras.layers.Conv2D(
+            self.channels,
+            kernel,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        layer.build((None, None, None, channels))
+        return layer
+
+    def output_shapes(
+        self, input_shape: Mapping[str, tuple[int | None, ...]]
+    ) -> dict[str, tuple[int | None, ...]]:
+        """Names and shapes of the levels that ``call`` returns for features of the given shapes."""
+        levels = range(self.first_level, self.first_level + len(input_shape))
+        return {f"P{level}": (None, None, None, self.channels) for level in levels}
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The layers with weights: ``lateral2``, ``output2`` and so on."""
+        for layer in (*self.laterals, *self.outputs):
+            yield NamedLayer(layer.name, layer)
+
+    def call(self, features: Mapping[str, Tensor], training: bool = False) -> dict[str, Tensor]:
+        """Builds the pyramid.
+
+        Args:
+            features: backbone maps [B, h, w, C_l]; their names sort from fine to coarse, strides double.
+            training: whether ``recompute`` applies.
+
+        Returns:
+            ``{"P2": [B, h, w, channels], ...}``, finest first.
+        """
+        maps = [features[name] for name in sorted(features)]
+        sums = recomputed(self._sums, self.recompute and training)(*maps)
+        levels = [conv(x) for conv, x in zip(self.outputs, sums, strict=True)]
+        return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
+
+    def _sums(self, *maps: Tensor) -> list[Tensor]:
+        """Each level's own map plus what comes from below and from above."""
+        own = [conv(x) for conv, x in zip(self.laterals, maps, strict=True)]
+        sums, up, down = list(own), own[0], own[-1]
+        for level in range(1, len(own)):
+            below = tf.nn.avg_pool2d(up, 2, 2, "SAME")
+            sums[level] += below
+            up = own[level] + below
+        for level in reversed(range(len(own) - 1)):
+            above = _doubled(down, own[level])
+            sums[level] += above
+            down = own[level] + above
+        return sums
+
+
+def _doubled(x: Tensor, like: Tensor) -> Tensor:
+    """``x`` at twice the size, bilinear with zeros around it, cropped to the size of ``like``."""
+    batch, height, width = tf.unstack(tf.shape(x)[:3])
+    channels = x.shape[-1]
+    rows = _quarters(tf.reshape(x, [batch, height, width * channels]))
+    columns = _quarters(tf.reshape(rows, [batch * 2 * height, width, channels]))
+    target = tf.shape(like)
+    return tf.reshape(columns, [batch, 2 * height, 2 * width, channels])[:, : target[1], : target[2]]
+
+
+def _quarters(x: Tensor) -> Tensor:
+    """[N, n, m] to [N, 2 n, m]: in place of each entry two, a quarter of the way to either neighbour."""
+    before = tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
+    after = tf.pad(x[:, 1:], [[0, 0], [0, 1], [0, 0]])
+    pairs = tf.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=2)
+    shape = tf.shape(x)
+    return tf.reshape(pairs, [shape[0], 2 * shape[1], shape[2]])
