@@ -211,7 +211,7 @@ def load_backbone(
     """Loads weights trained on ImageNet into a backbone.
 
     Args:
-        model: a detector on a ``ResNet`` or a ``VGG16``, or the backbone alone.
+        model: a detector on a ``ResNet``, ``VGG16`` or ``AlexNet``, or the backbone alone.
         path: the checkpoint.
         source: name of its family, or ``"auto"``.
         allow_partial: whether to load what fits where checkpoint and model differ, instead of failing.

@@ -11,7 +11,7 @@ import keras
 from cascade_tf.models import TwoStageDetector
 
 NORM_VECTORS = ("gamma", "beta", "moving_mean", "moving_variance")
-_CONVOLUTION = re.compile(r"(stem_|res[2-5]_\d+_)(conv[123]|shortcut)|conv[1-5]_[123]")
+_CONVOLUTION = re.compile(r"(stem_|res[2-5]_\d+_)(conv[123]|shortcut)|conv[1-5](?:_[123])?")
 
 
 class Place(NamedTuple):
@@ -79,15 +79,16 @@ def _kind(layer: keras.layers.Layer) -> str:
 
 
 def backbone_places(backbone: keras.Model) -> dict[str, Place]:
-    """The places of a ``ResNet`` or a ``VGG16``, by the canonical names that they have in a detector.
+    """The places of a ``ResNet``, ``VGG16`` or ``AlexNet``, by the canonical names of a detector.
 
-    VGG16's names are ``backbone.conv1_1.kernel`` to ``backbone.conv5_3.bias``.
+    VGG16's names are ``backbone.conv1_1.kernel`` to ``backbone.conv5_3.bias``, AlexNet's
+    ``backbone.conv1.kernel`` to ``backbone.conv5.bias``.
 
     Args:
         backbone: one of the package's own.
 
     Raises:
-        TypeError: the model has weights under names that neither of them has.
+        TypeError: the model has weights under names that none of them has.
     """
     found: list[Place] = []
     layers = {layer.name: layer for layer in backbone.layers}
@@ -101,7 +102,7 @@ def backbone_places(backbone: keras.Model) -> dict[str, Place]:
     if len(found) != len(backbone.variables):
         raise TypeError(
             f"weights: got the backbone {type(backbone).__name__} with {len(backbone.variables)} variables, "
-            f"of which {len(found)} have known names, expected a ResNet or a VGG16"
+            f"of which {len(found)} have known names, expected a ResNet, VGG16 or AlexNet"
         )
     return {place.name: place for place in found}
 

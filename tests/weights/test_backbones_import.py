@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from cascade_tf.backbones import VGG16, ResNet
+from cascade_tf.backbones import VGG16, AlexNet, ResNet
 from cascade_tf.backbones.resnet import BLOCKS
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.weights.families import BACKBONE_FAMILIES
@@ -129,6 +129,12 @@ class TestTorchvision:
         path = write_torch_zip(tmp_path / "vgg16_bn.pth", tensors)
         with pytest.raises(ValueError, match=r"features \[0, 1, 2,.*without batch normalisation"):
             load_backbone(VGG16(width=1 / 16), path)
+
+    def test_alexnet_is_another_network(self, tmp_path):
+        tensors = {f"features.{i}.weight": np.ones((4, 4, 3, 3), np.float32) for i in (0, 3, 6, 8, 10)}
+        path = write_torch_zip(tmp_path / "alexnet.pth", tensors)
+        with pytest.raises(ValueError, match="torchvision's AlexNet, which has neither the groups nor"):
+            load_backbone(AlexNet((2, 4, 4, 4, 4)), path)
 
     def test_basic_blocks(self, tmp_path):
         tensors = {"layer1.0.conv1.weight": random(8, 8, 3, 3), "conv1.weight": random(8, 3, 7, 7)}

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cascade_tf.backbones import VGG16, ResNet
+from cascade_tf.backbones import VGG16, AlexNet, ResNet
 from cascade_tf.weights.places import backbone_places, places
 from cascade_tf.weights.recipe_arguments import recipe_of
 
@@ -123,6 +123,11 @@ def test_backbones():
     found = backbone_places(vgg)
     assert len(found) == len(vgg.variables) == 26
     assert found["backbone.conv5_3.bias"].variable is vgg.get_layer("conv5_3").bias
+    alexnet = AlexNet((2, 4, 4, 4, 4))
+    found = backbone_places(alexnet)
+    assert len(found) == len(alexnet.variables) == 10
+    assert found["backbone.conv2.kernel"].variable is alexnet.get_layer("conv2").kernel
+    assert found["backbone.conv2.kernel"].shape == (5, 5, 1, 4)
 
 
 def test_another_backbone_is_refused():

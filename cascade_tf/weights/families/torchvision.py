@@ -26,6 +26,7 @@ PIXELS = {
 }
 VGG_FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Numbers of VGG16's convolutions among its features, which count ReLU and pooling too."""
+_ALEXNET_FEATURES = [0, 3, 6, 8, 10]
 
 _GROUPS = (2, 2, 3, 3, 3)
 _VGG_NAMES = [f"conv{group}_{i}" for group, count in enumerate(_GROUPS, start=1) for i in range(1, count + 1)]
@@ -90,6 +91,11 @@ def _tensor_name(name: str) -> str:
 def _require_plain_vgg(checkpoint: CheckpointFile) -> None:
     arrays: Mapping[str, np.ndarray] = checkpoint.arrays
     found = sorted(int(name.split(".")[1]) for name in arrays if re.fullmatch(r"features\.\d+\.weight", name))
+    if found == _ALEXNET_FEATURES:
+        raise ValueError(
+            "got torchvision's AlexNet, which has neither the groups nor the response normalisation of the "
+            "published one, expected VGG16: no backbone here computes its features"
+        )
     if found != list(VGG_FEATURES):
         raise ValueError(
             f"got weights of the features {found}, expected those of VGG16 "
