@@ -11,7 +11,7 @@ from cascade_tf.boxes.geometry import area, is_proper
 from cascade_tf.structures import AnchorTargets, RPNOutput, StageOutput, Tensor
 
 # Boxes above this IoU are taken for appended ground truth in the metrics.
-_OWN_BOX_IOU = 0.975
+OWN_BOX_IOU = 0.975
 
 
 class StageMetrics(NamedTuple):
@@ -172,7 +172,7 @@ def stage_metrics(output: StageOutput) -> StageMetrics:
     """
     samples = output.samples
     foreground = tf.cast(samples.valid & (samples.classes > 0), tf.float32)
-    regressed = foreground * tf.cast(samples.gt_iou <= _OWN_BOX_IOU, tf.float32)
+    regressed = foreground * tf.cast(samples.gt_iou <= OWN_BOX_IOU, tf.float32)
     count = tf.reduce_sum(regressed)
     # A wild offset makes a box of NaN or infinity, which even a weight of 0 would not hide.
     after = tf.where(is_proper(output.boxes), _paired_iou(output.boxes, samples.gt_boxes), 0.0)

@@ -309,7 +309,7 @@ def make_trainer(
             lambda: _build_detector(experiment, fresh=not has_checkpoint(workdir)),
             experiment.train,
             workdir,
-            make_batches=lambda start: watch(_batches(experiment, train_set, start)),
+            make_batches=lambda start: watch(training_batches(experiment, train_set, start)),
             evaluate_fn=evaluate_fn,
             progress_bar=progress_bar,
         )
@@ -346,7 +346,23 @@ def _warn_of_frozen_noise(backbone: Any) -> None:
         )
 
 
-def _batches(experiment: Experiment, train_set: CocoDataset, start_step: int) -> Any:
+def training_batches(
+    experiment: Experiment,
+    train_set: CocoDataset,
+    start_step: int = 0,
+    *,
+    num_steps: int | None = None,
+    masks: bool | None = None,
+) -> Any:
+    """Batches as an experiment trains on them.
+
+    Args:
+        experiment: resolved.
+        train_set: images to train on.
+        start_step: the first batch.
+        num_steps: how many batches; None for no end.
+        masks: whether objects come with their masks; None: if the detector has mask heads.
+    """
     from cascade_tf.config import settings
     from cascade_tf.data.pipeline import train_batches
 
@@ -363,10 +379,11 @@ def _batches(experiment: Experiment, train_set: CocoDataset, start_step: int) ->
         aspect_grouping=data.aspect_grouping,
         seed=experiment.train.seed,
         start_step=start_step,
+        num_steps=num_steps,
         workers=data.workers,
         skip_broken=data.skip_broken,
         upright=data.upright,
-        masks=program.has_masks(experiment),
+        masks=program.has_masks(experiment) if masks is None else masks,
     )
 
 

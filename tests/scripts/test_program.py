@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-PROGRAMS = ("train", "evaluate", "predict", "export", "demo")
+PROGRAMS = ("train", "evaluate", "predict", "export", "measure_deltas", "demo")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -25,7 +25,7 @@ def test_batches_are_those_that_the_detector_needs(drawn, monkeypatch, masks, ki
     model = experiment.model.replace({"heads.masks": masks})
     data = DataConfig(dataset_dir=str(drawn), short_sides=(96,), max_side=128)
     experiment, train_set, _ = train.read_data(dataclasses.replace(experiment, model=model, data=data))
-    _, targets = next(iter(train._batches(experiment, train_set, 0)))
+    _, targets = next(iter(train.training_batches(experiment, train_set)))
     assert type(targets) is kind
     if masks:
         assert targets.masks.shape[2:] == (96, 16)

@@ -1,0 +1,1 @@
+"""What a trained detector does to a data set, beyond its AP. Import the modules themselves."""
