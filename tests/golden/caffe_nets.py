@@ -1,7 +1,8 @@
 """Whole nets that were recorded from the authors' Caffe code.
 
-They are in the folder ``nets`` of that which the environment variable GOLDEN_CAFFE names, by default
-``../shared/golden_caffe`` beside the project; where it is missing the tests that want them are skipped.
+A baseline of each family and one cascade are in the folder ``caffe/nets``. All nets are in the folder
+``nets`` of that which the environment variable GOLDEN_CAFFE names, by default ``../shared/golden_caffe``
+beside the project; where it is missing the tests run on the few.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import numpy as np
 import pytest
 
 from cascade_tf.weights.files.checkpoint_file import read_checkpoint
-from tests.golden.caffe_layers import BESIDE
+from tests.golden.caffe_layers import BESIDE, COMMITTED
 
-FOLDER = Path(os.environ.get("GOLDEN_CAFFE", BESIDE)) / "nets"
+_ALL = Path(os.environ.get("GOLDEN_CAFFE", BESIDE)) / "nets"
+FOLDER = _ALL if _ALL.is_dir() else COMMITTED / "nets"
 PIXEL_MEAN = np.array([104, 117, 123], np.float32)
 
 
@@ -74,5 +76,7 @@ def recorded_nets(start=""):
     found = sorted(path.parent for path in FOLDER.glob(f"{start}*/net.caffemodel"))
     if found:
         return [pytest.param(RecordedNet(path), id=path.name) for path in found]
-    skip = pytest.mark.skip(reason="GOLDEN_CAFFE names no folder with recorded nets")
+    skip = pytest.mark.skip(
+        reason=f"no recorded net begins with {start!r}: GOLDEN_CAFFE names no folder of all"
+    )
     return [pytest.param(None, id="none", marks=skip)]

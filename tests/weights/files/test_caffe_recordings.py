@@ -1,18 +1,15 @@
 """Nets that were recorded from the authors' Caffe code: their files' shapes and values."""
 
 import json
-import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cascade_tf.weights.files.checkpoint_file import read_checkpoint
-from tests.golden.caffe_layers import BESIDE
+from tests.golden.caffe_nets import FOLDER
 
-FOLDER = Path(os.environ.get("GOLDEN_CAFFE", BESIDE)) / "nets"
 PIXEL_MEAN = np.array([104, 117, 123], np.float32)[:, None, None]
 WITH_WEIGHTS = ("Convolution", "Deconvolution", "InnerProduct", "Scale")
 # Other orders of addition; the recordings' README found 5e-6 in another implementation.
@@ -21,10 +18,7 @@ RELATIVE = 1e-4
 
 def nets():
     found = sorted(path.parent for path in FOLDER.glob("*/net.caffemodel"))
-    if found:
-        return [pytest.param(path, id=path.name) for path in found]
-    skip = pytest.mark.skip(reason="GOLDEN_CAFFE names no folder with recorded nets")
-    return [pytest.param(None, id="none", marks=skip)]
+    return [pytest.param(path, id=path.name) for path in found]
 
 
 @cache
