@@ -48,30 +48,39 @@ def smooth_l1(difference: Tensor, beta: float) -> Tensor:
 
 
 def rpn_losses(
-    output: RPNOutput, targets: AnchorTargets, *, samples_per_image: int, beta: float = 1.0 / 9.0
+    output: RPNOutput, targets: AnchorTargets, *, samples_per_image: int | None, beta: float = 1.0 / 9.0
 ) -> tuple[Tensor, Tensor]:
     """Objectness and box loss of the region proposal network.
 
     Both are sums over the sampled anchors divided by the number that would be sampled from a full batch, so
-    that an image with few anchors does not weigh more.
+    that an image with few anchors does not weigh more. Or both are means, as in the authors' Caffe code: over
+    the anchors that were drawn, and over the coordinates of the foreground among them.
 
     Args:
         output: raw output.
         targets: sampled labels.
-        samples_per_image: anchors that the loss is normalised to.
+        samples_per_image: anchors that the losses are normalised to; None: those that were drawn, and means.
         beta: of ``smooth_l1``; 1/9 in Detectron, 0 in detectron2.
 
     Returns:
-        (objectness, box), float32 scalars.
+        (objectness, box), float32 scalars; 0 where there is nothing to take a mean of.
     """
-    count = tf.cast(samples_per_image * tf.shape(output.logits)[0], tf.float32)
     sampled = targets.labels >= 0
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets.labels == 1, tf.float32), output.logits)
-    objectness = tf.reduce_sum(tf.where(sampled, entropy, 0.0)) / count
+    objectness = tf.reduce_sum(tf.where(sampled, entropy, 0.0))
     foreground = (targets.labels == 1)[..., None]
     # The difference is masked before the loss: an infinite offset of an unused anchor must not turn into NaN.
     difference = tf.where(foreground, output.deltas - targets.deltas, 0.0)
-    return objectness, tf.reduce_sum(smooth_l1(difference, beta)) / count
+    box = tf.reduce_sum(smooth_l1(difference, beta))
+    if samples_per_image is None:
+        drawn, coordinates = _count(sampled), 4.0 * _count(foreground)
+        return tf.math.divide_no_nan(objectness, drawn), tf.math.divide_no_nan(box, coordinates)
+    count = tf.cast(samples_per_image * tf.shape(output.logits)[0], tf.float32)
+    return objectness / count, box / count
+
+
+def _count(mask: Tensor) -> Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.float32))
 
 
 def stage_losses(

@@ -128,6 +128,24 @@ class RPNOutput(NamedTuple):
     anchors: Tensor
 
 
+class LevelOutput(NamedTuple):
+    """``RPNOutput`` of a network with a head for each level, and what its labels need.
+
+    Attributes:
+        logits: as in ``RPNOutput``, with the two that follow.
+        deltas: see there.
+        anchors: see there.
+        feature_sizes: [L, 2] int32 (height, width) of the maps in cells.
+        image_size: [B, 2] float32 (height, width) before padding.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+    feature_sizes: Tensor
+    image_size: Tensor
+
+
 class AnchorTargets(NamedTuple):
     """What the region proposal network should have said.
 

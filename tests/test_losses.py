@@ -62,6 +62,17 @@ def test_rpn_box_loss_counts_foreground_alone_and_sums_coordinates():
     np.testing.assert_allclose(box, (0.125 + 1.5 + 0.125) / 10, rtol=TOLERANCE)
 
 
+def test_rpn_losses_as_means_over_what_was_drawn():
+    output = rpn([[0.0, 2.0, -1.0, 50.0]] * 2, [[[1.0, 0, -2, 0.5]] * 4] * 2)
+    labels = AnchorTargets(tf.constant([[1, 0, 1, -1], [-1, 1, -1, -1]]), tf.zeros([2, 4, 4]))
+    objectness, box = rpn_losses(output, labels, samples_per_image=None, beta=1.0)
+    expected = math.log(2) + math.log1p(math.exp(2)) + math.log1p(math.exp(1)) + math.log1p(math.exp(-2))
+    np.testing.assert_allclose(objectness, expected / 4, rtol=TOLERANCE)
+    np.testing.assert_allclose(box, (0.5 + 1.5 + 0.125) / 4, rtol=TOLERANCE)
+    nothing = labels._replace(labels=tf.fill([2, 4], -1))
+    assert rpn_losses(output, nothing, samples_per_image=None) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf])
 def test_wild_offsets_of_unused_anchors_change_nothing(wild):
     deltas = tf.Variable([[[0.5, 0, 0, 0], [wild] * 4]])

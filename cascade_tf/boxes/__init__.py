@@ -1,6 +1,7 @@
 """Mathematics of boxes: float32 ``(x1, y1, x2, y2)`` in continuous pixel coordinates."""
 
-from cascade_tf.boxes.anchors import AnchorGrid
+from cascade_tf.boxes.anchors import AnchorGrid, ShapeGrid
+from cascade_tf.boxes.cell_matching import match_cells
 from cascade_tf.boxes.coder import BoxCoder
 from cascade_tf.boxes.geometry import area, clip_boxes, cover, is_proper, pairwise_iou
 from cascade_tf.boxes.matching import Match, match_anchors, match_boxes
@@ -11,12 +12,14 @@ __all__ = [
     "AnchorGrid",
     "BoxCoder",
     "Match",
+    "ShapeGrid",
     "area",
     "clip_boxes",
     "cover",
     "is_proper",
     "match_anchors",
     "match_boxes",
+    "match_cells",
     "pairwise_iou",
     "random_priority",
     "sample_labels",

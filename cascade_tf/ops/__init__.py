@@ -1,6 +1,6 @@
 """Functions over tensors: no layers, no variables. Each C++ op has a TensorFlow twin with equal results."""
 
-from cascade_tf.ops.gradients import scale_gradient
+from cascade_tf.ops.gradients import clip_values, scale_gradient
 from cascade_tf.ops.grid_roi_align import grid_roi_align
 from cascade_tf.ops.library import IMPLEMENTATIONS
 from cascade_tf.ops.mask_targets import crop_masks
@@ -18,6 +18,7 @@ __all__ = [
     "assign_levels",
     "batched_nms",
     "batched_soft_nms",
+    "clip_values",
     "crop_masks",
     "grid_roi_align",
     "pad_images",

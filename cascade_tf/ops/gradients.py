@@ -25,3 +25,19 @@ def scale_gradient(x: Any, scale: float) -> tf.Tensor:
         return tf.identity(value), lambda upstream: upstream * tf.cast(scale, upstream.dtype)
 
     return identity(x)
+
+
+def clip_values(x: Any, low: Any, high: Any) -> tf.Tensor:
+    """Returns ``x`` clipped; its gradient goes through as if it were not (a straight-through estimator).
+
+    Args:
+        x: tensor of any floating dtype and shape.
+        low: smallest values, broadcast to ``x``.
+        high: largest values, in the same way.
+    """
+
+    @tf.custom_gradient
+    def clip(value):
+        return tf.clip_by_value(value, low, high), lambda upstream: upstream
+
+    return clip(tf.convert_to_tensor(x))

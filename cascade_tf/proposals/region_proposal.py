@@ -13,16 +13,10 @@ from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.losses import rpn_losses
-from cascade_tf.ops.nms import batched_nms
+from cascade_tf.proposals.convolutions import channels_of, chosen_maps, convolution
 from cascade_tf.proposals.generator import ProposalGenerator
+from cascade_tf.proposals.suppression import suppress
 from cascade_tf.structures import AnchorTargets, InstanceTargets, Proposals, RPNOutput, Targets, Tensor
-
-
-def _channels(shapes: Mapping[str, tuple[int | None, ...]]) -> int:
-    channels = next(iter(shapes.values()))[-1]
-    if channels is None:
-        raise ValueError(f"the features need a known number of channels, got shapes {dict(shapes)}")
-    return channels
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -33,6 +27,7 @@ class RegionProposal(ProposalGenerator):
         anchor_sizes: pixels, for each level a number or several.
         aspect_ratios: height / width.
         strides: pixels per cell of each level.
+        levels: names of the maps that it reads; None: all that come.
         anchor_offset: centre of an anchor within its cell; see ``AnchorGrid``.
         channels: of the hidden 3x3 convolution; None takes the features' channel count.
         pre_nms_train: best-scored boxes per level that reach NMS in training.
@@ -62,6 +57,7 @@ class RegionProposal(ProposalGenerator):
         anchor_sizes: Sequence[float | Sequence[float]] = (32, 64, 128, 256, 512),
         aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
         strides: Sequence[int] = (4, 8, 16, 32, 64),
+        levels: Sequence[str] | None = None,
         anchor_offset: float = 0.0,
         channels: int | None = None,
         pre_nms_train: int = 2000,
@@ -98,6 +94,7 @@ class RegionProposal(ProposalGenerator):
         self.anchor_sizes = anchor_sizes
         self.aspect_ratios = aspect_ratios
         self.strides = strides
+        self.levels = levels
         self.anchor_offset = anchor_offset
         self.channels = channels
         self.pre_nms_train = pre_nms_train
@@ -122,28 +119,14 @@ class RegionProposal(ProposalGenerator):
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Creates the shared head for the channel count of the features."""
-        channels = _channels(input_shape)
+        channels = channels_of(chosen_maps(input_shape, self.levels)[0])
         hidden = self.channels or channels
         anchors = self.grid.anchors_per_cell
-        self.hidden = self._convolution("hidden", hidden, 3, channels, "relu")
-        self.objectness = self._convolution("objectness", anchors, 1, hidden)
-        self.offsets = self._convolution("offsets", 4 * anchors, 1, hidden)
+        policy = self.dtype_policy
+        self.hidden = convolution("hidden", hidden, 3, channels, dtype=policy, activation="relu")
+        self.objectness = convolution("objectness", anchors, 1, hidden, dtype=policy)
+        self.offsets = convolution("offsets", 4 * anchors, 1, hidden, dtype=policy)
         self.built = True
-
-    def _convolution(
-        self, name: str, filters: int, kernel: int, channels: int, activation: str | None = None
-    ) -> keras.layers.Conv2D:
-        layer = keras.layers.Conv2D(
-            filters,
-            kernel,
-            padding="same",
-            activation=activation,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            name=name,
-            dtype=self.dtype_policy,
-        )
-        layer.build((None, None, None, channels))
-        return layer
 
     def call(
         self, features: Mapping[str, Tensor], image_size: Tensor, training: bool = False
@@ -159,8 +142,8 @@ class RegionProposal(ProposalGenerator):
             The raw output, and R proposals per image without gradient, best first.
         """
         logits, deltas, sizes = [], [], []
-        for name in sorted(features):
-            hidden = self.hidden(features[name])
+        for feature in chosen_maps(features, self.levels):
+            hidden = self.hidden(feature)
             shape = tf.shape(hidden)
             logits.append(tf.cast(tf.reshape(self.objectness(hidden), [shape[0], -1]), tf.float32))
             deltas.append(tf.cast(tf.reshape(self.offsets(hidden), [shape[0], -1, 4]), tf.float32))
@@ -191,19 +174,15 @@ class RegionProposal(ProposalGenerator):
         clipped = clip_boxes(tf.concat(boxes, axis=1), image_size, self.inclusive)
         proper = tf.reduce_all(clipped[..., 2:] > clipped[..., :2], axis=-1)
         usable = tf.where(proper, tf.concat(scores, axis=1), -float("inf"))
-        of_level = tf.concat(levels, axis=0)[None, :, None] == tf.range(len(logits))
-        kept = batched_nms(
-            clipped[:, :, None, :],
-            tf.where(of_level, usable[..., None], -float("inf")),
-            iou_threshold=self.nms_iou,
-            score_threshold=-float("inf"),
-            max_outputs=self.post_nms_train if training else self.post_nms_test,
+        return suppress(
+            clipped,
+            usable,
+            tf.concat(levels, axis=0),
+            num_levels=len(logits),
+            nms_iou=self.nms_iou,
+            max_proposals=self.post_nms_train if training else self.post_nms_test,
             implementation=self.implementation,
         )
-        valid = tf.range(tf.shape(kept.scores)[1])[None] < kept.count[:, None]
-        chosen = tf.gather(clipped, kept.box_index, batch_dims=1)
-        chosen = tf.where(valid[..., None], chosen, 0.0)
-        return Proposals(tf.stop_gradient(chosen), tf.where(valid, kept.scores, 0.0), valid)
 
     def label(self, output: RPNOutput, targets: Targets) -> AnchorTargets:
         """Draws the anchors of the loss and encodes their objects.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_tf.boxes import AnchorGrid
+from cascade_tf.boxes import AnchorGrid, ShapeGrid
 
 
 def test_order_row_column_size_ratio():
@@ -63,3 +63,71 @@ def test_wrong_settings(settings, message):
 def test_wrong_number_of_levels():
     with pytest.raises(ValueError, match="expected 5 levels of features, got 1"):
         AnchorGrid()([(4, 4)])
+
+
+SHAPES = ([(8, 4)], [(16, 6), (6, 16), (20, 20)])
+STRIDES = (4, 8)
+CELLS = np.int32([(5, 7), (3, 4)])
+
+
+def test_levels_with_different_numbers_of_shapes():
+    grid = ShapeGrid(SHAPES, STRIDES)
+    assert grid.shapes_per_level == (1, 3)
+    first, second = grid(CELLS)
+    assert (len(first), len(second)) == (35, 36)
+    np.testing.assert_array_equal(first[8], [2, 4, 10, 8])
+    np.testing.assert_array_equal(second[3:6], [[4, 1, 20, 7], [9, -4, 15, 12], [2, -6, 22, 14]])
+    both = np.concatenate([first, second])[None]
+    for level, of_level in zip(grid.split(both, CELLS), (first, second), strict=True):
+        np.testing.assert_array_equal(level[0], of_level)
+
+
+def test_place_of_a_point():
+    grid = ShapeGrid(SHAPES, STRIDES)
+    anchors = np.concatenate(grid(CELLS))
+    generator = np.random.default_rng(0)
+    points = generator.uniform(0, [28, 20], (40, 2)).astype(np.float32)
+    shapes = generator.integers(0, 4, 40)
+    places = grid.place(shapes.astype(np.int32), points, CELLS).numpy()
+    for shape, point, place in zip(shapes, points, places, strict=True):
+        level = int(shape > 0)
+        own = range(35, 71) if level else range(35)
+        assert place in own
+        assert (place - own[0]) % len(SHAPES[level]) == shape - level
+        distance = np.abs((anchors[place, :2] + anchors[place, 2:]) / 2 - point)
+        rows, columns = CELLS[level]
+        beyond = np.maximum(point - np.array([columns, rows]) * STRIDES[level], 0)
+        assert np.all(distance - beyond <= STRIDES[level] / 2 + 1e-4)
+    # A border belongs to the cell behind it, and points outside to the nearest cell.
+    borders = np.float32([[8, 4], [-3, -3], [99, 99]])
+    np.testing.assert_array_equal(grid.place(np.zeros(3, np.int32), borders, CELLS), [9, 0, 34])
+
+
+def test_cells_of_the_image():
+    grid = ShapeGrid(SHAPES, STRIDES)
+    # 9.9 / 4 and 14 / 4 are rounded to 2 rows and 4 columns, 9.9 / 8 and 14 / 8 to 1 and 2.
+    own = grid.of_image(np.float32([[20, 28], [9.9, 14]]), CELLS).numpy()
+    first, second = np.split(own, [35], axis=1)
+    assert first[0].all()
+    # The second map's last row and column: 20 / 8 and 28 / 8 are rounded up.
+    assert second[0].all()
+    expected = np.zeros((5, 7), bool)
+    expected[:2, :4] = True
+    np.testing.assert_array_equal(first[1].reshape(5, 7), expected)
+    expected = np.zeros((3, 4, 3), bool)
+    expected[:1, :2] = True
+    np.testing.assert_array_equal(second[1].reshape(3, 4, 3), expected)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "strides", "message"),
+    [
+        ([[(8, 8)]], (4, 8), "got 1 levels and 2 strides"),
+        ([[(8, 8)], []], (4, 8), "every level needs an anchor"),
+        ([[(8, 0)]], (4,), "must be positive"),
+        ([[(8, 8)]], (0,), "must be positive"),
+    ],
+)
+def test_wrong_shapes(shapes, strides, message):
+    with pytest.raises(ValueError, match=message):
+        ShapeGrid(shapes, strides)

@@ -274,6 +274,19 @@ LAYERS: dict[str, Subject] = {
         lambda: pooling.ROIPool(output_size=3, level="P3", stride=8, implementation="tensorflow"),
         lambda h, w: (pyramid(h, w), boxes(10, h, w)),
     ),
+    "LevelProposals": Subject(
+        lambda: proposal_generators.LevelProposals(
+            anchors=(((16.0, 16.0),), ((32.0, 16.0), (16.0, 32.0)), ((48.0, 48.0),)),
+            strides=(8, 16, 32),
+            levels=("P3", "P4", "P5"),
+            channels=6,
+            pre_nms_test=(40, 20, 9),
+            post_nms_test=25,
+            by_level=True,
+            implementation="tensorflow",
+        ),
+        lambda h, w: (pyramid(h, w), image_size(h, w)),
+    ),
     "RegionProposal": Subject(
         lambda: proposal_generators.RegionProposal(
             anchor_sizes=(8, 16, 32, 64, 128),

@@ -48,7 +48,7 @@ PUBLIC = {
     ],
     "cascade_tf.necks": ["FPN", "FPNPlus"],
     "cascade_tf.pooling": ["GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"],
-    "cascade_tf.proposals": ["GivenProposals", "RegionProposal"],
+    "cascade_tf.proposals": ["GivenProposals", "LevelProposals", "RegionProposal"],
     "cascade_tf.models": [
         "TwoStageDetector",
         "cascade_mask_rcnn_fpn",

@@ -38,7 +38,11 @@ class RecordedNet:
     @functools.cached_property
     def layers(self):
         """Settings of the layers of the test phase by their names."""
-        table = json.loads((self.folder / "layers.json").read_text())["test"]
+        return self.layers_of("test")
+
+    def layers_of(self, phase):
+        """Settings of the layers of a phase by their names."""
+        table = json.loads((self.folder / "layers.json").read_text())[phase]
         return {layer["name"]: layer["params"] for layer in table}
 
     @functools.cached_property

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.ops import scale_gradient
+from cascade_tf.ops import clip_values, scale_gradient
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -31,3 +31,13 @@ def test_inside_a_graph_with_unknown_shape():
         return tape.gradient(y, x)
 
     np.testing.assert_array_equal(gradient_of(tf.ones([3, 2])), np.full((3, 2), 0.25))
+
+
+def test_clipped_values_learn_as_if_they_were_not():
+    x = tf.constant([[1.0, -2.0], [-3.0, 0.5]])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = clip_values(x, [-1.0, -1.5], [0.5, 1.0])
+        loss = tf.reduce_sum(y * y)
+    np.testing.assert_array_equal(y, [[0.5, -1.5], [-1.0, 0.5]])
+    np.testing.assert_array_equal(tape.gradient(loss, x), [[1.0, -3.0], [-2.0, 1.0]])

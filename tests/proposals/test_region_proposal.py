@@ -156,3 +156,14 @@ def test_several_sizes_per_level():
     assert output.logits.shape == (2, 2 * cells)
     assert output.deltas.shape == (2, 2 * cells, 4)
     np.testing.assert_array_equal(output.anchors[:2], [[-4, -4, 4, 4], [-5, -5, 5, 5]])
+
+
+def test_reads_the_maps_it_is_told_to():
+    chosen = build(levels=("P3", "P5"), anchor_sizes=(16, 64), strides=(8, 32))
+    output, proposals = chosen(pyramid(), IMAGE_SIZE)
+    some = {name: pyramid()[name] for name in ("P3", "P5")}
+    assert output.logits.shape[1] == sum(sizes_per_level(some))
+    alone = build(anchor_sizes=(16, 64), strides=(8, 32))(some, IMAGE_SIZE)[1]
+    np.testing.assert_array_equal(proposals.boxes, alone.boxes)
+    with pytest.raises(ValueError, match=r"levels: got \('P3', 'P9'\), expected some of the maps P2, P3"):
+        build(levels=("P3", "P9"))

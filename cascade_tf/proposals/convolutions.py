@@ -1,0 +1,72 @@
+"""The maps that a region proposal network reads, and its convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import keras
+
+Map = TypeVar("Map")
+
+
+def chosen_maps(features: Mapping[str, Map], levels: Sequence[str] | None) -> list[Map]:
+    """The maps, or their shapes, that a network reads, from fine to coarse.
+
+    Args:
+        features: by name.
+        levels: names of some; None: all, in the order of their names.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    names = sorted(features) if levels is None else levels
+    missing = [name for name in names if name not in features]
+    if missing:
+        raise ValueError(f"levels: got {tuple(names)}, expected some of the maps {', '.join(features)}")
+    return [features[name] for name in names]
+
+
+def channels_of(shape: Sequence[int | None]) -> int:
+    """The number of channels of a map of this shape.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    if shape[-1] is None:
+        raise ValueError(f"the features need a known number of channels, got the shape {tuple(shape)}")
+    return shape[-1]
+
+
+def convolution(
+    name: str,
+    filters: int,
+    kernel: int,
+    channels: int,
+    *,
+    dtype: Any,
+    activation: str | None = None,
+    deviation: float = 0.01,
+) -> keras.layers.Conv2D:
+    """A built convolution of stride 1 whose kernel is drawn from a normal distribution.
+
+    Args:
+        name: of the layer.
+        filters: channels that come out.
+        kernel: its side, cells.
+        channels: channels that go in.
+        dtype: policy.
+        activation: None is none.
+        deviation: standard deviation of the kernel.
+    """
+    layer = keras.layers.Conv2D(
+        filters,
+        kernel,
+        padding="same",
+        activation=activation,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=deviation),
+        name=name,
+        dtype=dtype,
+    )
+    layer.build((None, None, None, channels))
+    return layer
