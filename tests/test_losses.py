@@ -98,9 +98,8 @@ def stage(classes, logits, deltas, boxes, gt_boxes, valid=None, regressed=None, 
     )
     regressed = boxes if regressed is None else tf.constant([regressed], tf.float32)
     deltas = tf.constant([deltas], tf.float32)
-    return StageOutput(
-        samples, tf.zeros([1, count, 1, 1, 1]), tf.constant([logits], tf.float32), deltas, regressed
-    )
+    pooled = tf.zeros([1, count, 1, 1, 1])
+    return StageOutput(samples, {}, pooled, tf.constant([logits], tf.float32), deltas, regressed)
 
 
 BOX, SHIFTED, NOTHING = [0, 0, 10, 10], [5, 0, 15, 10], [0, 0, 0, 0]
