@@ -59,7 +59,7 @@ def cascade(
     rescale_heads: bool = True,
     update_statistics: bool = True,
     round_statistics: bool = False,
-    num_samples: int = 512,
+    num_samples: int | None = 512,
     later_samples: int | None = None,
     foreground_fraction: float = 0.25,
     append_ground_truth: str = "all",
@@ -91,7 +91,7 @@ def cascade(
             ``inclusive``, ``crowd_cover``, ``match_crowds``, ``min_side``, ``box_beta`` and ``ensemble``.
         update_statistics: see ``stage_statistics``.
         round_statistics: see ``stage_statistics``, with ``update_statistics``.
-        num_samples: RoIs per image in the first stage's loss.
+        num_samples: RoIs per image in the first stage's loss; None: all proposals, for ``hard_examples``.
         later_samples: the same in later stages; None keeps every box of the stage before.
         foreground_fraction: share of foreground among a number of RoIs, at most.
         append_ground_truth: which stages get the objects' own boxes.

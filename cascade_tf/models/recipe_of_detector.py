@@ -61,7 +61,10 @@ def _of_heads(heads: Any) -> Part:
     if not isinstance(heads, CascadeHeads):
         return _of_layer(heads)
     first, later = heads.stages[0], heads.stages[1:]
-    same = ("rescale_heads", "append_ground_truth", "redundant_iou", "clip_boxes", "inclusive")
+    selection = ("append_ground_truth", "redundant_iou", "crowd_cover", "match_crowds", "min_side")
+    of_heads = ("rescale_heads", "clip_boxes", "inclusive", "box_beta", "ensemble", *selection)
+    of_first = ("num_samples", "foreground_fraction", "box_weight", "top_up", "hard_examples")
+    means = [tuple(stage.mean) for stage in heads.stages]
     return part(
         cascade,
         ious=tuple(stage.iou for stage in heads.stages),
@@ -70,10 +73,11 @@ def _of_heads(heads: Any) -> Part:
         masks=None if heads.masks is None else _of_masks(heads.masks),
         weighting=_weighting([stage.weight for stage in heads.stages]),
         **_statistics([tuple(stage.std) for stage in heads.stages]),
-        num_samples=first.num_samples,
+        means=tuple(means) if any(map(any, means)) else None,
         later_samples=later[0].num_samples if later else None,
-        foreground_fraction=first.foreground_fraction,
-        **{name: getattr(heads, name) for name in (*same, "crowd_cover", "box_beta", "ensemble")},
+        background_range=_immutable(first.background_range),
+        **{name: getattr(first, name) for name in of_first},
+        **{name: getattr(heads, name) for name in of_heads},
     )
 
 
@@ -83,11 +87,11 @@ def _of_masks(masks: MaskBranch) -> Part:
     )
 
 
-def _statistics(stages: Sequence[tuple[float, ...]]) -> dict[str, bool]:
+def _statistics(stages: Sequence[tuple[float, ...]]) -> dict[str, Any]:
     for update, rounded in itertools.product((True, False), (False, True)):
         if stage_statistics(len(stages), update, rounded) == list(stages):
             return {"update_statistics": update, "round_statistics": rounded}
-    raise ValueError(f"the stages' standard deviations are {list(stages)}")
+    return {"stds": tuple(stages)}
 
 
 def _weighting(weights: Sequence[float]) -> str:

@@ -152,6 +152,17 @@ def test_statistics_of_another_number_of_stages(name):
         cascade(NUM_CLASSES, **{name: [(1.0, 1.0, 1.0, 1.0)] * 2})
 
 
+def test_hard_examples_of_all_proposals():
+    heads = build_heads(num_samples=None, ious=(0.5,), weights=(1.0,))
+    (output,) = train(heads)
+    # All 16 proposals that can be used, and the objects of the first image.
+    assert np.count_nonzero(output.samples.valid, axis=1).tolist() == [19, 16]
+    heads.stages[0].hard_examples = 4
+    losses, _ = heads.compute_losses(pyramid(), [output], IMAGE_SIZE, ground_truth())
+    expected = stage_losses(output, heads.stages[0].coder, hard_examples=4)
+    np.testing.assert_allclose([losses["stage1_class"], losses["stage1_box"]], expected, rtol=LOSS)
+
+
 def test_losses_by_the_settings_of_the_stages():
     plain, changed = build_heads(), build_heads()
     for stage in changed.stages:

@@ -27,6 +27,9 @@ UNUSUAL = {
     **{"heads.num_samples": 16, "heads.later_samples": 17, "heads.foreground_fraction": 0.5},
     **{"heads.rescale_heads": False, "heads.append_ground_truth": "first", "heads.redundant_iou": 0.9},
     **{"heads.clip_boxes": True, "heads.inclusive": True, "heads.crowd_cover": None, "heads.box_beta": 0.7},
+    **{"heads.means": ((0.0, 0.1, 0.0, 0.0), (0.2, 0.0, 0.0, 0.0)), "heads.box_weight": 2.0},
+    **{"heads.background_range": (0.1, 0.3), "heads.top_up": True, "heads.hard_examples": 6},
+    **{"heads.match_crowds": True, "heads.min_side": 1.0, "output.border": 1.0},
     **{"heads.ensemble": "own_boxes", "heads.head.class_agnostic": False, "heads.head.num_convs": 1},
     **{"heads.head.conv_channels": 20, "heads.pooling.output_size": 5, "heads.pooling.sampling_ratio": 0},
     **{"heads.pooling.canonical_size": 112.0, "heads.masks.stages": (1, 2), "heads.masks.head.channels": 12},
@@ -78,6 +81,13 @@ def test_a_detector_of_other_parts_is_refused():
     with pytest.raises(ValueError, match="its parts are put together otherwise"):
         recipe_of_detector(unlike)
     unlike = rebuilt()
-    unlike.heads.stages[1].std = (1.0, 1.0, 1.0, 1.0)
-    with pytest.raises(ValueError, match="the stages' standard deviations are"):
+    unlike.heads.stages[1].weight = 0.4
+    with pytest.raises(ValueError, match="the stages' weights are"):
         recipe_of_detector(unlike)
+
+
+def test_statistics_of_ones_own_are_read():
+    stds = ((0.1, 0.1, 0.2, 0.2), (0.06, 0.05, 0.1, 0.1), (0.03, 0.03, 0.06, 0.07))
+    found = recipe_of_detector(cascade_rcnn_fpn(["a"], **SMALL, **{"heads.stds": stds}))
+    assert found.value("heads.stds") == stds
+    assert found.value("heads.means") is None
