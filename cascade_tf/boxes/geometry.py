@@ -51,7 +51,9 @@ def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False, borde
     Returns:
         [B, ..., 4] float32 with x in [0, width + border] and y in [0, height + border].
     """
-    height, width = image_size[:, 0] + border, image_size[:, 1] + border
+    if border:
+        image_size = image_size + border
+    height, width = image_size[:, 0], image_size[:, 1]
     limits = tf.stack([width, height, width, height], axis=-1)
     middle = tf.ones([tf.rank(boxes) - 2], tf.int32)
     limits = tf.reshape(limits, tf.concat([[-1], middle, [4]], axis=0))

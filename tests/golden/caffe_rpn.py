@@ -72,7 +72,36 @@ class RecordedRPN:
             if f"out/{name}_cls" in found and f"out/{name}_bbox" in found
         ]
 
-    def layer(self, levels=None):
+    def map_name(self, level):
+        """What the map that a level reads is called."""
+        _, _, fpn = self.names[level].partition("_")
+        return (
+            fpn or {"vgg": "conv5_3", "alex": "conv5", "rfcn50": "res4f"}[self.net.folder.name.split("_")[0]]
+        )
+
+    def load_weights(self, layer, levels):
+        """Builds a layer of some levels for recorded maps, and gives it the net's weights."""
+        shapes = {}
+        for level in levels:
+            shapes[self.map_name(level)] = (None, None, None, self.kernel(level, "hidden").shape[2])
+        layer.build(shapes)
+        for place, level in enumerate(levels):
+            for kind in ("hidden", "objectness", "offsets"):
+                convolution = getattr(layer, kind)[place]
+                convolution.kernel.assign(self.kernel(level, kind))
+                convolution.bias.assign(self.net.weights[f"{self.caffe_name(level, kind)}/1"].ravel())
+
+    def kernel(self, level, kind):
+        """[kh, kw, in, out] weights of a layer."""
+        return self.net.weights[f"{self.caffe_name(level, kind)}/0"].transpose(2, 3, 1, 0)
+
+    def caffe_name(self, level, kind):
+        """What the net calls a layer."""
+        name = self.names[level]
+        hidden = "rpn_conv" if name == "rpn" else name
+        return {"hidden": hidden, "objectness": f"{name}_cls", "offsets": f"{name}_bbox"}[kind]
+
+    def layer(self, levels=None, **more):
         """The package's layer with the net's settings, all levels or some of them."""
         levels = range(len(self.names)) if levels is None else levels
         settings = {}
@@ -90,7 +119,7 @@ class RecordedRPN:
                 f"pre_nms_{phase}": [int(one["max_nms_num"]) for one in given],
                 f"post_nms_{phase}": None if cap is None else int(cap),
             }
-        return LevelProposals(**settings, **self.rules, by_level=True, inclusive=True, border=1.0)
+        return LevelProposals(**settings, **self.rules, by_level=True, inclusive=True, border=1.0, **more)
 
     @property
     def rules(self):

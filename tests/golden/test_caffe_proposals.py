@@ -16,8 +16,12 @@ from tests.golden.caffe_nets import recorded_nets
 from tests.golden.caffe_rpn import RecordedRPN, by_anchor, numbers, objects_and_regions, shapes_of
 
 BACKGROUND_IOU = 0.3
+# Scores and offsets are sums of some hundred products.
+PREDICTION = 2e-5
 # A loss is a mean of some hundred float32 numbers.
 LOSS = 1e-5
+# Gradients of weights are sums over all anchors; the largest of a layer is the measure.
+WEIGHT = 1e-4
 # The largest gradient of an anchor is of the order of 1e-2.
 GRADIENT = 1e-6
 NETS = [*recorded_nets("vgg"), *recorded_nets("alex"), *recorded_nets("rfcn"), *recorded_nets("fpn")]
@@ -32,6 +36,34 @@ def same_boxes(boxes, recorded_boxes):
     """Whether they are the same whatever their order."""
     assert len(boxes) == len(recorded_boxes)
     find(boxes, recorded_boxes)
+
+
+# Predictions.
+
+
+def with_weights(network, phase):
+    """A layer of the levels whose maps are recorded, these levels, and the maps."""
+    found = network.recording(phase)
+    levels = [level for level in network.recorded_levels(phase) if f"out/{network.map_name(level)}" in found]
+    if not levels:
+        pytest.skip("the map that the network reads is not recorded")
+    layer = network.layer(levels, channels=network.kernel(levels[0], "hidden").shape[3])
+    network.load_weights(layer, levels)
+    names = [network.map_name(level) for level in levels]
+    return layer, levels, {name: np.moveaxis(found[f"out/{name}"], 1, -1) for name in names}
+
+
+@pytest.mark.parametrize("phase", ["test", "train"])
+@pytest.mark.parametrize("net", NETS)
+def test_predictions_of_nets(net, phase):
+    network = RecordedRPN(net)
+    layer, levels, maps = with_weights(network, phase)
+    expected = network.output(layer, phase, levels)
+    output = layer.predict(maps, expected.image_size)
+    np.testing.assert_allclose(output.logits, expected.logits, atol=PREDICTION)
+    np.testing.assert_allclose(output.deltas, expected.deltas, atol=PREDICTION)
+    np.testing.assert_array_equal(output.feature_sizes, expected.feature_sizes)
+    np.testing.assert_array_equal(output.anchors, expected.anchors)
 
 
 # Proposals.
@@ -210,45 +242,48 @@ def test_labels_of_nets(net):
 # Losses.
 
 
-def targets_of_choice(layer, output, match, targets, kept):
-    """Labels and offsets of the anchors that were chosen."""
-    labels = tf.where(kept > 0, match.labels, -1)
-    return AnchorTargets(labels, layer.encode(match._replace(labels=labels), output, targets))
+def chosen_targets(network, levels):
+    """Labels and offsets of the anchors that the net chose, on some levels."""
+    layer, found = network.layer(), network.net.train
+    every = all_anchors(network, layer)
+    match, targets = match_of(network, layer, every)
+    images = len(found["in/data_u8"])
+    kept = [by_anchor(found[f"out/hid/{name}_loss/keep_map"], images, 1)[..., 0] for name in network.names]
+    match = match._replace(labels=tf.where(np.concatenate(kept, axis=1) > 0, match.labels, -1))
+
+    def of_levels(values):
+        split = layer.grid.split(values, every.feature_sizes)
+        return tf.concat([split[level] for level in levels], axis=1)
+
+    return AnchorTargets(of_levels(match.labels), of_levels(layer.encode(match, every, targets)))
+
+
+def loss_weight(network, level):
+    """The weight of a level's loss, which is one divided by their number."""
+    weight = float(network.net.layers_of("train")[f"{network.names[level]}_loss"].get("loss_weight", 1))
+    assert weight == 1 / len(network.names)
+    return weight
 
 
 @pytest.mark.parametrize("net", NETS)
 def test_losses_of_nets(net):
     network, found = RecordedRPN(net), net.train
-    layer = network.layer()
-    every = all_anchors(network, layer)
-    match, targets = match_of(network, layer, every)
-    images = len(found["in/data_u8"])
-    kept = [by_anchor(found[f"out/hid/{name}_loss/keep_map"], images, 1)[..., 0] for name in network.names]
-    wanted = targets_of_choice(layer, every, match, targets, np.concatenate(kept, axis=1))
     levels = network.recorded_levels("train")
-    some = network.layer(levels)
-    output = network.output(some, "train", levels)
+    assert len(levels) >= max(1, len(network.names) - 1)
+    layer = network.layer(levels)
+    output = network.output(layer, "train", levels)
+    images = len(output.logits)
     logits, deltas = tf.Variable(output.logits), tf.Variable(output.deltas)
-
-    def chosen(values):
-        of_level = layer.grid.split(values, every.feature_sizes)
-        return tf.concat([of_level[level] for level in levels], axis=1)
-
     with tf.GradientTape() as tape:
-        losses = some.losses_of_levels(
-            output._replace(logits=logits + 0.0, deltas=deltas + 0.0),
-            AnchorTargets(chosen(wanted.labels), chosen(wanted.deltas)),
-        )
+        given = output._replace(logits=logits + 0.0, deltas=deltas + 0.0)
+        losses = layer.losses_of_levels(given, chosen_targets(network, levels))
         total = tf.add_n([objectness + box for objectness, box in losses])
     gradients = tape.gradient(total, [logits, deltas])
-    of_logits, of_deltas = (some.grid.split(value, output.feature_sizes) for value in gradients)
-    assert len(levels) >= max(1, len(network.names) - 1)
+    of_logits, of_deltas = (layer.grid.split(value, output.feature_sizes) for value in gradients)
     for place, level in enumerate(levels):
-        name = network.names[level]
+        name, weight = network.names[level], loss_weight(network, level)
         both, box = found[f"out/{name}_loss"].ravel()
         np.testing.assert_allclose(losses[place], [both - box, box], rtol=LOSS, atol=LOSS)
-        weight = float(net.layers_of("train")[f"{name}_loss"].get("loss_weight", 1))
-        assert weight == 1 / len(network.names)
         if f"dout/{name}_cls" in found:
             expected = by_anchor(found[f"dout/{name}_cls"], images, 2)
             np.testing.assert_allclose(weight * of_logits[place], expected[..., 1], atol=GRADIENT)
@@ -257,6 +292,34 @@ def test_losses_of_nets(net):
             expected = by_anchor(found[f"dout/{name}_bbox"], images, 4)
             np.testing.assert_allclose(weight * of_deltas[place], expected, atol=GRADIENT)
             assert np.abs(expected).max() > 100 * GRADIENT
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_gradients_of_nets(net):
+    """Of the weights, from the maps that the network reads and the anchors that it chose."""
+    network = RecordedRPN(net)
+    layer, levels, maps = with_weights(network, "train")
+    size = network.output(layer, "train", levels).image_size
+    with tf.GradientTape() as tape:
+        losses = layer.losses_of_levels(layer.predict(maps, size), chosen_targets(network, levels))
+        total = tf.add_n([objectness + box for objectness, box in losses])
+    variables = {
+        f"{network.caffe_name(level, kind)}/{number}": (variable, loss_weight(network, level))
+        for place, level in enumerate(levels)
+        for kind in ("hidden", "objectness", "offsets")
+        for number, variable in enumerate(getattr(layer, kind)[place].variables)
+    }
+    gradients = tape.gradient(total, [variable.value for variable, _ in variables.values()])
+    compared = 0
+    for (name, (_, weight)), gradient in zip(variables.items(), gradients, strict=True):
+        # Gradients of zero and the largest ones are not recorded.
+        expected = net.train.get(f"grad/{name}")
+        if expected is not None:
+            expected = expected.transpose(2, 3, 1, 0) if expected.ndim == 4 else expected.ravel()
+            largest = np.abs(expected).max()
+            np.testing.assert_allclose(weight * gradient, expected, atol=WEIGHT * largest)
+            compared += 1
+    assert compared >= 5
 
 
 def means(case):
