@@ -278,7 +278,8 @@ def test_images_of_rounded_sides_are_the_same_everywhere(tmp_path):
     np.testing.assert_array_equal(canvas[:, :64], batch.images[0])
     found = detector.predict(image)[0].boxes
     expected = to_records(detector(batch), batch, detector.class_names, detector.category_ids)[0].boxes
-    np.testing.assert_array_equal(found, expected)
+    # Eager and traced calls round in another order.
+    np.testing.assert_allclose(found, expected, atol=1e-3)
     assert found.max(axis=0)[2] <= 40
 
 

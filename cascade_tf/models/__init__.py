@@ -2,18 +2,34 @@
 
 from cascade_tf.models.detector import TwoStageDetector
 from cascade_tf.models.fast_rcnn import fast_cascade_rcnn_fpn, fast_rcnn_fpn
+from cascade_tf.models.faster_rcnn import (
+    cascade_rcnn_alexnet,
+    cascade_rcnn_vgg16,
+    faster_rcnn_alexnet,
+    faster_rcnn_vgg16,
+)
 from cascade_tf.models.fpn import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn, mask_rcnn_fpn
+from cascade_tf.models.fpn_plus import cascade_rcnn_fpn_plus, faster_rcnn_fpn_plus
+from cascade_tf.models.rfcn import cascade_rfcn, rfcn
 from cascade_tf.models.rpn import rpn_fpn
 from cascade_tf.models.two_stage import two_stage
 
 __all__ = [
     "TwoStageDetector",
     "cascade_mask_rcnn_fpn",
+    "cascade_rcnn_alexnet",
     "cascade_rcnn_fpn",
+    "cascade_rcnn_fpn_plus",
+    "cascade_rcnn_vgg16",
+    "cascade_rfcn",
     "fast_cascade_rcnn_fpn",
     "fast_rcnn_fpn",
+    "faster_rcnn_alexnet",
     "faster_rcnn_fpn",
+    "faster_rcnn_fpn_plus",
+    "faster_rcnn_vgg16",
     "mask_rcnn_fpn",
+    "rfcn",
     "rpn_fpn",
     "two_stage",
 ]

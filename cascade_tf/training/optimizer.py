@@ -70,8 +70,8 @@ class MomentumSGD(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self.velocities = self.add_optimizer_variables(variables, "velocity")
-        self._is_decayed = [not _matches(variable, self.undecayed) for variable in variables]
-        self._rate_factors = [2.0 if _matches(variable, self.doubled) else 1.0 for variable in variables]
+        self._is_decayed = [not matches(variable, self.undecayed) for variable in variables]
+        self._rate_factors = [2.0 if matches(variable, self.doubled) else 1.0 for variable in variables]
 
     def update_step(
         self, gradient: Tensor, variable: Any, learning_rate: Tensor, gate: Tensor | None = None
@@ -123,7 +123,8 @@ def make_optimizer(settings: TrainConfig) -> MomentumSGD:
     )
 
 
-def _matches(variable: Any, patterns: Sequence[str]) -> bool:
+def matches(variable: Any, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns is for a variable; see ``MomentumSGD``."""
     path = getattr(variable, "path", variable.name).split(":")[0]
     name = path.split("/")[-1]
     return any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in patterns)

@@ -1,11 +1,14 @@
-r"""Cascade Mask R-CNN, FPN, ResNet-101: Table 10, row "ResNet-101" with cascade.
+r"""Cascade Mask R-CNN with FPN and ResNet-101 on COCO, 1x schedule.
 
-Published numbers (val2017): box AP 43.3, AP50 61.7, AP75 47.2; mask AP 37.1, AP50 58.6, AP75 39.8; beside
-it `mask_rcnn_r101_fpn_1x.py`. Published settings: 8 GPUs with 2 images each, 90,000 steps. The row has not
-been reproduced with this code yet.
+Table 10, "ResNet-101, cascade", COCO val2017: box AP 43.3, box AP50 61.7, box AP75 47.2, box APS 24.2, box
+APM 46.3, box APL 58.2, mask AP 37.1, mask AP50 58.6, mask AP75 39.8, mask APS 16.7, mask APM 39.7, mask APL
+55.7.
+
+Published settings: 8 GPUs with 2 images each, 90,000 steps. The authors' list of models names no time. The
+row has not been reproduced with this code yet.
 
     python scripts/train.py --config coco/cascade_mask_rcnn_r101_fpn_1x --dataset_dir COCO \
-        --workdir runs/cascade_mask_r101 --backbone_weights detectron/R-101
+        --workdir runs/cascade_mask_rcnn_r101_fpn_1x --backbone_weights detectron/R-101
 """
 
 import dataclasses

@@ -1,12 +1,12 @@
-r"""Cascade Mask R-CNN with FPN and ResNet-50, strategy (b) of Fig. 6: Table 9, row "(b)".
+r"""Cascade Mask R-CNN with FPN and ResNet-50 on COCO, strategy (b) of Fig. 6, 1x schedule.
 
-Published numbers (val2017): mask AP 35.0, AP50 56.3, AP90 9.3. Strategy (c) is
-`cascade_mask_rcnn_r50_fpn_1x.py` with 35.4, 56.4 and 10.1; the baseline `mask_rcnn_r50_fpn_1x.py` with 33.9,
-55.5 and 8.3. Published settings: 8 GPUs with 2 images each, 90,000 steps. The row has not been reproduced
-with this code yet.
+Table 9, "strategy (b)", COCO val2017: AP 35.0, AP50 56.3, AP60 50.8, AP70 43.0, AP80 30.0, AP90 9.3.
+
+Published settings: 8 GPUs with 2 images each, 90,000 steps. The authors' list of models names no time. The
+row has not been reproduced with this code yet.
 
     python scripts/train.py --config coco/cascade_mask_rcnn_r50_fpn_1x_b --dataset_dir COCO \
-        --workdir runs/cascade_mask_r50_b --backbone_weights detectron/R-50
+        --workdir runs/cascade_mask_rcnn_r50_fpn_1x_b --backbone_weights detectron/R-50
 """
 
 import dataclasses

@@ -1,13 +1,13 @@
-r"""Cascade R-CNN with FPN and ResNet-101 on COCO, 1x schedule: Table 7, row "ResNet-101" with cascade.
+r"""Cascade R-CNN with FPN and ResNet-101 on COCO, 1x schedule.
 
-Published numbers (val2017, box): AP 42.8, AP50 61.4, AP75 46.8, APs 24.1, APm 45.8, APl 57.4; the baseline
-beside it is `faster_rcnn_r101_fpn_1x.py` with AP 39.4. Published settings: 8 GPUs with 2 images each, 90,000
-steps, ImageNet weights of the Detectron model zoo. The paper's own cascade takes 1.24 times as long with
-ResNet-101 as with ResNet-50 (Table 6): about 8 hours on 8 V100. The row has not been reproduced with this
-code yet.
+Table 7, "ResNet-101, cascade", COCO val2017: AP 42.8, AP50 61.4, AP75 46.8, APS 24.1, APM 45.8, APL 57.4.
+
+Published settings: 8 GPUs with 2 images each, 90,000 steps. The authors' list of models names no time. The
+paper's own cascade takes 1.24 times as long with ResNet-101 as with ResNet-50 (Table 6): about 8 hours on 8
+V100. The row has not been reproduced with this code yet.
 
     python scripts/train.py --config coco/cascade_rcnn_r101_fpn_1x --dataset_dir COCO \
-        --workdir runs/cascade_r101 --backbone_weights R-101.npz
+        --workdir runs/cascade_rcnn_r101_fpn_1x --backbone_weights detectron/R-101
 """
 
 import dataclasses

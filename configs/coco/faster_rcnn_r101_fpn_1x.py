@@ -1,12 +1,13 @@
-r"""Faster R-CNN with FPN and ResNet-101 on COCO; 1x schedule, Table 7, row "ResNet-101" without cascade.
+r"""Faster R-CNN with FPN and ResNet-101 on COCO, 1x schedule.
 
-Published numbers (val2017, box): AP 39.4, AP50 61.2, AP75 43.4, APs 22.6, APm 42.9, APl 51.4.
-Published settings: 8 GPUs with 2 images each, 90,000 steps, ImageNet weights of the Detectron model zoo. The
+Table 7, "ResNet-101", COCO val2017: AP 39.4, AP50 61.2, AP75 43.4, APS 22.6, APM 42.9, APL 51.4.
+
+Published settings: 8 GPUs with 2 images each, 90,000 steps. The authors' list of models names no time. The
 paper's own baseline takes 1.27 times as long with ResNet-101 as with ResNet-50 (Table 6): about 7 hours on 8
 V100. The row has not been reproduced with this code yet.
 
     python scripts/train.py --config coco/faster_rcnn_r101_fpn_1x --dataset_dir COCO \
-        --workdir runs/faster_r101 --backbone_weights R-101.npz
+        --workdir runs/faster_rcnn_r101_fpn_1x --backbone_weights detectron/R-101
 """
 
 import dataclasses

@@ -1,0 +1,22 @@
+r"""Cascade R-FCN with ResNet-101 on VOC.
+
+Table 11, "R-FCN, ResNet-101, cascade", VOC 2007 test: AP 54.2, AP50 79.6, AP75 59.2.
+
+Published settings: 2 GPUs with 2 images each, 90,000 steps, 12 hours. ImageNet weights of the MSRA ResNet
+with its normalisation merged, as Detectron has them. The row has not been reproduced with this code yet.
+
+    python scripts/train.py --config voc/cascade_rfcn_r101 --dataset_dir VOC \
+        --workdir runs/cascade_rfcn_r101 --backbone_weights detectron/R-101
+"""
+
+import dataclasses
+from pathlib import Path
+
+from cascade_tf.config import Experiment, load_config
+
+
+def experiment() -> Experiment:
+    """The ResNet-50 row with a deeper backbone."""
+    parent = load_config(Path(__file__).with_name("cascade_rfcn_r50.py"))
+    model = parent.model.replace({"backbone.depth": 101})
+    return dataclasses.replace(parent, name="voc/cascade_rfcn_r101", model=model)

@@ -1,0 +1,82 @@
+"""Every configuration has the settings of the paper or of its authors' code, as the data file says."""
+
+from __future__ import annotations
+
+import pytest
+
+from cascade_tf.config import load_config
+from tests.paper.files import NAMES, SETTINGS, entries, is_cascade, resolved
+
+# What makes a cascade of a baseline, and what experiments are called.
+THE_CASCADE_ITSELF = {"name", "model.heads.ious", "stages.weights", "stages.stds"}
+# At least so many settings of each configuration are held.
+FEWEST = 30
+
+
+def same(value, expected):
+    if isinstance(expected, list) and isinstance(value, list):
+        return len(value) == len(expected) and all(map(same, value, expected))
+    if type(value) in (int, float) and type(expected) in (int, float):
+        return value == pytest.approx(expected, rel=1e-6)
+    return type(value) is type(expected) and value == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting(name):
+    expected = {key: entry["value"] for key, entry in entries(name).items()}
+    assert len(expected) >= FEWEST
+    batch = expected.pop("devices") * expected.pop("images_per_device")
+    values = resolved(name)
+    wrong = {
+        key: (values.get(key), value) for key, value in expected.items() if not same(values.get(key), value)
+    }
+    assert not wrong
+    assert not expected.keys() - values.keys()
+    assert values["train.batch_size"] == batch
+
+
+def test_families_name_configurations_that_exist():
+    for family in SETTINGS["families"]:
+        assert set(family["configurations"]) <= set(NAMES), family["family"]
+        names = [entry["setting"] for entry in family["settings"]]
+        assert len(names) == len(set(names)), family["family"]
+
+
+@pytest.mark.parametrize("family", SETTINGS["families"], ids=lambda family: family["family"])
+def test_sources_agree_with_what_is_followed(family):
+    for entry in family["settings"]:
+        paper, code, follows = entry["paper"], entry["code"], entry["follows"]
+        assert follows in ("both", "code", "paper", "own")
+        if follows in ("paper", "both"):
+            assert (paper is not None and same(paper[0], entry["value"])) or "why" in entry, entry
+        if follows == "code":
+            assert code is not None
+            assert paper is None or "why" in entry, entry
+        if follows == "own":
+            assert "why" in entry, entry
+        if paper is not None and not same(paper[0], entry["value"]):
+            assert "why" in entry, entry
+
+
+@pytest.mark.parametrize("pair", SETTINGS["pairs"], ids=lambda pair: pair["cascade"])
+def test_baseline_and_cascade_differ_in_what_is_listed_and_in_nothing_else(pair):
+    base, cascade = resolved(pair["baseline"]), resolved(pair["cascade"])
+    assert not is_cascade(pair["baseline"])
+    assert is_cascade(pair["cascade"])
+    different = {key for key in base | cascade if base.get(key) != cascade.get(key)} - THE_CASCADE_ITSELF
+    assert different == {entry["setting"] for entry in pair["differs"]}
+    for entry in pair["differs"]:
+        assert same(base[entry["setting"]], entry["baseline"])
+        assert same(cascade[entry["setting"]], entry["cascade"])
+        assert entry["why"]
+
+
+def test_every_baseline_has_its_cascade():
+    baselines = {name for name in NAMES if "rpn" not in name and not is_cascade(name)}
+    assert baselines == {pair["baseline"] for pair in SETTINGS["pairs"]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_drop_lies_before_the_end(name):
+    train = load_config(name).train
+    assert max(train.decay_steps) < train.steps
