@@ -177,7 +177,9 @@ class LevelProposals(ProposalGenerator):
         """Creates the heads for the channel counts of the features."""
         maps = chosen_maps(input_shape, self.levels)
         count = len(self.strides)
-        require(len(maps) == count, "levels", tuple(input_shape), f"{count} maps, one for each stride")
+        require(
+            len(maps) == count, "levels", tuple(input_shape), f"as many maps as strides, which are {count}"
+        )
         self.hidden, self.objectness, self.offsets = [], [], []
         policy = self.dtype_policy
         for level, (shape, anchors) in enumerate(zip(maps, self.grid.shapes_per_level, strict=True), start=1):

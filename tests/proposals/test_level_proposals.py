@@ -300,7 +300,7 @@ def test_reads_the_maps_it_is_told_to():
         ({"max_shift": 0.0}, "max_shift: got 0.0"),
         ({"strides": (8, 16, 32)}, "anchors need shapes for every stride, got 2 levels and 3 strides"),
         ({"levels": ("P3", "P9")}, r"levels: got \('P3', 'P9'\), expected some of the maps P3, P4"),
-        ({"levels": ("P3",)}, "levels: got .*expected 2 maps, one for each stride"),
+        ({"levels": ("P3",)}, "levels: got .*expected as many maps as strides, which are 2"),
     ],
 )
 def test_wrong_settings(settings, message):
