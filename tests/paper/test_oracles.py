@@ -144,7 +144,7 @@ VARIED = {
 }
 SHARED_ONLY_FOR_CASCADES = ("model.heads.ious", "stages.weights")
 # At least so many settings of each configuration are compared.
-FEWEST = 11
+FEWEST = 9
 
 
 def kind_of(family):
