@@ -32,21 +32,25 @@ SMALL = {
     "short_side": 64,
     "max_side": 96,
 }
-ALEXNET = {"backbone.channels": (8, 8, 8, 8, 8)}
-KINDS = {
-    "coco/cascade_rcnn_vgg16": {},
-    "voc/faster_rcnn_vgg16": {},
-    "voc/cascade_rcnn_alexnet": ALEXNET,
-    "voc/cascade_rfcn_r50": {},
-    "coco/rfcn_r101": {},
-    "coco/cascade_rcnn_r50_fpn_plus": {},
-    "coco/faster_rcnn_r101_fpn_plus": {},
-    "ablations/fpn_plus_four_stages": {},
+CHANGES = {
+    "voc/cascade_rcnn_alexnet": {"backbone.channels": (8, 8, 8, 8, 8)},
     "coco/cascade_rcnn_x101_32x8d_fpn_1x": {"backbone.width": 0.25},
     "coco/cascade_rcnn_r50_fpn_gn_1x": {"backbone.norm_groups": 4, "neck.norm_groups": 4},
 }
-
-
+# How many variables learn at twice the rate, and how many of the biases do not decay: counts of the layers'
+# multipliers in the authors' networks. Detectron's hold for all biases.
+KINDS = {
+    "coco/cascade_rcnn_vgg16": (15, 2),
+    "voc/faster_rcnn_vgg16": (7, 2),
+    "voc/cascade_rcnn_alexnet": (20, 9),
+    "voc/cascade_rfcn_r50": (12, 2),
+    "coco/rfcn_r101": (6, 2),
+    "coco/cascade_rcnn_r50_fpn_plus": (24, 14),
+    "coco/faster_rcnn_r101_fpn_plus": (16, 10),
+    "ablations/fpn_plus_four_stages": (28, 16),
+    "coco/cascade_rcnn_x101_32x8d_fpn_1x": (23, 23),
+    "coco/cascade_rcnn_r50_fpn_gn_1x": (12, 12),
+}
 EXPORTED = (
     "coco/cascade_rcnn_vgg16",
     "voc/cascade_rcnn_alexnet",
@@ -58,7 +62,7 @@ EXPORTED = (
 def small(name):
     experiment = load_config(name)
     known = experiment.model.names()
-    settings = {key: value for key, value in SMALL.items() if key in known} | KINDS[name]
+    settings = {key: value for key, value in SMALL.items() if key in known} | CHANGES.get(name, {})
     limits = ("pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test")
     settings |= {key: 20 for key in known if key.endswith(limits)}
     model = experiment.model.replace(settings)
@@ -84,8 +88,9 @@ def test_a_step_and_for_each_family_an_export(name, tmp_path):
     changed = [(variable.numpy() != old).any() for variable, old in zip(variables, before, strict=True)]
     # Levels whose anchors are larger than the images have nothing to learn.
     assert np.mean(changed) > 0.5
-    for pattern in (*experiment.train.undecayed, *experiment.train.doubled):
-        assert any(matches(variable, [pattern]) for variable in variables), pattern
+    doubled = [variable for variable in variables if matches(variable, optimizer.doubled)]
+    undecayed = [v for v in variables if v.name == "bias" and matches(v, optimizer.undecayed)]
+    assert (len(doubled), len(undecayed)) == KINDS[name]
     if name in EXPORTED:
         loaded = tf.saved_model.load(str(export_saved_model(detector, tmp_path / "model")))
         batch = image_batch(size=((64, 96), (64, 96)))
