@@ -25,6 +25,7 @@ def experiment() -> Experiment:
         model=faster_rcnn_fpn_plus.replace(
             {
                 "heads.num_samples": 256,
+                "proposals.match_crowds": True,
                 "heads.match_crowds": True,
                 "heads.min_side": 1.0,
                 "round_sides": True,

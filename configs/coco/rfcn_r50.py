@@ -22,6 +22,7 @@ def experiment() -> Experiment:
         name="coco/rfcn_r50",
         model=rfcn.replace(
             {
+                "proposals.match_crowds": True,
                 "heads.match_crowds": True,
                 "heads.min_side": 1.0,
                 "round_sides": True,

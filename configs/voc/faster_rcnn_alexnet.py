@@ -21,6 +21,7 @@ def experiment() -> Experiment:
         name="voc/faster_rcnn_alexnet",
         model=faster_rcnn_alexnet.replace(
             {
+                "proposals.match_crowds": True,
                 "heads.match_crowds": True,
                 "heads.min_side": 1.0,
                 "round_sides": True,

@@ -22,6 +22,7 @@ def experiment() -> Experiment:
         name="voc/faster_rcnn_vgg16",
         model=faster_rcnn_vgg16.replace(
             {
+                "proposals.match_crowds": True,
                 "heads.match_crowds": True,
                 "heads.min_side": 1.0,
                 "round_sides": True,
