@@ -86,8 +86,13 @@ def measure_deltas(
 
     Returns:
         One entry for each stage.
+
+    Raises:
+        ValueError: the detector has no stages, since its proposals are its detections.
     """
-    stages = detector.heads.stages
+    stages = getattr(detector.heads, "stages", ())
+    if not stages:
+        raise ValueError("got a detector without stages, expected one that regresses boxes in stages")
     lowest = min(stage.iou for stage in stages)
     found = [StageDeltas(stage.iou, Moments(), Moments()) for stage in stages]
 

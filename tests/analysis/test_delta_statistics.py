@@ -15,7 +15,7 @@ from cascade_tf.analysis.delta_statistics import (
     deltas_table,
     measure_deltas,
 )
-from cascade_tf.heads import cascade
+from cascade_tf.heads import ProposalsOnly, cascade
 from cascade_tf.overrides import changes
 from cascade_tf.parts import part
 from cascade_tf.structures import ImageBatch
@@ -122,6 +122,11 @@ def test_data_without_objects(size):
     assert "nan" not in deltas_table(stages)
     with pytest.raises(ValueError, match=r"stage 1: got 0 boxes with an IoU of 0.5 or more"):
         as_settings(stages)
+
+
+def test_a_detector_without_stages():
+    with pytest.raises(ValueError, match="got a detector without stages"):
+        measure_deltas(detector_of(ProposalsOnly(1), proposals()), [(batch(), ground_truth())])
 
 
 def test_text():
