@@ -86,21 +86,18 @@ def cut_boxes(boxes: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     return boxes, tf.reduce_all((centres >= 0.0) & (centres < limit), axis=1)
 
 
-def cut_masks(
-    masks: Tensor, intact: Tensor, ignored: Tensor, window: Window, frame: Tensor
-) -> tuple[Tensor, Tensor]:
+def cut_masks(masks: Tensor, intact: Tensor, window: Window, frame: Tensor) -> tuple[Tensor, Tensor]:
     """Masks in the frame of the window.
 
     Args:
         masks: [max(n, 1), H, ceil(W / 8)] uint8, packed as in ``InstanceTargets``.
         intact: [n] bool, objects that have a mask.
-        ignored: [n] bool, those that get none.
         window: the part that stays.
         frame: [2] int32 (height, width) of the window with its padding.
 
     Returns:
-        [max(n, 1), frame height, ceil(frame width / 8)] uint8, and [n] bool, objects of which a pixel is in
-        the window or that are ignored.
+        [max(n, 1), frame height, ceil(frame width / 8)] uint8, and [n] bool, objects that have a mask of
+        which a pixel is in the window.
     """
     count, rows = tf.shape(masks)[0], window.height
     bits = tf.range(7, -1, -1)
@@ -111,7 +108,5 @@ def cut_masks(
     pixels = tf.pad(pixels, [[0, 0], [0, frame[0] - rows], [0, 8 * columns - window.width]])
     pixels = tf.reshape(pixels, [count, frame[0], columns, 8])
     masks = tf.cast(tf.reduce_sum(tf.bitwise.left_shift(pixels, bits), axis=-1), tf.uint8)
-    none = tf.pad(ignored, [[0, count - tf.shape(ignored)[0]]], constant_values=True)
-    masks = tf.where(none[:, None, None], tf.zeros_like(masks), masks)
-    seen = tf.reduce_any(masks > 0, axis=[1, 2])[: tf.shape(intact)[0]]
-    return masks, intact & (seen | ignored)
+    seen = tf.reduce_any(masks > 0, axis=[1, 2])
+    return masks, intact & seen[: tf.shape(intact)[0]]

@@ -136,13 +136,17 @@ def train_batches(
             boxes, has_centre = cut_boxes(boxes, window)
             crowd = crowd | tf.logical_not(has_centre)
             if drawn is not None:
-                drawn = cut_masks(*drawn, crowd, window, tf.shape(image)[:2])
+                drawn = cut_masks(*drawn, window, tf.shape(image)[:2])
             size = window.height, window.width
         if min_object_side > 0.0:
             crowd = crowd | tf.reduce_any(boxes[:, 2:] - boxes[:, :2] < min_object_side, axis=1)
         batch = _image_batch(table, index, image, size)
         targets = Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed)
-        return batch, targets if drawn is None else _with_masks(targets, *drawn)
+        if drawn is None:
+            return batch, targets
+        if crop or min_object_side > 0.0:
+            drawn = _without_crowds(drawn[0], crowd), drawn[1]
+        return batch, _with_masks(targets, *drawn)
 
     batches = _planned(plan, start_step, num_steps).map(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
@@ -274,6 +278,10 @@ def _read(
         )
     image = images.require_as_annotated(image, table.path_of(index), *table.size_of(index))
     return index, image
+
+
+def _without_crowds(masks: Tensor, crowd: Tensor) -> Tensor:
+    return tf.where(_at_least_one(crowd)[:, None, None], tf.zeros_like(masks), masks)
 
 
 def _with_masks(targets: Targets, masks: Tensor, intact: Tensor) -> InstanceTargets:

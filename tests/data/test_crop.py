@@ -95,22 +95,20 @@ def test_masks_move_with_their_pixels():
     pixels[1, 0, 0] = True
     packed = np.packbits(pixels, axis=-1)
     window = Window(*(tf.constant(value) for value in (3, 5, 12, 30)))
-    ignored = tf.constant([False, False, True])
-    masks, intact = cut_masks(
-        tf.constant(packed), tf.constant([True, True, True]), ignored, window, tf.constant([16, 33])
-    )
+    drawn = tf.constant([True, True, False])
+    masks, intact = cut_masks(tf.constant(packed), drawn, window, tf.constant([16, 33]))
     assert masks.shape == (3, 16, 5)
     expected = np.zeros((3, 16, 40), bool)
-    expected[0, :12, :30] = pixels[0, 3:15, 5:35]
+    expected[:, :12, :30] = pixels[:, 3:15, 5:35]
     np.testing.assert_array_equal(np.unpackbits(masks.numpy(), axis=-1).astype(bool), expected)
     # Of the second no pixel is in the window.
-    assert intact.numpy().tolist() == [True, False, True]
+    assert intact.numpy().tolist() == [True, False, False]
 
 
 def test_masks_of_an_image_without_objects():
     window = Window(*(tf.constant(value) for value in (0, 0, 8, 8)))
     nothing = tf.zeros([0], tf.bool)
-    masks, intact = cut_masks(tf.zeros([1, 9, 2], tf.uint8), nothing, nothing, window, tf.constant([8, 8]))
+    masks, intact = cut_masks(tf.zeros([1, 9, 2], tf.uint8), nothing, window, tf.constant([8, 8]))
     assert masks.shape == (1, 8, 1)
     assert intact.shape == (0,)
 
@@ -183,10 +181,10 @@ def test_short_images_are_not_changed(dataset):
 
 def test_small_objects_are_ignored(dataset):
     one = only(dataset, 10, [[10, 5, 30, 35], [10, 5, 14.5, 35], [10, 5, 15, 10]])
-    ((_, targets),) = batches_of(one, crop=False, min_object_side=5.0, num_steps=1, max_side=200)
+    settings = {"crop": False, "min_object_side": 5.0, "num_steps": 1, "max_side": 200}
+    ((_, targets),) = batches_of(one, masks=True, **settings)
+    assert targets.masks[0].any(axis=(1, 2)).tolist() == [True, False, True]
     assert targets.crowd.tolist() == [[False, True, False]]
     assert targets.valid.tolist() == [[True, False, True]]
-    ((_, targets),) = batches_of(
-        one, crop=False, min_object_side=5.0, num_steps=1, short_sides=(80,), max_side=200
-    )
+    ((_, targets),) = batches_of(one, short_sides=(80,), **settings)
     assert not targets.crowd.any()
