@@ -31,6 +31,8 @@ _PART = "part"
 HARMLESS = {
     "name",
     "data.dataset_dir",
+    "data.proposals",
+    "data.val_proposals",
     "data.workers",
     "data.skip_broken",
     "data.check_images",

@@ -12,6 +12,9 @@ from cascade_tf.data.annotations.values import first_names
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.examples import Category, Example
 
+ONE_CLASS = Category(1, "object")
+"""The class of objects whose classes are not told apart."""
+
 
 def match_classes(
     dataset: CocoDataset, class_names: Sequence[str], category_ids: Sequence[int]
@@ -53,6 +56,23 @@ def match_classes(
         examples=tuple(_with_classes(example, table) for example in dataset.examples),
         file_ids={c.id: wanted[class_of[c.name] - 1].id for c in dataset.categories if c not in foreign},
         notes=(*dataset.notes, f"{Path(dataset.annotation_file).name}: {_remark(dataset, wanted, foreign)}"),
+    )
+
+
+def as_one_class(dataset: CocoDataset) -> CocoDataset:
+    """Returns the data set with the one class "object", for what does not tell classes apart.
+
+    Args:
+        dataset: as it was read, or with the classes of a detector.
+    """
+    own = dataset.file_ids or {category.id: category.id for category in dataset.categories}
+    # Class 0 stays that of crowds of an unknown class.
+    table = np.minimum(np.arange(len(dataset.categories) + 1), 1).astype(np.int32)
+    return dataclasses.replace(
+        dataset,
+        categories=(ONE_CLASS,),
+        examples=tuple(_with_classes(example, table) for example in dataset.examples),
+        file_ids=dict.fromkeys(own, ONE_CLASS.id),
     )
 
 

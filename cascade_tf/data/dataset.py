@@ -11,6 +11,7 @@ from cascade_tf.coco_format.file import load_annotation_file
 from cascade_tf.coco_format.numbers import as_integer
 from cascade_tf.data.annotations.objects import read_object
 from cascade_tf.data.examples import Category, Example
+from cascade_tf.data.proposal_set import ProposalSet
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class CocoDataset:
         file_ids: ids of the file's categories -> ids in ``categories``, where the two differ.
         images_in_file: how many images the file has of this split, those that were left out included.
         image_dir: the folder of the pictures.
+        proposals: boxes where objects may be, from a file, see `cascade_tf.data.proposals`.
     """
 
     categories: tuple[Category, ...]
@@ -49,6 +51,7 @@ class CocoDataset:
     file_ids: Mapping[int, int] = field(default_factory=dict)
     images_in_file: int = 0
     image_dir: str = ""
+    proposals: ProposalSet | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -18,10 +18,19 @@ from cascade_tf.data.crop import choose_window, cut_boxes, cut_image, cut_masks
 from cascade_tf.data.distortion import distort_colours
 from cascade_tf.data.masks import mask_function
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
+from cascade_tf.data.proposals import ProposalTable
 from cascade_tf.data.table import ExampleTable
 from cascade_tf.ops.resize import pad_images, shortest_edge_size
 from cascade_tf.ops.resize_and_pad import resize_and_pad
-from cascade_tf.structures import ImageBatch, InstanceTargets, Targets, Tensor
+from cascade_tf.structures import (
+    Batch,
+    ImageBatch,
+    InstanceTargets,
+    ProposalBatch,
+    Proposals,
+    Targets,
+    Tensor,
+)
 
 # Steps planned at once: long enough that Python is idle, short enough that the first batch comes soon.
 _PLANNED_STEPS = 64
@@ -90,7 +99,8 @@ def train_batches(
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
         (ImageBatch, InstanceTargets) with static B, and G is what the batch needs (1 at least): for the most
-        that any image has, every batch would be as large as the largest.
+        that any image has, every batch would be as large as the largest. Where the data set has proposals,
+        these are in a ProposalBatch in the place of the ImageBatch.
 
     Raises:
         ValueError: a setting is out of its range, the data set is empty, or it was read without the masks
@@ -118,8 +128,9 @@ def train_batches(
     plan = BatchPlan(buckets, batch_size, tuple(short_sides), flip, seed)
     stand_ins = _successors(buckets) if skip_broken else None
     draw = mask_function(table, skip_broken=skip_broken) if masks else None
+    given = ProposalTable.of(dataset)
 
-    def load(step: PlannedSteps) -> tuple[ImageBatch, Targets | InstanceTargets]:
+    def load(step: PlannedSteps) -> tuple[Batch, Targets | InstanceTargets]:
         index, image = _read(table, reader, step.example, stand_ins)
         if photometric_distortion:
             image = distort_colours(image, step.seed)
@@ -127,20 +138,25 @@ def train_batches(
         size = shortest_edge_size(height, width, step.short_side, _NO_LIMIT if crop else max_side)
         image = resize_and_pad(image, size, flip=step.flip, multiple=1 if crop else size_divisor)
         boxes, classes, crowd = table.objects_of(index)
-        boxes = augment.scale_boxes(boxes, (height, width), size)
-        boxes = tf.cond(step.flip, lambda: augment.flip_boxes(boxes, size[1]), lambda: boxes)
+        boxes = _moved(boxes, (height, width), size, step.flip)
+        proposals = None if given is None else given.proposals_of(index)
+        if proposals is not None:
+            moved = _moved(proposals.boxes, (height, width), size, step.flip)
+            proposals = proposals._replace(boxes=moved)
         drawn = None if draw is None else draw(index, size, step.flip, tf.shape(image)[:2])
         if crop:
             window = choose_window(boxes, tf.logical_not(crowd), size, max_side, step.seed)
             image = pad_images(cut_image(image, window), size_divisor)
             boxes, has_centre = cut_boxes(boxes, window)
+            if proposals is not None:
+                proposals = proposals._replace(boxes=cut_boxes(proposals.boxes, window)[0])
             crowd = crowd | tf.logical_not(has_centre)
             if drawn is not None:
                 drawn = cut_masks(*drawn, window, tf.shape(image)[:2])
             size = window.height, window.width
         if min_object_side > 0.0:
             crowd = crowd | tf.reduce_any(boxes[:, 2:] - boxes[:, :2] < min_object_side, axis=1)
-        batch = _image_batch(table, index, image, size)
+        batch = _batch(table, index, image, size, proposals)
         targets = Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed)
         if drawn is None:
             return batch, targets
@@ -153,7 +169,7 @@ def train_batches(
     )
     capacity = table.capacity
     shapes = Targets([capacity, 4], [capacity], [capacity], [capacity], [2])
-    all_shapes = (_IMAGE_SHAPES, _INSTANCE_SHAPES if masks else shapes)
+    all_shapes = (_shapes_of_images(given), _INSTANCE_SHAPES if masks else shapes)
     return _finish(batches.padded_batch(batch_size, all_shapes, drop_remainder=True))
 
 
@@ -184,7 +200,7 @@ def eval_batches(
             without it they stay as they are stored.
 
     Returns:
-        Dataset of ImageBatch; images are uint8 RGB.
+        Dataset of ImageBatch; images are uint8 RGB. Where the data set has proposals, of ProposalBatch.
 
     Raises:
         ValueError: a setting is out of its range or the data set is empty.
@@ -201,8 +217,9 @@ def eval_batches(
     table = ExampleTable.of(dataset.examples, None)
     reader = images.ImageReader([example.path for example in dataset.examples], upright=upright)
     broken = images.BrokenImages()
+    given = ProposalTable.of(dataset)
 
-    def load(index: Tensor) -> tuple[ImageBatch, Tensor]:
+    def load(index: Tensor) -> tuple[Batch, Tensor]:
         height, width = table.size_of(index)
         image = reader.try_read(index, table.path_of(index), (height, width))
         intact = images.is_as_annotated(image, height, width)
@@ -211,18 +228,23 @@ def eval_batches(
             image = tf.cond(intact, lambda: image, lambda: broken.note(table.path_of(index), blank))
         else:
             image = images.require_as_annotated(image, table.path_of(index), height, width)
+        proposals = None if given is None else given.proposals_of(index)
         if short_side is None or max_side is None:
-            return _image_batch(table, index, pad_images(image, size_divisor), (height, width)), intact
+            image = pad_images(image, size_divisor)
+            return _batch(table, index, image, (height, width), proposals), intact
         size = shortest_edge_size(height, width, short_side, max_side, side_multiple)
         image = resize_and_pad(image, size, multiple=size_divisor)
-        return _image_batch(table, index, image, size), intact
+        if proposals is not None:
+            moved = augment.scale_boxes(proposals.boxes, (height, width), size)
+            proposals = proposals._replace(boxes=moved)
+        return _batch(table, index, image, size, proposals), intact
 
     order = tf.data.Dataset.range(len(dataset.examples), output_type=tf.int32)
     loaded = order.map(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
     )
     intact_only = loaded.filter(lambda _, intact: intact).map(lambda batch, _: batch)
-    return _finish(intact_only.padded_batch(batch_size, _IMAGE_SHAPES))
+    return _finish(intact_only.padded_batch(batch_size, _shapes_of_images(given)))
 
 
 _IMAGE_SHAPES = ImageBatch([None, None, 3], [2], [2], [])
@@ -300,12 +322,29 @@ def _at_least_one(values: Tensor) -> Tensor:
     return tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
 
 
-def _image_batch(
-    table: ExampleTable, index: Tensor, image: Tensor, size: tuple[Tensor, Tensor]
-) -> ImageBatch:
+def _moved(
+    boxes: Tensor, from_size: tuple[Tensor, Tensor], to_size: tuple[Tensor, Tensor], flip: Tensor
+) -> Tensor:
+    """Boxes of a file in the resized image, mirrored or not."""
+    boxes = augment.scale_boxes(boxes, from_size, to_size)
+    return tf.cond(flip, lambda: augment.flip_boxes(boxes, to_size[1]), lambda: boxes)
+
+
+def _batch(
+    table: ExampleTable,
+    index: Tensor,
+    image: Tensor,
+    size: tuple[Tensor, Tensor],
+    proposals: Proposals | None,
+) -> Batch:
     """One element of a batch to be; the batch dimension comes with `padded_batch`."""
     original = tf.cast(tf.stack(table.size_of(index)), tf.float32)
-    return ImageBatch(image, tf.cast(tf.stack(size), tf.float32), original, table.ids[index])
+    batch = ImageBatch(image, tf.cast(tf.stack(size), tf.float32), original, table.ids[index])
+    return batch if proposals is None else ProposalBatch(*batch, proposals)
+
+
+def _shapes_of_images(given: ProposalTable | None) -> Batch:
+    return _IMAGE_SHAPES if given is None else ProposalBatch(*_IMAGE_SHAPES, given.shapes)
 
 
 def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -33,6 +33,10 @@ class DataConfig:
         aspect_grouping: batches hold images of one orientation, which saves padding.
         workers: images that are decoded at the same time; None lets tf.data choose.
         skip_broken: leaves broken records out and lists them, instead of stopping with a list.
+        one_class: reads objects of all classes as one, "object": for detectors of proposals alone.
+        proposals: file with the proposals of the training images, for a model whose part `proposals` takes
+            them from one: an archive of propose.py, or a pickle of Detectron or detectron2.
+        val_proposals: the same of the images to measure on; None: `proposals` has these too.
         crowds_as_objects: reads ``iscrowd: 1`` as a single object: brush masks of CVAT come so.
         check_images: what is looked at before the first step, of the picture files of both splits: "full" is
             format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
@@ -54,6 +58,9 @@ class DataConfig:
     aspect_grouping: bool = True
     workers: int | None = None
     skip_broken: bool = False
+    one_class: bool = False
+    proposals: str | None = None
+    val_proposals: str | None = None
     crowds_as_objects: bool = False
     check_images: str = "full"
     upright: bool = True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,41 +95,79 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
             or wants to make something other than arrays and plain values. The message names file and reason.
     """
     path = Path(path)
+    with complaints("checkpoint", path):
+        contents = read_contents(path, _EXPECTED)
+        arrays, more = split_contents(contents.value, path.stat().st_size)
+    return CheckpointFile(arrays, {**contents.metadata, **more}, contents.container, path)
+
+
+@contextlib.contextmanager
+def complaints(what: str, path: Path) -> Iterator[None]:
+    """Puts the file in front of whatever is said against it, and makes all of it the file's fault.
+
+    Args:
+        what: the file is to the user.
+        path: the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read or is broken.
+    """
     if not path.exists():
-        raise FileNotFoundError(f"checkpoint {path}: no such file")
+        raise FileNotFoundError(f"{what} {path}: no such file")
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no regular file"
-        raise ValueError(f"checkpoint {path}: got {found}, expected a file")
+        raise ValueError(f"{what} {path}: got {found}, expected a file")
     try:
-        return _read(path)
+        yield
     except OSError as error:
-        raise ValueError(f"checkpoint {path}: cannot be read ({error.strerror or error})") from None
+        raise ValueError(f"{what} {path}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:
-        raise ValueError(f"checkpoint {path}: {error}") from None
+        raise ValueError(f"{what} {path}: {error}") from None
     # No file is known that ends here. If there is one, it must not look like a mistake of the caller.
     except _UNFORESEEN as error:
-        raise ValueError(f"checkpoint {path}: is broken ({type(error).__name__}: {error})") from error
+        raise ValueError(f"{what} {path}: is broken ({type(error).__name__}: {error})") from error
 
 
-def _read(path: Path) -> CheckpointFile:
+class FileContents(NamedTuple):
+    """What lies in a file, as its format has it.
+
+    Attributes:
+        container: "pickle", "torch", "npz", "hdf5" or "caffemodel".
+        value: arrays, plain values and containers of them.
+        metadata: what the format keeps beside.
+    """
+
+    container: str
+    value: Any
+    metadata: Mapping[str, Any] = {}
+
+
+def read_contents(path: Path, expected: str) -> FileContents:
+    """Reads a file of any format; see `read_checkpoint`.
+
+    Args:
+        path: the file.
+        expected: what a message says of a file of another format.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is of another format, broken or hostile.
+    """
     with path.open("rb") as file:
         start = file.read(_START_BYTES)
-    metadata: dict[str, Any] = {}
     if start.startswith(_HDF5):
-        container, (value, metadata) = "hdf5", read_hdf5(path)
-    elif start.startswith(_ZIP):
-        container, value = _read_zip(_content(path))
-    elif is_legacy_torch(start):
-        container, value = "torch", read_torch_legacy(_content(path))
-    elif _PICKLE.match(start):
-        container, value = "pickle", read_pickle(_content(path))
-    elif _is_caffemodel(path, start):
-        container, (value, metadata) = "caffemodel", read_caffemodel(_content(path))
-    else:
-        kind = _known_kind(start) or f"has an unknown format and begins with {start[:16]!r}"
-        raise ValueError(f"{kind}, expected {_EXPECTED}")
-    arrays, more = split_contents(value, path.stat().st_size)
-    return CheckpointFile(arrays, {**metadata, **more}, container, path)
+        return FileContents("hdf5", *read_hdf5(path))
+    if start.startswith(_ZIP):
+        return _read_zip(_content(path), expected)
+    if is_legacy_torch(start):
+        return FileContents("torch", read_torch_legacy(_content(path)))
+    if _PICKLE.match(start):
+        return FileContents("pickle", read_pickle(_content(path)))
+    if _is_caffemodel(path, start):
+        return FileContents("caffemodel", *read_caffemodel(_content(path)))
+    kind = _known_kind(start) or f"has an unknown format and begins with {start[:16]!r}"
+    raise ValueError(f"{kind}, expected {expected}")
 
 
 def _content(path: Path) -> memoryview:
@@ -139,14 +178,14 @@ def _content(path: Path) -> memoryview:
         raise ValueError(f"does not fit into memory ({path.stat().st_size} bytes)") from None
 
 
-def _read_zip(content: memoryview) -> tuple[str, Any]:
+def _read_zip(content: memoryview, expected: str) -> FileContents:
     records = ZipRecords(content)
     if any(name.endswith("data.pkl") for name in records.records):
-        return "torch", read_torch_zip(records)
+        return FileContents("torch", read_torch_zip(records))
     if any(name.endswith(".npy") for name in records.records):
-        return "npz", read_npz(records)
+        return FileContents("npz", read_npz(records))
     names = ", ".join(map(shown, list(records.records)[:5])) or "nothing"
-    raise ValueError(f"is a zip archive of {names}, expected {_EXPECTED}")
+    raise ValueError(f"is a zip archive of {names}, expected {expected}")
 
 
 def _is_caffemodel(path: Path, start: bytes) -> bool:
