@@ -19,6 +19,7 @@ from cascade_tf import serving_files
 from cascade_tf.files import write_atomically
 from cascade_tf.inference import to_original_frame
 from cascade_tf.layers.folding import PreparedWeights
+from cascade_tf.network_calls import require_own_proposals
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
@@ -80,12 +81,13 @@ def export_saved_model(
         The version's folder.
 
     Raises:
-        ValueError: the version is no integer of at least 0.
+        ValueError: the version is no integer of at least 0, or the detector takes its proposals from a file.
         FileExistsError: the version exists and ``overwrite`` is off.
         OSError: the folder cannot be written.
     """
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise ValueError(f"version: got {version!r}, expected an integer of at least 0")
+    require_own_proposals(detector, "a server")
     upright = detector.upright if upright is None else upright
     target = Path(folder) / str(version)
     if target.exists() and not overwrite:

@@ -17,7 +17,7 @@ from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.image_files import read_image
 from cascade_tf.image_lists import each_image
 from cascade_tf.instance_masks import decode_masks, encode_masks
-from cascade_tf.network_calls import make_batch, prepare_weights, traced
+from cascade_tf.network_calls import make_batch, prepare_weights, require_own_proposals, traced
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.structures import Detections, ImageBatch, InstanceDetections, Tensor
 from cascade_tf.test_time_augmentation import Augmentation, detect_prepared
@@ -159,14 +159,16 @@ def predict_images(
 
     Raises:
         ValueError: an image cannot be read (the message names the file), a folder has no images,
-            ``batch_size`` is below 1, or ``score_threshold`` is not in 0..1.
+            ``batch_size`` is below 1, ``score_threshold`` is not in 0..1, or the detector takes its proposals
+            from a file.
         FileNotFoundError: there is no such file.
         TypeError: an image is of none of the kinds that ``read_image`` takes.
     """
     check_threshold(score_threshold)
+    require_own_proposals(detector, "predict")
     prepare_weights(detector)
     run = _runner(detector, augmentation)
-    size = _input_size(detector, augmentation)
+    size = input_size(detector, augmentation)
     records: list[ImageDetections] = []
     for group, paths in batches_of(images, batch_size, upright=upright):
         batch = make_batch(group, **size, size_divisor=detector.size_divisor, first_id=len(records))
@@ -214,7 +216,7 @@ def detect_dataset(
     batches = eval_batches(
         dataset,
         batch_size=batch_size,
-        **_input_size(detector, augmentation),
+        **input_size(detector, augmentation),
         size_divisor=detector.size_divisor,
         skip_broken=skip_broken,
         upright=upright,
@@ -361,7 +363,7 @@ def _runner(detector: Any, augmentation: Augmentation | None) -> Callable[[Image
     return lambda batch: detect_prepared(detector, batch, augmentation)
 
 
-def _input_size(detector: Any, augmentation: Augmentation | None) -> dict[str, Any]:
+def input_size(detector: Any, augmentation: Augmentation | None = None) -> dict[str, Any]:
     """Sizes of the images in a batch: with augmentation they stay as they are."""
     if augmentation is not None:
         return {"short_side": None, "max_side": None}

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.folding import PreparedWeights
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
-from cascade_tf.structures import ImageBatch
+from cascade_tf.structures import Batch, ImageBatch, ProposalBatch, Proposals
 
 # A batch of any size.
 IMAGE_BATCH_SPEC = ImageBatch(
@@ -20,6 +20,15 @@ IMAGE_BATCH_SPEC = ImageBatch(
     image_size=tf.TensorSpec([None, 2], tf.float32),
     original_size=tf.TensorSpec([None, 2], tf.float32),
     image_id=tf.TensorSpec([None], tf.int64),
+)
+
+PROPOSAL_BATCH_SPEC = ProposalBatch(
+    *IMAGE_BATCH_SPEC,
+    proposals=Proposals(
+        boxes=tf.TensorSpec([None, None, 4], tf.float32),
+        scores=tf.TensorSpec([None, None], tf.float32),
+        valid=tf.TensorSpec([None, None], tf.bool),
+    ),
 )
 
 # Traced functions by detector and name. They hold the detector weakly, so that the cache keeps none alive.
@@ -42,8 +51,27 @@ def prepare_weights(detector: Any) -> None:
             _prepared[detector] = PreparedWeights.of(detector)
 
 
+def batch_spec(detector: Any) -> Batch:
+    """The specification of a batch of any size, as a detector takes it."""
+    return PROPOSAL_BATCH_SPEC if detector.takes_proposals else IMAGE_BATCH_SPEC
+
+
+def require_own_proposals(detector: Any, what: str) -> None:
+    """Raises a ValueError unless a detector makes its proposals itself.
+
+    Args:
+        detector: a ``TwoStageDetector``.
+        what: has only images.
+    """
+    if detector.takes_proposals:
+        raise ValueError(
+            f"the detector takes its proposals from a file and {what} has only images; expected one that "
+            "makes them, or a data set with proposals, whose detections evaluate.py writes"
+        )
+
+
 def traced(
-    detector: Any, name: str, function: Callable[..., Any], signature: Sequence[Any] = (IMAGE_BATCH_SPEC,)
+    detector: Any, name: str, function: Callable[..., Any], signature: Sequence[Any] | None = None
 ) -> Callable:
     """Returns a function of a detector as a graph, traced once per detector.
 
@@ -54,7 +82,7 @@ def traced(
         detector: what ``function`` gets first; it is held weakly.
         name: of the function in the cache.
         function: takes the detector and tensors.
-        signature: specifications of the tensors.
+        signature: specifications of the tensors; None: of one batch.
 
     Returns:
         A callable that takes the tensors.
@@ -70,7 +98,8 @@ def traced(
                 with _prepared[reference()].in_use():
                     return function(reference(), *tensors)
 
-            functions[name] = tf.function(run, input_signature=list(signature), autograph=False)
+            specs = [batch_spec(detector)] if signature is None else list(signature)
+            functions[name] = tf.function(run, input_signature=specs, autograph=False)
         return functions[name]
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.boxes import vote_boxes
-from cascade_tf.network_calls import IMAGE_BATCH_SPEC, make_batch, prepare_weights, traced
-from cascade_tf.structures import Detections, ImageBatch, InstanceDetections, Tensor
+from cascade_tf.network_calls import batch_spec, make_batch, prepare_weights, traced
+from cascade_tf.structures import Batch, Detections, InstanceDetections, ProposalBatch, Tensor
 
 
 class Pass(NamedTuple):
@@ -70,7 +70,7 @@ class Augmentation:
         return [Pass(*size, flip) for size in sizes for flip in flips]
 
 
-def detect(detector: Any, batch: ImageBatch, augmentation: Augmentation) -> Detections | InstanceDetections:
+def detect(detector: Any, batch: Batch, augmentation: Augmentation) -> Detections | InstanceDetections:
     """Detects objects in all passes together.
 
     Only the boxes of a pass are kept. For masks the backbone sees every pass a second time, because the
@@ -89,7 +89,7 @@ def detect(detector: Any, batch: ImageBatch, augmentation: Augmentation) -> Dete
 
 
 def detect_prepared(
-    detector: Any, batch: ImageBatch, augmentation: Augmentation
+    detector: Any, batch: Batch, augmentation: Augmentation
 ) -> Detections | InstanceDetections:
     """`detect` for a caller that has prepared the weights for a series of calls, see ``prepare_weights``.
 
@@ -114,9 +114,10 @@ def detect_prepared(
 class _Views:
     """The images of a batch, and what a detector finds in them in one pass."""
 
-    def __init__(self, detector: Any, batch: ImageBatch):
+    def __init__(self, detector: Any, batch: Batch):
         self.detector = detector
         self.image_size = batch.image_size
+        self.given = batch.proposals if isinstance(batch, ProposalBatch) else None
         self.images = [
             pixels[: int(height), : int(width)]
             for pixels, (height, width) in zip(batch.images.numpy(), batch.image_size.numpy(), strict=True)
@@ -134,37 +135,39 @@ class _Views:
         batch = self._show(one)
         boxes = _mirror(boxes, self.image_size) if one.flip else boxes
         boxes = _scale(boxes, batch.image_size / self.image_size)
-        run = traced(self.detector, "masks_of_boxes", _masks_of_boxes, _BOXES_OF_BATCH)
+        signature = (batch_spec(self.detector), *_BOXES_AND_CLASSES)
+        run = traced(self.detector, "masks_of_boxes", _masks_of_boxes, signature)
         masks = run(batch, boxes, classes)
         return tf.reverse(masks, axis=[3]) if one.flip else masks
 
-    def _show(self, one: Pass) -> ImageBatch:
+    def _show(self, one: Pass) -> Batch:
         # Mirrored before the resize: then an image and its mirror image are shown in the same pictures.
         images = [image[:, ::-1] for image in self.images] if one.flip else self.images
-        return make_batch(
+        batch = make_batch(
             images,
             short_side=one.short_side,
             max_side=one.max_side,
             size_divisor=self.detector.size_divisor,
             side_multiple=self.detector.side_multiple,
         )
+        if self.given is None:
+            return batch
+        boxes = _mirror(self.given.boxes, self.image_size) if one.flip else self.given.boxes
+        boxes = _scale(boxes, batch.image_size / self.image_size)
+        return ProposalBatch(*batch, self.given._replace(boxes=boxes))
 
 
-_BOXES_OF_BATCH = (
-    IMAGE_BATCH_SPEC,
-    tf.TensorSpec([None, None, 4], tf.float32),
-    tf.TensorSpec([None, None], tf.int32),
-)
+_BOXES_AND_CLASSES = (tf.TensorSpec([None, None, 4], tf.float32), tf.TensorSpec([None, None], tf.int32))
 
 
-def _last_stage(detector: Any, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor]:
+def _last_stage(detector: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     features, _, proposals = detector.propose(batch)
     outputs = detector.heads(features, proposals, batch.image_size)
     boxes = detector.heads.detection_boxes(outputs)
     return boxes, detector.heads.class_probabilities(outputs), outputs[-1].samples.valid
 
 
-def _masks_of_boxes(detector: Any, batch: ImageBatch, boxes: Tensor, classes: Tensor) -> Tensor:
+def _masks_of_boxes(detector: Any, batch: Batch, boxes: Tensor, classes: Tensor) -> Tensor:
     return detector.heads.masks(detector.features(batch), boxes, classes)
 
 

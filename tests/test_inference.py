@@ -27,6 +27,7 @@ class BrightBoxDetector:
     class_names = ("picture", "rectangle")
     category_ids = (40, 90)
     short_side, max_side, size_divisor, side_multiple, num_stages = 64, 96, 32, None, 2
+    takes_proposals = False
 
     def __init__(self):
         self.num_traces = 0

@@ -47,6 +47,7 @@ class KnownNetwork:
 
     class_names, category_ids = ("picture", "rectangle"), (40, 90)
     short_side, max_side, size_divisor, side_multiple = 64, 96, 32, None
+    takes_proposals = False
 
     def __init__(self, has_masks=False, class_aware=False, **output):
         self.has_masks = has_masks

@@ -10,7 +10,7 @@ import sys
 from .bar import detection_bar, progress_bar, waiting
 from .detectors import load_run, open_detector
 from .errors import show_defect
-from .experiments import configured_experiment, has_masks, model_changes, trained_experiment
+from .experiments import configured_experiment, has_masks, model_changes, takes_proposals, trained_experiment
 from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
 from .folders import output_folder, writable_folder
 from .log import warn
@@ -36,6 +36,7 @@ __all__ = [
     "read_split_to_measure",
     "run",
     "show_defect",
+    "takes_proposals",
     "trained_experiment",
     "waiting",
     "warn",

@@ -41,11 +41,11 @@ def model_changes(options: Flags) -> tuple[dict[str, Any], Experiment]:
 def with_settings_of_use(experiment: Experiment, options: Flags) -> Experiment:
     """Returns a loaded detector's experiment with the settings of the flags that are not the model's.
 
-    Of its own data settings ``upright`` stays: its weights have seen pictures so.
+    Of its own data settings those stay that say what its weights have seen: ``upright`` and ``one_class``.
     """
     from cascade_tf.config import DataConfig, EvaluationConfig
 
-    data = DataConfig(upright=experiment.data.upright)
+    data = DataConfig(upright=experiment.data.upright, one_class=experiment.data.one_class)
     plain = dataclasses.replace(experiment, data=data, evaluation=EvaluationConfig())
     return _adjusted(plain, options, [text for text in options.overrides if not _of_model(text)])
 
@@ -55,6 +55,12 @@ def has_masks(experiment: Experiment) -> bool:
     from cascade_tf.config import settings
 
     return settings(experiment).get("model.heads.masks") is not None
+
+
+def takes_proposals(experiment: Experiment) -> bool:
+    """Whether the experiment's detector takes proposals from a file."""
+    part = experiment.model.value("proposals")
+    return getattr(part.constructor, "takes_given", False)
 
 
 def _of_model(override: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from absl import logging
 
 from .bar import progress_bar, waiting
-from .experiments import has_masks
+from .experiments import has_masks, takes_proposals
 
 if TYPE_CHECKING:
     from cascade_tf.config import Experiment
@@ -27,7 +27,8 @@ def read_split(experiment: Experiment, split: str, *, segmentations: bool = Fals
         segmentations: read the objects' masks too, each of which must be usable.
 
     Raises:
-        ValueError: there is no data set, it is broken, or has objects of other classes than the experiment.
+        ValueError: there is no data set, it is broken, has objects of other classes than the experiment, or
+            lacks the proposals that the model takes.
     """
     return _checked(experiment, split, _read(experiment, split, segmentations))
 
@@ -53,7 +54,7 @@ def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
 
 
 def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDataset:
-    from cascade_tf.data.class_matching import match_classes
+    from cascade_tf.data.class_matching import as_one_class, match_classes
     from cascade_tf.data.coco import read_dataset_dir
 
     folder = experiment.data.dataset_dir
@@ -69,6 +70,8 @@ def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDatase
             crowds_as_objects=experiment.data.crowds_as_objects,
             upright=experiment.data.upright,
         )
+    if experiment.data.one_class:
+        dataset = as_one_class(dataset)
     if not experiment.class_names:
         return dataset
     try:
@@ -97,4 +100,27 @@ def _checked(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDa
     if len(dataset.dropped) > SHOWN_RECORDS:
         logging.warning("... and %d more records dropped", len(dataset.dropped) - SHOWN_RECORDS)
     logging.info("%s: %s", split, dataset.summary())
-    return dataset
+    return _with_proposals(experiment, split, dataset)
+
+
+def _with_proposals(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDataset:
+    """The data set with the proposals that the model takes from a file, if it does."""
+    of_split = "proposals" if split == "train" else "val_proposals"
+    file = getattr(experiment.data, of_split) or experiment.data.proposals
+    if not takes_proposals(experiment):
+        if file:
+            raise ValueError(
+                f"got data.{of_split}={file}, expected none: the model makes its proposals itself, "
+                "--set model.proposals=GivenProposals lets it take them from a file"
+            )
+        return dataset
+    if not file:
+        raise ValueError(
+            f"the model takes its proposals from a file, expected --set data.{of_split}=FILE for the images "
+            f"of {split}, as propose.py writes it"
+        )
+    from cascade_tf.data.proposals import with_proposals
+    from cascade_tf.proposal_files import read_proposals
+
+    with waiting(f"reading the proposals of {split}"):
+        return with_proposals(dataset, read_proposals(file))

@@ -9,7 +9,10 @@ import tensorflow as tf
 
 from cascade_tf.models import fast_cascade_rcnn_fpn, fast_rcnn_fpn, rpn_fpn
 from cascade_tf.models.recipe_of_detector import recipe_of_detector
+from cascade_tf.parts import part
+from cascade_tf.proposals import GivenProposals
 from cascade_tf.structures import ProposalBatch
+from cascade_tf.test_time_augmentation import Augmentation, detect
 from tests.conformance.catalogue import CLASS_NAMES, TINY, image_batch, proposals, targets
 
 SIZE = (64, 96)
@@ -88,6 +91,19 @@ def test_the_loss_falls_on_given_proposals():
         gradients = tape.gradient(totals[-1], detector.trainable_variables)
         optimizer.apply_gradients(zip(gradients, detector.trainable_variables, strict=True))
     assert totals[-1] < 0.7 * totals[0]
+
+
+def test_given_proposals_are_where_they_were_in_every_size_and_mirrored():
+    settings = {k: v for k, v in TINY.items() if k.startswith(("backbone", "neck", "short", "max"))}
+    detector = rpn_fpn(["object"], proposals=part(GivenProposals), **settings, **{"output.nms_iou": 0.99})
+    here = batch()
+    # Test-time augmentation takes images in their own sizes.
+    here = here._replace(original_size=here.image_size)
+    alone = detector(here)
+    here = tf.nest.map_structure(tf.convert_to_tensor, here)
+    together = detect(detector, here, Augmentation(scales=(96, 40), max_side=200, flip=True))
+    np.testing.assert_array_equal(together.valid, alone.valid)
+    np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-3)
 
 
 @pytest.mark.parametrize(("make", "inputs"), [(rpn, lambda: image_batch(*SIZE)), (fast, batch)])

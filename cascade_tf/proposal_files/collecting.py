@@ -1,0 +1,93 @@
+"""The proposals of a detector for a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cascade_tf.data.dataset import CocoDataset
+from cascade_tf.data.images import broken_image_line
+from cascade_tf.data.pipeline import eval_batches
+from cascade_tf.data.proposal_set import ProposalSet
+from cascade_tf.inference import input_size, to_original_frame
+from cascade_tf.network_calls import prepare_weights, traced
+from cascade_tf.structures import Batch, Tensor
+
+
+def collect_proposals(
+    detector: Any,
+    dataset: CocoDataset,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int], Any] | None = None,
+    skip_broken: bool = False,
+    upright: bool = True,
+) -> ProposalSet:
+    """Proposes boxes in every image of a data set.
+
+    Args:
+        detector: a ``TwoStageDetector``; its heads are not run.
+        dataset: the images; their objects are not looked at.
+        batch_size: images that go through the network together.
+        progress: called after each batch with the number of its images.
+        skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
+        upright: as in ``eval_batches``.
+
+    Returns:
+        The proposals at test, best first, with the sizes of the images and their names below the data set's
+        folder of pictures.
+
+    Raises:
+        ValueError: ``batch_size`` is below 1, or an image cannot be read (the message names it).
+    """
+    prepare_weights(detector)
+    run = traced(detector, "proposals", _in_original_frame)
+    batches = eval_batches(
+        dataset,
+        batch_size=batch_size,
+        **input_size(detector),
+        size_divisor=detector.size_divisor,
+        skip_broken=skip_broken,
+        upright=upright,
+    )
+    ids: list[int] = []
+    boxes, scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
+    try:
+        for batch in batches:
+            all_boxes, all_scores, valid = (value.numpy() for value in run(batch))
+            ids += batch.image_id.numpy().tolist()
+            boxes += [some[kept] for some, kept in zip(all_boxes, valid, strict=True)]
+            scores += [some[kept] for some, kept in zip(all_scores, valid, strict=True)]
+            if progress is not None:
+                progress(len(valid))
+    except tf.errors.OpError as error:
+        line = broken_image_line(error)
+        if line is None:
+            raise
+        raise ValueError(line) from None
+    examples = {example.image_id: example for example in dataset.examples}
+    chosen = [examples[image_id] for image_id in ids]
+    return ProposalSet(
+        image_ids=np.array(ids, np.int64),
+        offsets=np.cumsum([len(some) for some in scores], dtype=np.int64),
+        boxes=np.concatenate(boxes),
+        scores=np.concatenate(scores),
+        sizes=np.array([(example.height, example.width) for example in chosen], np.int32).reshape(-1, 2),
+        file_names=tuple(_name(example.path, dataset.image_dir) for example in chosen),
+    )
+
+
+def _in_original_frame(detector: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    _, _, proposals = detector.propose(batch)
+    # Some parts sort by level first.
+    order = tf.argsort(proposals.scores, direction="DESCENDING", stable=True)
+    boxes, scores, valid = (tf.gather(values, order, batch_dims=1) for values in proposals)
+    return to_original_frame(boxes, batch.image_size, batch.original_size), scores, valid
+
+
+def _name(path: str, folder: str) -> str:
+    return Path(path).relative_to(folder).as_posix() if Path(path).is_relative_to(folder) else Path(path).name
