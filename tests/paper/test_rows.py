@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.paper.files import CONFIGS, NAMES, ROWS, rows_of
+from tests.paper.files import CONFIGS, NAMES, ROWS, entries, rows_of
 
 # Configurations without a row: the backbone that is in the authors' list of models alone, and a part alone.
 APART = {"coco/faster_rcnn_x101_64x4d_fpn_1x", "coco/cascade_rcnn_x101_64x4d_fpn_1x", "coco/rpn_r50_fpn_1x"}
@@ -43,10 +43,15 @@ def test_a_configuration_documents_the_figures_of_its_rows(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_configuration_documents_hardware_and_time(name):
+def test_a_configuration_documents_hardware_schedule_and_time(name):
     text = " ".join(ast.get_docstring(ast.parse((CONFIGS / f"{name}.py").read_text())).split())
-    if not name.endswith("_tta"):
-        assert "Published settings: " in text
-        assert "GPUs with" in text
+    if name.endswith("_tta"):
+        assert f"The training is that of `{name.rpartition('/')[2].removesuffix('_tta')}.py`" in text
+    else:
+        devices, images, steps = (
+            entries(name)[key]["value"] for key in ("devices", "images_per_device", "train.steps")
+        )
+        each = f"{images} image{'s' if images > 1 else ''} each"
+        assert f"Published settings: {devices} GPUs with {each}, {steps:,} steps" in text
         assert " hours" in text or "no time" in text or "by hand" in text
     assert "reproduced" in text
