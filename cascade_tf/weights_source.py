@@ -17,6 +17,7 @@ from absl import logging
 from cascade_tf import config, keras_file
 from cascade_tf.keras_file import is_keras_file
 from cascade_tf.models import TwoStageDetector
+from cascade_tf.parts import Part
 from cascade_tf.weights.import_report import listed
 from cascade_tf.weights.importing import (
     Imported,
@@ -26,7 +27,6 @@ from cascade_tf.weights.importing import (
     numbered_classes,
 )
 from cascade_tf.weights.places import places
-from cascade_tf.weights.recipe_arguments import recipe_of
 from cascade_tf.weights.zoo import catalog
 from cascade_tf.weights.zoo.pretrained import checkpoint_path
 from cascade_tf.weights_file import (
@@ -146,7 +146,7 @@ def describe_weights(
     if source.is_ours:
         return _changed(_ours(source, _saved(source)), changes)
     described = describe_checkpoint(source.path, **{**source.settings, **changes})
-    return _experiment(source, described.settings, described.class_names, described.category_ids)
+    return _experiment(source, described.recipe, described.class_names, described.category_ids)
 
 
 def load_weights(
@@ -181,7 +181,7 @@ def load_weights(
 def experiment_of(source: WeightsSource, imported: Imported) -> config.Experiment:
     """The resolved experiment that builds an imported detector."""
     detector = imported.detector
-    return _experiment(source, imported.settings, detector.class_names, detector.category_ids)
+    return _experiment(source, imported.recipe, detector.class_names, detector.category_ids)
 
 
 def start_from(detector: TwoStageDetector, source: WeightsSource, allow_partial: bool = False) -> str:
@@ -278,6 +278,6 @@ def _ours(source: WeightsSource, saved: TwoStageDetector | None) -> config.Exper
 
 
 def _experiment(
-    source: WeightsSource, settings: Mapping[str, Any], names: tuple[str, ...], ids: tuple[int, ...]
+    source: WeightsSource, recipe: Part, names: tuple[str, ...], ids: tuple[int, ...]
 ) -> config.Experiment:
-    return config.Experiment(name=source.name, model=recipe_of(settings), class_names=names, category_ids=ids)
+    return config.Experiment(name=source.name, model=recipe, class_names=names, category_ids=ids)

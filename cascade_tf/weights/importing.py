@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 
 from cascade_tf.models import TwoStageDetector
+from cascade_tf.parts import Part
 from cascade_tf.weights.assumed_settings import assumed_settings
 from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, find_family
 from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
@@ -17,10 +18,9 @@ from cascade_tf.weights.families.family import Family
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile, read_checkpoint
 from cascade_tf.weights.import_plan import ImportPlan
 from cascade_tf.weights.import_report import ImportReport, log_other_names
-from cascade_tf.weights.network_size import check_size
 from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
-from cascade_tf.weights.recipe_arguments import check_arguments, recipe_of, with_mask_pooling
+from cascade_tf.weights.recipe_arguments import check_arguments, with_mask_pooling
 
 # What tensors of shapes that no network has raise where they are looked at.
 _MALFORMED = (ArithmeticError, LookupError, TypeError)
@@ -31,13 +31,15 @@ class Imported(NamedTuple):
 
     Attributes:
         detector: with the checkpoint's weights.
-        settings: what made it besides the classes, by dotted names; see ``recipe_of``.
+        settings: what the checkpoint and the caller said of it, by dotted names.
         report: what became of every tensor and every variable.
+        recipe: what made it, called with the classes.
     """
 
     detector: TwoStageDetector
     settings: dict[str, Any]
     report: ImportReport
+    recipe: Part
 
 
 class Description(NamedTuple):
@@ -46,11 +48,13 @@ class Description(NamedTuple):
     Attributes:
         class_names: K names: the checkpoint's, else COCO's where there are 80, else numbers.
         category_ids: K ids of the classes: COCO's for COCO's names, else 1..K.
-        settings: what makes it besides, by dotted names; see ``recipe_of``.
+        recipe: what makes it, called with the classes.
+        settings: what the checkpoint and the caller say of that recipe, by dotted names.
     """
 
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
+    recipe: Part
     settings: dict[str, Any]
 
 
@@ -85,7 +89,7 @@ def import_checkpoint(
         ValueError: the file cannot be read, its family is unknown, its network cannot be built, or tensors
             and variables do not match; the message lists both sides.
     """
-    check_arguments(overrides, class_names)
+    check_arguments({}, class_names)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint, source, DETECTOR_FAMILIES)
     described = _describe(checkpoint, family, overrides)
@@ -93,11 +97,13 @@ def import_checkpoint(
     if category_ids is None and names == COCO_CLASSES:
         category_ids = COCO_CATEGORY_IDS
     with _path_in_errors(checkpoint, family):
-        detector = recipe_of(described.settings)(names, category_ids)
+        detector = described.recipe(names, category_ids)
     with _path_in_errors(checkpoint, family, _MALFORMED):
-        assumed = assumed_settings(described.settings, family.told(checkpoint) | overrides.keys())
+        assumed = assumed_settings(
+            described.settings, family.told(checkpoint) | overrides.keys(), family.base(checkpoint)
+        )
     report = _transfer(checkpoint, family, detector, described, allow_partial, assumed)
-    return Imported(detector, described.settings, report)
+    return Imported(detector, described.settings, report, described.recipe)
 
 
 def describe_checkpoint(path: str | os.PathLike[str], source: str = "auto", **overrides: Any) -> Description:
@@ -113,7 +119,6 @@ def describe_checkpoint(path: str | os.PathLike[str], source: str = "auto", **ov
         TypeError: an override that is no setting.
         ValueError: the file cannot be read, its family is unknown, or its network cannot be built.
     """
-    check_arguments(overrides)
     checkpoint = read_checkpoint(path)
     return _describe(checkpoint, find_family(checkpoint, source, DETECTOR_FAMILIES), overrides)
 
@@ -146,7 +151,6 @@ def import_weights(
             in other convolutions or on other pixels, or tensors and variables do not match. No variable has
             changed then.
     """
-    check_arguments(settings)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint, source, DETECTOR_FAMILIES)
     described = _describe(checkpoint, family, settings)
@@ -159,12 +163,17 @@ def import_weights(
 
 def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str, Any]) -> Description:
     with _path_in_errors(checkpoint, family, _MALFORMED):
+        base = family.base(checkpoint)
+    # What is wrong here is the caller's, not the file's.
+    check_arguments(overrides, base=base)
+    with _path_in_errors(checkpoint, family, _MALFORMED):
         num_classes = family.num_classes(checkpoint)
         settings = family.settings(checkpoint)
-        check_size(checkpoint, settings, num_classes)
+        family.check_size(checkpoint, settings)
         names = _class_names(family, checkpoint, num_classes)
         ids = COCO_CATEGORY_IDS if names == COCO_CLASSES else tuple(range(1, num_classes + 1))
-        return Description(names, ids, {**with_mask_pooling(settings), **overrides})
+        settings = {**with_mask_pooling(settings), **overrides}
+        return Description(names, ids, family.recipe(checkpoint, settings), settings)
 
 
 def _transfer(

@@ -27,8 +27,20 @@ def check_size(checkpoint: CheckpointFile, settings: Mapping[str, Any], num_clas
     Raises:
         ValueError: it holds less than ``LEAST_SHARE``.
     """
+    check_elements(checkpoint, kernel_elements(settings, num_classes))
+
+
+def check_elements(checkpoint: CheckpointFile, needed: int) -> None:
+    """Refuses a file that holds less than ``LEAST_SHARE`` of the numbers that its network needs.
+
+    Args:
+        checkpoint: as read.
+        needed: elements of the network's kernels.
+
+    Raises:
+        ValueError: it does.
+    """
     held = sum(array.size for array in checkpoint.arrays.values())
-    needed = kernel_elements(settings, num_classes)
     if held < LEAST_SHARE * needed:
         raise ValueError(
             f"got {held} numbers in all tensors, expected about {needed}, which the network needs that "

@@ -13,19 +13,24 @@ _MASKS = "heads.masks"
 _SHARED_POOLING = ("sampling_ratio", "aligned", "inclusive", "canonical_size")
 
 
-def check_arguments(settings: Mapping[str, Any], class_names: Sequence[str] | None = None) -> None:
-    """Refuses names that a detector with a feature pyramid does not have, and a text in place of class names.
+def check_arguments(
+    settings: Mapping[str, Any],
+    class_names: Sequence[str] | None = None,
+    base: Part = cascade_mask_rcnn_fpn,
+) -> None:
+    """Refuses settings that a detector does not have, and a text in place of class names.
 
     Args:
         settings: values by dotted names, such as ``"backbone.depth"``.
         class_names: of the classes; None where none are given.
+        base: the detector.
 
     Raises:
         TypeError: one of them is wrong; the message says what may have been meant.
     """
     if isinstance(class_names, (str, bytes)):
         raise TypeError(f"class_names: got the text {class_names!r}, expected a sequence of names")
-    cascade_mask_rcnn_fpn.replace(settings)
+    base.replace(outer_first(settings))
 
 
 def with_mask_pooling(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,5 +63,9 @@ def recipe_of(settings: Mapping[str, Any]) -> Part:
         # Those of a checkpoint without masks; the part has its own.
         settings = {name: value for name, value in settings.items() if name != stages}
     recipe = cascade_mask_rcnn_fpn if has_masks else cascade_rcnn_fpn
-    # A part that is exchanged comes before the settings inside it.
-    return recipe.replace(dict(sorted(settings.items(), key=lambda item: item[0].count("."))))
+    return recipe.replace(outer_first(settings))
+
+
+def outer_first(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in an order in which a part that is exchanged comes before the settings inside it."""
+    return dict(sorted(settings.items(), key=lambda item: item[0].count(".")))

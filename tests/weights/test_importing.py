@@ -44,7 +44,7 @@ def path(tmp_path):
 
 
 def test_detector_settings_and_report_belong_together(path):
-    detector, settings, report = import_checkpoint(path)
+    detector, settings, report, _ = import_checkpoint(path)
     assert report.source == "detectron2"
     assert report.path == str(path)
     assert report.settings == settings
@@ -79,7 +79,7 @@ def test_cocos_classes_and_their_ids():
 
 
 def test_own_names_for_the_same_number_of_classes_keep_every_weight(path):
-    detector, _, report = import_checkpoint(path, class_names=("cat", "dog"), category_ids=(7, 9))
+    detector, _, report, _ = import_checkpoint(path, class_names=("cat", "dog"), category_ids=(7, 9))
     assert detector.class_names == ("cat", "dog")
     assert detector.category_ids == (7, 9)
     assert not report.missing
@@ -88,7 +88,7 @@ def test_own_names_for_the_same_number_of_classes_keep_every_weight(path):
 def test_another_number_of_classes_keeps_everything_else(path):
     arrays = values(import_checkpoint(path).detector)
     keras.utils.set_random_seed(5)
-    detector, _, report = import_checkpoint(path, class_names=("a", "b", "c"))
+    detector, _, report, _ = import_checkpoint(path, class_names=("a", "b", "c"))
     found = values(detector)
     reason = "the checkpoint has 2 classes, the detector 3"
     assert report.missing == dict.fromkeys(report.missing, reason)
@@ -142,7 +142,7 @@ def with_pooled(arrays, pooled):
 @pytest.mark.parametrize("pooled", [3, 14])
 def test_the_pooled_size_is_the_checkpoints(tmp_path, pooled):
     arrays = with_pooled(small_arrays(), pooled)
-    detector, settings, _ = import_checkpoint(write(tmp_path, arrays))
+    detector, settings, *_ = import_checkpoint(write(tmp_path, arrays))
     assert settings["heads.pooling.output_size"] == detector.heads.pooling.output_size == pooled
     for stage in range(3):
         given = arrays[f"roi_heads.box_head.{stage}.fc1.weight"]
@@ -180,7 +180,7 @@ def test_one_head_fills_several_only_on_request(tmp_path, changes, overrides, te
     with pytest.raises(ValueError, match=r"\d+ tensors wanted by several variables: roi_heads") as error:
         import_checkpoint(path, **overrides)
     assert f"{tensor} (for {', '.join(variables)})" in str(error.value)
-    detector, _, report = import_checkpoint(path, allow_partial=True, **overrides)
+    detector, _, report, _ = import_checkpoint(path, allow_partial=True, **overrides)
     found = values(detector)
     for name in variables:
         assert report.loaded[name] == (tensor,)
@@ -336,7 +336,7 @@ def test_names_of_families_differ():
 def test_masks_that_are_asked_for_begin_afresh_on_a_box_detector(tmp_path, asked):
     path = write(tmp_path, small_arrays(mask_heads=0))
     assert not recipe_of(describe_checkpoint(path).settings)(["a", "b"]).has_masks
-    detector, _, report = import_checkpoint(path, **{**asked, "heads.masks.head.channels": 8})
+    detector, _, report, _ = import_checkpoint(path, **{**asked, "heads.masks.head.channels": 8})
     assert detector.heads.masks.stages == (3,)
     assert detector.heads.masks.heads[0].channels == 8
     assert {name for name in places(detector) if name.startswith("mask")} == set(report.missing)

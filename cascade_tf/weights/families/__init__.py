@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cascade_tf.weights.families.caffe import CAFFE
 from cascade_tf.weights.families.detectron import DETECTRON
 from cascade_tf.weights.families.detectron2 import DETECTRON2
 from cascade_tf.weights.families.detectron_imagenet import DETECTRON_IMAGENET
@@ -14,7 +15,7 @@ from cascade_tf.weights.families.torchvision import TORCHVISION
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 from cascade_tf.weights.import_report import listed
 
-DETECTOR_FAMILIES: tuple[Family, ...] = (DETECTRON2, MMDETECTION, DETECTRON, TENSORPACK)
+DETECTOR_FAMILIES: tuple[Family, ...] = (DETECTRON2, MMDETECTION, DETECTRON, TENSORPACK, CAFFE)
 """Families of whole detectors, for ``import_checkpoint``."""
 
 BACKBONE_FAMILIES: tuple[Family, ...] = (TORCHVISION, DETECTRON_IMAGENET, KERAS_APPLICATIONS, RESNET_NPZ)
@@ -46,8 +47,6 @@ def find_family(checkpoint: CheckpointFile, source: str, families: tuple[Family,
         return claims[0]
     found = f"it could be {' or '.join(family.name for family in claims)}" if claims else "it is none of them"
     reason = f"its family cannot be told from its names ({found})"
-    if not claims and checkpoint.container == "caffemodel":
-        reason = "is a net of Caffe, which can be read but not yet imported"
     raise ValueError(
         f"checkpoint {checkpoint.path}: {reason}; known are {', '.join(known)}; it holds the tensors "
         f"{listed(sorted(checkpoint.arrays))}"

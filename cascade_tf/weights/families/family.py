@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 
+from cascade_tf.models import cascade_mask_rcnn_fpn
+from cascade_tf.parts import Part
+from cascade_tf.weights.network_size import check_size
 from cascade_tf.weights.places import Place
+from cascade_tf.weights.recipe_arguments import recipe_of
 
 if TYPE_CHECKING:
     from cascade_tf.weights.files.checkpoint_file import CheckpointFile
@@ -47,7 +51,7 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
-        """Arguments of ``cascade_rcnn_fpn``: the architecture, and the family's conventions.
+        """Settings of ``base`` by dotted names: the architecture, and the family's conventions.
 
         The architecture is read off the tensors' names and shapes. A family of backbones gives those that
         concern a backbone: ``stride_in_1x1``, ``pixel_order``, ``pixel_mean``, ``pixel_std``.
@@ -65,6 +69,31 @@ class Family(abc.ABC):
             model: the detector, or the backbone where only that is loaded.
             checkpoint: for families with several spellings of a name.
         """
+
+    def base(self, checkpoint: CheckpointFile) -> Part:
+        """The detector whose settings ``settings`` are, with whatever else it can have."""
+        return cascade_mask_rcnn_fpn
+
+    def recipe(self, checkpoint: CheckpointFile, settings: Mapping[str, Any]) -> Part:
+        """The detector that settings describe.
+
+        Args:
+            checkpoint: as read.
+            settings: of ``settings``, maybe changed.
+        """
+        return recipe_of(settings)
+
+    def check_size(self, checkpoint: CheckpointFile, settings: Mapping[str, Any]) -> None:
+        """Refuses a file that holds far fewer numbers than the network that its tensors describe.
+
+        Args:
+            checkpoint: as read.
+            settings: of ``settings``.
+
+        Raises:
+            ValueError: it does.
+        """
+        check_size(checkpoint, settings, self.num_classes(checkpoint))
 
     def num_classes(self, checkpoint: CheckpointFile) -> int:
         """K, without the background."""

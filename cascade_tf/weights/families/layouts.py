@@ -74,7 +74,8 @@ def channels_first(place: Place, detector: Any) -> Callable[[np.ndarray], np.nda
 
 def behind_pooling(detector: Any) -> Callable[[np.ndarray], np.ndarray]:
     """``first_dense_from_ochw`` with the detector's P."""
-    return functools.partial(first_dense_from_ochw, pooled=detector.heads.pooling.output_size)
+    height, _ = detector.heads.pooling.cells
+    return functools.partial(first_dense_from_ochw, pooled=height)
 
 
 def shape_from_channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:

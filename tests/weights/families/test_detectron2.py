@@ -328,7 +328,7 @@ def test_the_zoo_fits_at_full_size(name, monkeypatch):
     """Zeros that take no memory in the file: only names and shapes are looked at."""
     arrays = synthetic.blank(synthetic.detectron2_shapes(ZOO[name][0]))
     monkeypatch.setattr(importing, "read_checkpoint", lambda path: synthetic.checkpoint(arrays))
-    detector, _, report = import_checkpoint("model.pth")
+    detector, _, report, _ = import_checkpoint("model.pth")
     assert not report.missing
     assert not report.unused
     assert sum(len(sources) for sources in report.loaded.values()) == len(arrays)
@@ -379,7 +379,7 @@ def test_stored_pixels_anchors_and_counters(tmp_path):
         width, height = size / np.sqrt(ratios), size * np.sqrt(ratios)
         cell = np.stack([-width, -height, width, height], axis=1) / 2
         arrays[f"proposal_generator.anchor_generator.cell_anchors.{level}"] = cell.astype(np.float32)
-    detector, settings, report = import_checkpoint(write_pkl(tmp_path, arrays))
+    detector, settings, report, _ = import_checkpoint(write_pkl(tmp_path, arrays))
     assert len(report.unused) == 8
     assert settings["inputs.order"] == "RGB"
     assert settings["backbone.stride_in_1x1"] is False

@@ -271,7 +271,7 @@ def test_the_zoo_fits_at_full_size(name, monkeypatch):
     """Zeros that take no memory in the file: only names and shapes are looked at."""
     arrays = synthetic.blank(synthetic.mmdetection_shapes(ZOO[name][0]))
     monkeypatch.setattr(importing, "read_checkpoint", lambda path: synthetic.checkpoint(arrays))
-    detector, _, report = import_checkpoint("model.pth")
+    detector, _, report, _ = import_checkpoint("model.pth")
     assert not report.missing
     assert set(report.unused.values()) <= {"counts training steps"}
     assert len(report.loaded) + len(report.unused) == len(arrays)
