@@ -51,6 +51,7 @@ cascade_rcnn_alexnet = cascade_rcnn_vgg16.replace(
             min_side=15.0,
             pre_nms_train=3000,
             max_outside=None,
+            min_object_side=0.0,
         ),
         "heads.pooling.output_size": 6,
         "output": part(DetectionOutput, score_threshold=0.1, nms_iou=0.3),

@@ -14,13 +14,13 @@ import tensorflow as tf
 
 from cascade_tf.losses import stage_losses
 from cascade_tf.ops import grid_roi_align
-from cascade_tf.structures import AnchorTargets, ImageBatch, Samples, StageOutput
+from cascade_tf.structures import ImageBatch, Samples, StageOutput
 from cascade_tf.weights.importing import import_checkpoint
 from cascade_tf.weights.places import places
 from tests.golden.caffe_boxes import continuous, offsets, padded, rows
 from tests.golden.caffe_nets import recorded_nets
-from tests.golden.caffe_rpn import RecordedRPN, by_anchor
-from tests.golden.test_caffe_proposals import all_anchors, match_of, targets_of_choice
+from tests.golden.caffe_rpn import RecordedRPN
+from tests.golden.test_caffe_proposals import chosen_targets
 
 NETS = [net for start in ("alex", "fpn50", "rfcn50", "vgg") for net in recorded_nets(start)]
 # Coordinates of up to two hundred pixels, regressed three times in float32.
@@ -170,20 +170,6 @@ class RecordedLevels:
         )
 
 
-def anchor_targets(net):
-    """Labels and offsets of the anchors that were drawn."""
-    network = RecordedRPN(net)
-    layer = network.layer()
-    anchors = all_anchors(network, layer)
-    match, targets = match_of(network, layer, anchors)
-    images = len(net.train["in/data_u8"])
-    kept = [
-        by_anchor(net.train[f"out/hid/{name}_loss/keep_map"], images, 1)[..., 0] for name in network.names
-    ]
-    wanted = targets_of_choice(layer, anchors, match, targets, np.concatenate(kept, axis=1))
-    return AnchorTargets(*(tf.constant(value) for value in wanted))
-
-
 def stage_of(detector, net, number, features):
     """What a stage makes of its RoIs, as the authors' code ran it."""
     stage, samples = detector.heads.stages[number], samples_of(net, number)
@@ -199,7 +185,8 @@ def stage_of(detector, net, number, features):
 def test_losses_and_gradients(net):
     done = imported(net)
     detector, batch = done.detector, batch_of(net.train)
-    of_anchors = anchor_targets(net)
+    network = RecordedRPN(net)
+    of_anchors = chosen_targets(network, range(len(network.names)))
     with tf.GradientTape() as tape:
         features = detector.features(batch, training=True)
         predicted = detector.proposals.predict(features, batch.image_size)

@@ -97,13 +97,18 @@ CONVENTIONS: dict[str, Any] = {
     "inputs.mean": (104.0, 117.0, 123.0),
     "inputs.std": (1.0, 1.0, 1.0),
     "proposals.inclusive": True,
+    "proposals.border": 1.0,
     "heads.inclusive": True,
     "heads.pooling.inclusive": True,
     "heads.match_crowds": True,
-    "output.inclusive": True,
+    "heads.crowd_cover": None,
+    "heads.min_side": 1.0,
+    "heads.round_statistics": True,
+    # A box outside of the image ends up inside out there, and is no detection.
+    "output.inclusive": False,
     "output.border": 1.0,
 }
-"""What no blob tells: colours, and boxes of (first pixel, last pixel)."""
+"""What no blob tells: colours, boxes of (first pixel, last pixel), and the rules of training."""
 
 
 def _mean(place: Place, blobs: Any) -> Source:

@@ -24,6 +24,7 @@ from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint
 from cascade_tf.weights.places import places
 from tests.weights import synthetic
 from tests.weights.sparse_caffemodel import write_zeros
+from tests.weights.synthetic_caffe import ALEXNET
 
 # Blobs and sizes of the networks of zhaoweicai/cascade-rcnn, revision 2252f46.
 NETS = json.loads((Path(__file__).parent / "caffe_blobs.json").read_text())
@@ -191,21 +192,9 @@ def test_settings_of_other_detectors_are_refused(tmp_path):
 
 
 def test_what_is_guessed_is_told(tmp_path):
-    path = write_zeros(tmp_path / "net.caffemodel", _small())
+    path = write_zeros(tmp_path / "net.caffemodel", ALEXNET)
     report = import_checkpoint(path, **{"output.nms_iou": 0.4}).report
     assert report.assumed["proposals.score_threshold_test"] == 0.05
     assert report.assumed["output.score_threshold"] == 0.1
     assert "output.nms_iou" not in report.assumed
     assert "proposals.anchor_sizes" not in report.assumed
-
-
-def _small():
-    """AlexNet's baseline with few channels."""
-    return {
-        "conv1/0": (4, 3, 11, 11), "conv1/1": (4,), "conv2/0": (4, 2, 5, 5), "conv2/1": (4,),
-        "conv3/0": (4, 4, 3, 3), "conv3/1": (4,), "conv4/0": (4, 2, 3, 3), "conv4/1": (4,),
-        "conv5/0": (4, 2, 3, 3), "conv5/1": (4,), "rpn_conv/0": (3, 4, 3, 3), "rpn_conv/1": (3,),
-        "rpn_cls/0": (18, 3, 1, 1), "rpn_cls/1": (18,), "rpn_bbox/0": (36, 3, 1, 1), "rpn_bbox/1": (36,),
-        "fc6/0": (5, 144), "fc6/1": (5,), "fc7/0": (5, 5), "fc7/1": (5,), "cls_pred/0": (4, 5),
-        "cls_pred/1": (4,), "bbox_pred/0": (8, 5), "bbox_pred/1": (8,),
-    }  # fmt: skip
