@@ -2,7 +2,7 @@ r"""Faster R-CNN with FPN and ResNet-50 on COCO, 1x schedule.
 
 Table 7, "ResNet-50", COCO val2017: AP 36.7, AP50 58.4, AP75 39.6, APS 21.1, APM 39.8, APL 48.1.
 
-Table 8, "FPN" (recall of its proposals), COCO val2017: AR@100 47.8, ARs@100 32.2, ARm@100 54.9, ARl@100 65.2,
+Table 8, "FPN" (scripts/propose.py), COCO val2017: AR@100 47.8, ARs@100 32.2, ARm@100 54.9, ARl@100 65.2,
 AR@1k 59.1, ARs@1k 48.0, ARm@1k 66.3, ARl@1k 68.4.
 
 Published settings: 8 GPUs with 2 images each, 90,000 steps. ImageNet weights of the Detectron model zoo (BGR,

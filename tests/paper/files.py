@@ -11,7 +11,7 @@ from cascade_tf.config import load_config, settings
 from cascade_tf.heads.cascade import stage_statistics, stage_weights
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-FOLDERS = ("ablations", "coco", "voc")
+FOLDERS = ("ablations", "coco", "proposals", "voc")
 NAMES = sorted(
     str(file.relative_to(CONFIGS).with_suffix(""))
     for folder in FOLDERS

@@ -9,7 +9,11 @@ import pytest
 from tests.paper.files import CONFIGS, NAMES, ROWS, entries, rows_of
 
 # Configurations without a row: the backbone that is in the authors' list of models alone, and a part alone.
-APART = {"coco/faster_rcnn_x101_64x4d_fpn_1x", "coco/cascade_rcnn_x101_64x4d_fpn_1x", "coco/rpn_r50_fpn_1x"}
+APART = {
+    "coco/faster_rcnn_x101_64x4d_fpn_1x",
+    "coco/cascade_rcnn_x101_64x4d_fpn_1x",
+    "proposals/rpn_r50_fpn_1x",
+}
 ALL_ROWS = [(table, row) for table in ROWS["tables"] for row in table["rows"]]
 
 
