@@ -13,6 +13,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
     $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Each takes up to four gigabytes. The tests of a file stay in one process.
+TEST_PROCESSES ?= 2
+
 # A stamp carries the checksum of what it was made from. While it matches, no installer runs and no network is
 # needed; a changed pin or C++ source has another name and is made again.
 checksum = $(shell cat $(1) 2>/dev/null | cksum | tr -d ' ')
@@ -43,7 +46,7 @@ imports: types
 	@$(BIN)/lint-imports
 
 unit: imports
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_FLAGS)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found; name one with PYTHON=..."; exit 1; }
