@@ -1,11 +1,13 @@
 r"""Writes the proposals of a detector for the images of a data set into a file, and measures their recall.
 
-Any detector that makes proposals will do: its heads are not run, and its classes need not be those of the
-data set. The file is a NumPy archive, docs/proposals.md describes it; a model whose part `proposals` takes
-them from a file reads it (--set data.proposals=FILE). Average recall at 100, 300 and 1000 proposals goes to
-the standard output and, with all numbers, to a .json file of the same name.
+Any detector that makes proposals will do, and its classes need not be those of the data set. With --stage
+the boxes are those that a later stage of a cascade sees (Table 8). The file is a NumPy archive,
+docs/proposals.md describes it; a model whose part `proposals` takes them from a file reads it
+(--set data.proposals=FILE). Average recall at 100, 300 and 1000 proposals goes to the standard output and,
+with all numbers, to a .json file of the same name.
 
     python scripts/propose.py --workdir runs/rpn --dataset_dir COCO --split val --output proposals/val.npz
+    python scripts/propose.py --workdir runs/cascade --stage 3 --output recall/stage3.npz
     python scripts/propose.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --dataset_dir COCO \
         --split train --output proposals/train.npz --nomeasure --set model.proposals.post_nms_test=2000
 """
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
 OPTIONS.string("output", None, "The file, with the suffix .npz.", "FILE")
+OPTIONS.integer("stage", 1, "Of which stage of the cascade: the boxes that it sees.", lower=1)
 OPTIONS.boolean("measure", True, "Measures the average recall, which takes objects in the data set.")
 
 
@@ -58,6 +61,7 @@ def propose(arguments: Sequence[str]) -> None:
         proposals = collect_proposals(
             detector,
             dataset,
+            stage=OPTIONS.values.stage,
             batch_size=experiment.evaluation.batch_size,
             progress=bar.update,
             skip_broken=data.skip_broken,

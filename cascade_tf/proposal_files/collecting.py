@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cascade_tf.boxes import is_proper
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.data.proposal_set import ProposalSet
 from cascade_tf.inference import input_size, to_original_frame
 from cascade_tf.network_calls import prepare_weights, traced
-from cascade_tf.structures import Batch, Tensor
+from cascade_tf.structures import Batch, Proposals, Tensor
 
 
 def collect_proposals(
     detector: Any,
     dataset: CocoDataset,
     *,
+    stage: int = 1,
     batch_size: int = 1,
     progress: Callable[[int], Any] | None = None,
     skip_broken: bool = False,
@@ -30,8 +32,10 @@ def collect_proposals(
     """Proposes boxes in every image of a data set.
 
     Args:
-        detector: a ``TwoStageDetector``; its heads are not run.
+        detector: a ``TwoStageDetector``.
         dataset: the images; their objects are not looked at.
+        stage: whose proposals: the boxes that this stage of the cascade sees at test, with the scores of the
+            first stage's. For the first no heads are run.
         batch_size: images that go through the network together.
         progress: called after each batch with the number of its images.
         skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
@@ -42,10 +46,14 @@ def collect_proposals(
         folder of pictures.
 
     Raises:
-        ValueError: ``batch_size`` is below 1, or an image cannot be read (the message names it).
+        ValueError: there is no such stage, ``batch_size`` is below 1, or an image cannot be read (the message
+            names it).
     """
+    if not 1 <= stage <= detector.num_stages:
+        raise ValueError(f"stage: got {stage}, expected one of the detector's, 1..{detector.num_stages}")
     prepare_weights(detector)
-    run = traced(detector, "proposals", _in_original_frame)
+    name = f"proposals of stage {stage}"
+    run = traced(detector, name, lambda network, batch: _in_original_frame(network, batch, stage))
     batches = eval_batches(
         dataset,
         batch_size=batch_size,
@@ -81,12 +89,17 @@ def collect_proposals(
     )
 
 
-def _in_original_frame(detector: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    _, _, proposals = detector.propose(batch)
+def _in_original_frame(detector: Any, batch: Batch, stage: int) -> tuple[Tensor, Tensor, Tensor]:
+    features, _, proposals = detector.propose(batch)
+    if stage > 1:
+        samples = detector.heads(features, proposals, batch.image_size)[stage - 1].samples
+        proposals = Proposals(samples.boxes, samples.scores, samples.valid)
+    boxes = to_original_frame(proposals.boxes, batch.image_size, batch.original_size)
     # Some parts sort by level first.
     order = tf.argsort(proposals.scores, direction="DESCENDING", stable=True)
-    boxes, scores, valid = (tf.gather(values, order, batch_dims=1) for values in proposals)
-    return to_original_frame(boxes, batch.image_size, batch.original_size), scores, valid
+    values = (boxes, proposals.scores, proposals.valid & is_proper(boxes))
+    boxes, scores, valid = (tf.gather(value, order, batch_dims=1) for value in values)
+    return boxes, scores, valid
 
 
 def _name(path: str, folder: str) -> str:
