@@ -5,11 +5,11 @@ Table 7, "ResNet-50, cascade", COCO val2017: AP 40.9, AP50 59.0, AP75 44.6, APS 
 Table 8, "stage 1" (scripts/propose.py), COCO val2017: AR@100 46.8, ARs@100 31.0, ARm@100 53.8, ARl@100 64.8,
 AR@1k 58.7, ARs@1k 47.6, ARm@1k 65.9, ARl@1k 68.2.
 
-Table 8, "stage 2" (recall of the boxes that stage 2 sees, for which there is no program yet), COCO val2017:
-AR@100 55.3, ARs@100 35.1, ARm@100 61.1, ARl@100 82.5, AR@1k 70.7, ARs@1k 55.2, ARm@1k 77.7, ARl@1k 88.1.
+Table 8, "stage 2" (scripts/propose.py --stage 2), COCO val2017: AR@100 55.3, ARs@100 35.1, ARm@100 61.1,
+ARl@100 82.5, AR@1k 70.7, ARs@1k 55.2, ARm@1k 77.7, ARl@1k 88.1.
 
-Table 8, "stage 3" (recall of the boxes that stage 3 sees, for which there is no program yet), COCO val2017:
-AR@100 56.5, ARs@100 36.1, ARm@100 62.4, ARl@100 84.1, AR@1k 71.4, ARs@1k 55.5, ARm@1k 78.1, ARl@1k 89.8.
+Table 8, "stage 3" (scripts/propose.py --stage 3), COCO val2017: AR@100 56.5, ARs@100 36.1, ARm@100 62.4,
+ARl@100 84.1, AR@1k 71.4, ARs@1k 55.5, ARm@1k 78.1, ARl@1k 89.8.
 
 Published settings: 8 GPUs with 2 images each, 90,000 steps. The authors' list of models names no time. A step
 costs about a fifth more than the baseline's: 6 to 7 hours on 8 V100. The row has not been reproduced with
