@@ -1,0 +1,84 @@
+"""What the parts of each kind promise, and that those who use them know no more than that."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+from cascade_tf.heads import CascadeHeads
+from cascade_tf.parts import constructors
+
+# By kind: methods and properties that a detector or another part uses.
+PROMISES = {
+    "neck": ("call", "output_shapes", "named_layers"),
+    "proposals": ("call", "of_batch", "takes_given", "compute_losses", "reported"),
+    "pooling": ("call", "pool_in_turn", "pooled_shape", "cells"),
+    "box head": ("build_on", "prepare", "pool", "call", "makes_maps", "named_layers"),
+    "heads": (
+        "call", "compute_losses", "reported", "class_probabilities", "detection_boxes", "with_masks",
+        "num_stages", "has_masks",
+    ),
+    "output": ("call",),
+    "inputs": ("call",),
+}  # fmt: skip
+# What makes a detector of parts, trains it, predicts with it and exports it.
+USERS = (
+    "cascade_tf.models.detector",
+    "cascade_tf.export",
+    "cascade_tf.inference",
+    "cascade_tf.network_calls",
+    "cascade_tf.test_time_augmentation",
+    "cascade_tf.training",
+    "cascade_tf.weights.places",
+)
+
+
+def layers_of(kind):
+    """The classes of a kind; functions make one of these."""
+    found = [one for one in constructors(kind).values() if inspect.isclass(one)]
+    return [*found, CascadeHeads] if kind == "heads" else found
+
+
+@pytest.mark.parametrize("kind", PROMISES)
+def test_parts_keep_their_kinds_promises(kind):
+    layers = layers_of(kind)
+    assert layers
+    for layer in layers:
+        missing = [name for name in PROMISES[kind] if not hasattr(layer, name)]
+        assert not missing, layer
+
+
+@pytest.mark.parametrize("kind", PROMISES)
+def test_promises_are_explained(kind):
+    for layer in layers_of(kind):
+        for name in PROMISES[kind]:
+            member = inspect.getattr_static(layer, name)
+            member = member.fget if isinstance(member, property) else member
+            # Flags are explained by their class.
+            assert not callable(member) or len(inspect.getdoc(getattr(layer, name)) or "") > 20, (layer, name)
+
+
+def test_every_kind_of_a_detectors_settings_has_a_promise():
+    assert {one.kind for one in constructors().values()} - set(PROMISES) == {
+        "backbone",
+        "detector",
+        "masks",
+        "mask head",
+    }
+
+
+def sources(module):
+    path = Path(importlib.import_module(module).__file__)
+    return sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
+
+
+@pytest.mark.parametrize("module", USERS)
+def test_users_of_parts_name_none(module):
+    parts = {name for kind in (*PROMISES, "backbone", "masks", "mask head") for name in constructors(kind)}
+    for path in sources(module):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        assert not names & (parts | {"CascadeHeads"}), path
