@@ -115,7 +115,7 @@ class CascadeHeads(Layer):
 
     @property
     def num_stages(self) -> int:
-        """T."""
+        """T, the number of detectors in sequence."""
         return len(self.stages)
 
     @property
