@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,6 +33,7 @@ class ImportPlan:
         places: of the model.
         kept: canonical name of a place that keeps its initial value -> why.
         unwanted: tensor that is left out -> why.
+        more: places besides, each with its source.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ImportPlan:
         places: Iterable[Place],
         kept: Mapping[str, str] | None = None,
         unwanted: Mapping[str, str] | None = None,
+        more: Iterable[tuple[Place, Source]] = (),
     ):
         self.checkpoint = checkpoint
         self.family = family
@@ -51,10 +54,12 @@ class ImportPlan:
         self._absent: list[str] = []
         self._misfits: list[str] = []
         self._unexplained: list[str] = []
+        self._shared: set[str] = set()
         claimed: set[str] = set()
-        for place in places:
-            source = family.source(place, model, checkpoint)
+        own = ((place, family.source(place, model, checkpoint)) for place in places)
+        for place, source in itertools.chain(own, more):
             claimed.update(source.names)
+            self._shared.update(source.shared)
             self._add(place, source)
         self._account_for_others(claimed)
 
@@ -148,7 +153,11 @@ class ImportPlan:
             self.unused[name] = reason or "has no place in the model"
 
     def _problems(self, loaded: Mapping[str, tuple[str, ...]]) -> list[str]:
-        copies = [f"{tensor} (for {listed(names)})" for tensor, names in loaded_twice(loaded).items()]
+        copies = [
+            f"{tensor} (for {listed(names)})"
+            for tensor, names in loaded_twice(loaded).items()
+            if tensor not in self._shared
+        ]
         groups = (
             ("variables without a tensor", self._absent),
             ("tensors without a variable", self._unexplained),

@@ -16,6 +16,7 @@ from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, fi
 from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
 from cascade_tf.weights.families.family import Family
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile, read_checkpoint
+from cascade_tf.weights.head_start import HeadStart, head_start
 from cascade_tf.weights.import_plan import ImportPlan
 from cascade_tf.weights.import_report import ImportReport, log_other_names
 from cascade_tf.weights.pixels import check_pixels
@@ -217,7 +218,11 @@ def load_backbone(
     *,
     allow_partial: bool = False,
 ) -> ImportReport:
-    """Loads weights trained on ImageNet into a backbone.
+    """Loads weights trained on ImageNet into a backbone, and into heads that begin as the classifier does.
+
+    On VGG16 and AlexNet the heads of Faster R-CNN do: the fully connected layers but the last go into the
+    head of every stage, of which each has a copy. With fewer units than the classifier's the heads take the
+    strongest, see ``with_fewer_units``. Detectors of other shapes get the backbone alone.
 
     Args:
         model: a detector on a ``ResNet``, ``VGG16`` or ``AlexNet``, or the backbone alone.
@@ -234,8 +239,8 @@ def load_backbone(
         FileNotFoundError: no such file.
         TypeError: the backbone is of another kind.
         ValueError: the file cannot be read, its family is unknown, the weights were trained with the strides
-            in other convolutions or on other pixels, or tensors and variables do not match. No variable has
-            changed then.
+            in other convolutions or on other pixels, the heads have more units than the classifier, or
+            tensors and variables do not match. No variable has changed then.
     """
     backbone = model.backbone if isinstance(model, TwoStageDetector) else model
     found = backbone_places(backbone)
@@ -247,7 +252,13 @@ def load_backbone(
             _check_stride(backbone, settings)
         if not allow_partial and isinstance(model, TwoStageDetector):
             check_pixels(model.image_inputs, settings)
-        plan = ImportPlan(checkpoint, family, backbone, found.values())
+        layers = family.classifier_layers(checkpoint)
+        start = HeadStart((), {})
+        if layers is not None and isinstance(model, TwoStageDetector):
+            start = head_start(model, layers, checkpoint.arrays, allow_partial)
+        plan = ImportPlan(
+            checkpoint, family, backbone, found.values(), unwanted=start.left_out, more=start.copies
+        )
     return plan.carry_out(settings, allow_partial)
 
 

@@ -59,6 +59,19 @@ def places(detector: TwoStageDetector) -> dict[str, Place]:
     return found
 
 
+def head_places(detector: TwoStageDetector) -> dict[str, Place]:
+    """The places of a detector's heads alone.
+
+    Args:
+        detector: built.
+
+    Raises:
+        TypeError: the heads have weights and do not name them.
+        NotImplementedError: a head of a stage does not.
+    """
+    return {place.name: place for place in _places("", detector.heads)}
+
+
 def _places(prefix: str, part: Any) -> Iterator[Place]:
     if not hasattr(part, "named_layers"):
         if part.variables:

@@ -43,13 +43,56 @@ def torchvision_shapes(model: Model) -> dict[str, tuple[int, ...]]:
 
 
 def torchvision_vgg16_shapes(width: float = 1.0) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's VGG16; a width below 1 divides all channels but the colours."""
+    """Names and shapes of torchvision's VGG16; a width below 1 divides all channels but the colours.
+
+    Its classifier of 10 classes has 4096 units, which the width divides too.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for number, (outputs, inputs) in VGG16_FEATURES.items():
         inputs = inputs if inputs == 3 else int(inputs * width)
         shapes[f"features.{number}.weight"] = (int(outputs * width), inputs, 3, 3)
         shapes[f"features.{number}.bias"] = (int(outputs * width),)
-    return shapes | {"classifier.0.weight": (8, 16), "classifier.0.bias": (8,)}
+    units, channels = int(4096 * width), int(512 * width)
+    for number, (outputs, inputs) in {0: (units, 49 * channels), 3: (units, units), 6: (10, units)}.items():
+        shapes |= {f"classifier.{number}.weight": (outputs, inputs), f"classifier.{number}.bias": (outputs,)}
+    return shapes
+
+
+def keras_vgg16(tensors, names: str = "old") -> dict[str, np.ndarray]:
+    """torchvision's VGG16 as the arrays of Keras Applications.
+
+    Args:
+        tensors: torchvision's.
+        names: ``"old"`` as in the published file, or ``"numbered"`` as in a ``.weights.h5``.
+    """
+    layers = {"conv2d": [], "dense": []}
+    for number in VGG16_FEATURES:
+        layers["conv2d"].append((np.transpose(tensors[f"features.{number}.weight"], (2, 3, 1, 0)),
+                                 tensors[f"features.{number}.bias"]))  # fmt: skip
+    for number in (0, 3, 6):
+        kernel, bias = tensors[f"classifier.{number}.weight"], tensors[f"classifier.{number}.bias"]
+        if number == 0:
+            kernel = np.transpose(kernel.reshape(len(kernel), -1, 7, 7), (0, 2, 3, 1)).reshape(kernel.shape)
+        layers["dense"].append((kernel.T, bias))
+    convs = [f"block{group}_conv{i}" for group, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, n + 1)]
+    old = {"conv2d": convs, "dense": ["fc1", "fc2", "predictions"]}
+    arrays = {}
+    for kind, values in layers.items():
+        for number, (kernel, bias) in enumerate(values):
+            layer = f"layers/{kind}{f'_{number}' if number else ''}/vars/"
+            keys = [f"{old[kind][number]}/{old[kind][number]}_{letter}_1:0" for letter in "Wb"]
+            if names == "numbered":
+                keys = [f"{layer}0", f"{layer}1"]
+            arrays |= dict(zip(keys, (kernel, bias), strict=True))
+    return arrays
+
+
+def write_h5(path: Path, arrays) -> Path:
+    """Writes arrays by the names of their data sets."""
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return path
 
 
 def distinct(shapes, seed: int = 0) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cascade_tf.weights.families.caffe import CAFFE
+from cascade_tf.weights.families.caffe_imagenet import CAFFE_IMAGENET
 from cascade_tf.weights.families.detectron import DETECTRON
 from cascade_tf.weights.families.detectron2 import DETECTRON2
 from cascade_tf.weights.families.detectron_imagenet import DETECTRON_IMAGENET
@@ -18,7 +19,13 @@ from cascade_tf.weights.import_report import listed
 DETECTOR_FAMILIES: tuple[Family, ...] = (DETECTRON2, MMDETECTION, DETECTRON, TENSORPACK, CAFFE)
 """Families of whole detectors, for ``import_checkpoint``."""
 
-BACKBONE_FAMILIES: tuple[Family, ...] = (TORCHVISION, DETECTRON_IMAGENET, KERAS_APPLICATIONS, RESNET_NPZ)
+BACKBONE_FAMILIES: tuple[Family, ...] = (
+    TORCHVISION,
+    DETECTRON_IMAGENET,
+    KERAS_APPLICATIONS,
+    RESNET_NPZ,
+    CAFFE_IMAGENET,
+)
 """Families of backbones trained on ImageNet, for ``load_backbone``."""
 
 

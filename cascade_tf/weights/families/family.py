@@ -27,10 +27,26 @@ class Source(NamedTuple):
         convert: from these tensors, in this order, to the value in the place's shape, or to one of more axes
             that becomes it when the leading ones are merged. It should return a view where it can, and raises
             a ValueError when the tensors' shapes make no sense.
+        shared: those of the names that are meant for several places; others are a mistake there.
     """
 
     names: tuple[str, ...]
     convert: Callable[..., np.ndarray]
+    shared: tuple[str, ...] = ()
+
+
+class ClassifierLayers(NamedTuple):
+    """Fully connected layers of an ImageNet classifier, all but its last, with which heads can begin.
+
+    Attributes:
+        level: the backbone's map that the first of them reads, pooled to P x P cells.
+        sources: where each value comes from, by the name that a head has for the variable, in the order of
+            the layers: ``"fc1.kernel"`` gives [P, P, C, units], those of later layers [in, units], and
+            ``"fc1.bias"`` gives [units].
+    """
+
+    level: str
+    sources: dict[str, Source]
 
 
 class Family(abc.ABC):
@@ -69,6 +85,10 @@ class Family(abc.ABC):
             model: the detector, or the backbone where only that is loaded.
             checkpoint: for families with several spellings of a name.
         """
+
+    def classifier_layers(self, checkpoint: CheckpointFile) -> ClassifierLayers | None:
+        """What heads can begin with, of a family of backbones; None where a network has no such layers."""
+        return None
 
     def base(self, checkpoint: CheckpointFile) -> Part:
         """The detector whose settings ``settings`` are, with whatever else it can have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -12,7 +13,8 @@ import numpy as np
 from cascade_tf.backbones.resnet import BLOCKS
 from cascade_tf.backbones.vgg import CONVOLUTIONS
 from cascade_tf.weights.families import architecture
-from cascade_tf.weights.families.family import Family, Source
+from cascade_tf.weights.families.family import ClassifierLayers, Family, Source
+from cascade_tf.weights.families.layouts import first_dense_from_hwc
 from cascade_tf.weights.places import Place
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ _VECTORS = {
     "conv2d": ("kernel", "bias"),
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
+_NUMBERED_DENSE = re.compile(r"layers/dense(?:_(\d+))?/vars/([01])")
+# In the order of the layers; the last one of the classifier has no place in a detector.
+_CLASSIFIER_PLACES = ("fc1.kernel", "fc1.bias", "fc2.kernel", "fc2.bias")
 _CLASSIFIER = re.compile(r"(?:.*/)?(?:predictions|fc1|fc2|dense(?:_\d+)?)/.*")
 
 
@@ -76,12 +81,36 @@ class KerasApplications(Family):
             return Source((name,), _for_own_epsilon)
         return Source((name,), np.asarray)
 
+    def classifier_layers(self, checkpoint: CheckpointFile) -> ClassifierLayers | None:
+        """See ``Family.classifier_layers``; VGG16's."""
+        names = {place: name for name in checkpoint.arrays if (place := _classifier_place(name))}
+        if "backbone.conv1_1.kernel" not in _datasets(checkpoint) or not names:
+            return None
+        converted = {name: Source((names.get(name, name),), np.asarray) for name in _CLASSIFIER_PLACES}
+        first = converted["fc1.kernel"]._replace(convert=partial(first_dense_from_hwc, pooled=7))
+        return ClassifierLayers("C5", converted | {"fc1.kernel": first})
+
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
         return "ImageNet's classifier" if _CLASSIFIER.fullmatch(name) else None
 
 
 KERAS_APPLICATIONS = KerasApplications()
+
+
+def _classifier_place(name: str) -> str | None:
+    """What a head calls a variable of the classifier; None for the last layer's and for other layers'.
+
+    >>> _classifier_place("fc2/fc2_W_1:0"), _classifier_place("layers/dense/vars/1")
+    ('fc2.kernel', 'fc1.bias')
+    """
+    numbered = _NUMBERED_DENSE.fullmatch(name)
+    if numbered:
+        place = f"fc{int(numbered[1] or 0) + 1}.{'kernel' if numbered[2] == '0' else 'bias'}"
+    else:
+        layer = next((part for part in name.split("/")[:-1] if part in ("fc1", "fc2")), None)
+        place = f"{layer}.{_vector(name)}"
+    return place if place in _CLASSIFIER_PLACES else None
 
 
 def _for_own_epsilon(variance: np.ndarray) -> np.ndarray:

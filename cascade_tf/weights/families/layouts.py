@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from cascade_tf.weights.families.family import Source
 from cascade_tf.weights.places import Place
 
 
@@ -48,6 +49,20 @@ def first_dense_from_ochw(values: np.ndarray, pooled: int) -> np.ndarray:
     return values.reshape(outputs, -1, pooled, pooled).transpose(2, 3, 1, 0)
 
 
+def first_dense_from_hwc(values: np.ndarray, pooled: int) -> np.ndarray:
+    """The kernel [P P C, out] behind features flattened as (row, column, channel), as [P, P, C, out].
+
+    Args:
+        values: [P P C, out].
+        pooled: P.
+
+    Raises:
+        ValueError: the first axis is no multiple of P P.
+    """
+    _, outputs = values.shape
+    return values.reshape(pooled, pooled, -1, outputs)
+
+
 def background_first(values: np.ndarray) -> np.ndarray:
     """The last entry of the last axis, the background where it comes last, moved to the front."""
     return np.roll(values, 1, axis=-1)
@@ -60,6 +75,21 @@ CHANNELS_FIRST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "vector": np.asarray,
 }
 """By the kind of a place outside of box heads: from the layout that PyTorch, Caffe and Caffe2 share."""
+
+
+def classifier_sources(names: Iterable[tuple[str, str]], pooled: int) -> dict[str, Source]:
+    """The sources of ``ClassifierLayers`` in the layout that PyTorch and Caffe share.
+
+    Args:
+        names: (kernel, bias) of each layer.
+        pooled: P of the first one's cells.
+    """
+    sources = {}
+    for number, (kernel, bias) in enumerate(names, start=1):
+        first = functools.partial(first_dense_from_ochw, pooled=pooled)
+        sources[f"fc{number}.kernel"] = Source((kernel,), first if number == 1 else dense_from_oi)
+        sources[f"fc{number}.bias"] = Source((bias,), np.asarray)
+    return sources
 
 
 def channels_first(place: Place, detector: Any) -> Callable[[np.ndarray], np.ndarray]:

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from cascade_tf.weights.families import architecture
-from cascade_tf.weights.families.family import Family, Source
-from cascade_tf.weights.families.layouts import CHANNELS_FIRST, shape_from_channels_first
+from cascade_tf.weights.families.family import ClassifierLayers, Family, Source
+from cascade_tf.weights.families.layouts import CHANNELS_FIRST, classifier_sources, shape_from_channels_first
 from cascade_tf.weights.families.torch_family import PARAMETERS
 from cascade_tf.weights.places import Place
 
@@ -26,6 +26,8 @@ PIXELS = {
 }
 VGG_FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 """Numbers of VGG16's convolutions among its features, which count ReLU and pooling too."""
+# Its fully connected layers but the last.
+_VGG_CLASSIFIER = (0, 3)
 _ALEXNET_FEATURES = [0, 3, 6, 8, 10]
 
 _GROUPS = (2, 2, 3, 3, 3)
@@ -58,6 +60,13 @@ class Torchvision(Family):
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""
         return Source((_tensor_name(place.name),), CHANNELS_FIRST[place.kind])
+
+    def classifier_layers(self, checkpoint: CheckpointFile) -> ClassifierLayers | None:
+        """See ``Family.classifier_layers``; VGG16's."""
+        if "features.0.weight" not in checkpoint.arrays:
+            return None
+        names = [(f"classifier.{number}.weight", f"classifier.{number}.bias") for number in _VGG_CLASSIFIER]
+        return ClassifierLayers("C5", classifier_sources(names, pooled=7))
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
