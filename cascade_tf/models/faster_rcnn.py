@@ -2,7 +2,7 @@
 
 The settings are those of the authors' Caffe networks, VGG16's for COCO and AlexNet's for VOC, with this
 package's continuous boxes; every regressor is class-agnostic. The backbones' fully connected layers head the
-stages, pruned to 2048 units.
+stages, pruned to 2048 units; ``load_backbone`` starts them with ImageNet's.
 """
 
 from __future__ import annotations

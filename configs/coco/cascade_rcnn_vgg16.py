@@ -4,12 +4,14 @@ Table 6, "Faster R-CNN, VGG, cascade", COCO val2017 and test-dev: train seconds 
 MiB 704, val AP 27.0, val AP50 44.2, val AP75 27.7, val APS 8.6, val APM 29.1, val APL 42.2, test dev AP 26.9,
 test dev AP50 44.3, test dev AP75 27.8, test dev APS 8.3, test dev APM 28.2, test dev APL 41.1.
 
-Published settings: 2 GPUs with 4 images each, 100,000 steps, 15.5 hours. VGG16's weights of ImageNet, from
-torchvision or Keras Applications; the authors prune fc6 and fc7 to 2048 units. The row has not been
+Published settings: 2 GPUs with 4 images each, 100,000 steps, 15.5 hours. VGG16's weights of ImageNet, fc6 and
+fc7 pruned to 2048 units and copied to every stage: here the strongest of the file's 4096, see
+docs/weights.md. Keras Applications' are Caffe's; torchvision's expect other pixels. The row has not been
 reproduced with this code yet.
 
     python scripts/train.py --config coco/cascade_rcnn_vgg16 --dataset_dir COCO \
-        --workdir runs/cascade_rcnn_vgg16 --backbone_weights torchvision/vgg16
+        --workdir runs/cascade_rcnn_vgg16 \
+        --backbone_weights vgg16_weights_tf_dim_ordering_tf_kernels.h5
 """
 
 import dataclasses

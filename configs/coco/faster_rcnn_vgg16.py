@@ -4,12 +4,14 @@ Table 6, "Faster R-CNN, VGG", COCO val2017 and test-dev: train seconds 0.12, tes
 val AP 23.6, val AP50 43.9, val AP75 23.0, val APS 8.0, val APM 26.2, val APL 35.5, test dev AP 23.5, test dev
 AP50 43.9, test dev AP75 22.6, test dev APS 8.1, test dev APM 25.1, test dev APL 34.7.
 
-Published settings: 2 GPUs with 4 images each, 100,000 steps, 12.5 hours. VGG16's weights of ImageNet, from
-torchvision or Keras Applications; the authors prune fc6 and fc7 to 2048 units. The row has not been
+Published settings: 2 GPUs with 4 images each, 100,000 steps, 12.5 hours. VGG16's weights of ImageNet, fc6 and
+fc7 pruned to 2048 units and copied to every stage: here the strongest of the file's 4096, see
+docs/weights.md. Keras Applications' are Caffe's; torchvision's expect other pixels. The row has not been
 reproduced with this code yet.
 
     python scripts/train.py --config coco/faster_rcnn_vgg16 --dataset_dir COCO \
-        --workdir runs/faster_rcnn_vgg16 --backbone_weights torchvision/vgg16
+        --workdir runs/faster_rcnn_vgg16 \
+        --backbone_weights vgg16_weights_tf_dim_ordering_tf_kernels.h5
 """
 
 from cascade_tf.config import DataConfig, Experiment

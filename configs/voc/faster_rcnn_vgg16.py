@@ -2,12 +2,14 @@ r"""Faster R-CNN with VGG16 on VOC.
 
 Table 11, "Faster R-CNN, VGG", VOC 2007 test: AP 42.9, AP50 76.4, AP75 44.1.
 
-Published settings: 2 GPUs with 4 images each, 45,000 steps, 6 hours. VGG16's weights of ImageNet, from
-torchvision or Keras Applications; the authors prune fc6 and fc7 to 2048 units. The row has not been
-reproduced with this code yet.
+Published settings: 2 GPUs with 4 images each, 45,000 steps, 6 hours. VGG16's weights of ImageNet, fc6 and fc7
+pruned to 2048 units and copied to every stage: here the strongest of the file's 4096, see docs/weights.md.
+Keras Applications' are Caffe's; torchvision's expect other pixels. The row has not been reproduced with this
+code yet.
 
     python scripts/train.py --config voc/faster_rcnn_vgg16 --dataset_dir VOC \
-        --workdir runs/faster_rcnn_vgg16 --backbone_weights torchvision/vgg16
+        --workdir runs/faster_rcnn_vgg16 \
+        --backbone_weights vgg16_weights_tf_dim_ordering_tf_kernels.h5
 """
 
 from cascade_tf.config import DataConfig, Experiment

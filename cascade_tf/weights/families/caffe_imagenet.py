@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -29,6 +30,8 @@ _RESNET = frozenset({"conv1/0", "res2a_branch2a/0"})
 _ALEXNET = frozenset(f"conv{number}/0" for number in range(1, 6))
 # Cells per side that the first fully connected layer reads.
 _VGG_CELLS, _ALEXNET_CELLS = 7, 6
+# Files that a cascade starts from have the fully connected layers once for each stage.
+_LATER_STAGE = re.compile(r"(fc[67])_(?:2nd|3rd)/([01])")
 _STATISTICS = {"moving_mean": 0, "moving_variance": 1}
 
 
@@ -37,7 +40,8 @@ class CaffeImageNet(Family):
 
     A normalisation stands there as two layers. The first holds sums of means and of variances with the
     factor that both are divided by, the second scale and shift. The first convolution of ResNet-50 has a bias
-    in front of its own, which goes into the mean. The stride sits in the first 1x1 convolution.
+    in front of its own, which goes into the mean. The stride sits in the first 1x1 convolution. Files that
+    the paper's authors start a cascade from, with copies of fc6 and fc7 for the later stages, are read too.
     """
 
     name = "caffe_imagenet"
@@ -51,6 +55,7 @@ class CaffeImageNet(Family):
     def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
         """See ``Family.settings``; of VGG16 and AlexNet only the pixels."""
         blobs = checkpoint.arrays
+        _refuse_other_stages(blobs)
         if not blobs.keys() >= _RESNET:
             _refuse_caffenet(list(checkpoint.metadata.get("layers", ())))
             return dict(PIXELS)
@@ -84,6 +89,8 @@ class CaffeImageNet(Family):
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
+        if _LATER_STAGE.fullmatch(name):
+            return "a copy for a later stage, which gets the first one's"
         return "ImageNet's classifier" if re.fullmatch(r"fc(6|7|8|1000)/[01]", name) else None
 
 
@@ -108,6 +115,15 @@ def _divided(total: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 def _without_bias(total: np.ndarray, factor: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return _divided(total, factor) - _vector(bias)
+
+
+def _refuse_other_stages(blobs: Mapping[str, np.ndarray]) -> None:
+    for name, values in blobs.items():
+        match = _LATER_STAGE.fullmatch(name)
+        if match and not np.array_equal(values, blobs.get(f"{match[1]}/{match[2]}", ())):
+            raise ValueError(
+                f"got {name} with other values than {match[1]}/{match[2]}, expected a copy of it"
+            )
 
 
 def _refuse_caffenet(layers: list[str]) -> None:

@@ -172,6 +172,18 @@ def test_vgg16_in_a_detector(tmp_path, legacy):
     np.testing.assert_array_equal(second.kernel, blobs["fc7"][0].T)
 
 
+def test_copies_for_later_stages(tmp_path):
+    layers = layers_of(vgg16_shapes())
+    copies = [layer._replace(name=f"{layer.name}_2nd") for layer in layers if layer.name in ("fc6", "fc7")]
+    backbone = VGG16(channels=(2, 3, 4, 5, 6))
+    report = load_backbone(backbone, write_caffemodel(tmp_path / "copies.caffemodel", layers + copies))
+    assert report.unused["fc7_2nd/1"] == "a copy for a later stage, which gets the first one's"
+    copies[1] = copies[1]._replace(blobs=[copies[1].blobs[0] + 1, copies[1].blobs[1]])
+    path = write_caffemodel(tmp_path / "trained.caffemodel", layers + copies)
+    with pytest.raises(ValueError, match="got fc7_2nd/0 with other values than fc7/0, expected a copy"):
+        load_backbone(backbone, path)
+
+
 def alexnet_shapes():
     backbone = {name: shape for name, shape in ALEXNET.items() if name.startswith("conv")}
     classifier = {"fc6": (8, 144), "fc7": (8, 8), "fc8": (10, 8)}
