@@ -85,6 +85,8 @@ def _heads(detector: TwoStageDetector) -> list[_Head]:
 
 def _values(layers: ClassifierLayers, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the sources give; nothing where tensors are absent or of another form."""
+    if layers.last is not None and layers.last not in arrays:
+        return {}
     try:
         return {
             name: source.convert(*(arrays[tensor] for tensor in source.names))

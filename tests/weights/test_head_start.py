@@ -40,6 +40,16 @@ def torchvision_file(tmp_path_factory):
     return write_torch_zip(tmp_path_factory.mktemp("vgg16") / "vgg16.pth", TENSORS)
 
 
+@pytest.fixture(scope="module")
+def shared_detector():
+    return detector(faster_rcnn_vgg16, **RGB)
+
+
+@pytest.fixture(scope="module")
+def shared_keras_detector():
+    return detector(faster_rcnn_vgg16)
+
+
 def norms(rows):
     return np.linalg.norm(rows, axis=1)
 
@@ -99,10 +109,20 @@ def test_fewer_units_are_the_strongest(torchvision_file):
     np.testing.assert_array_equal(bias, TENSORS["classifier.0.bias"][first])
 
 
+def test_numbered_layers_of_another_classifier(tmp_path, shared_keras_detector):
+    arrays = keras_vgg16(TENSORS, "numbered")
+    fewer = {name: array for name, array in arrays.items() if not name.startswith("layers/dense_2/")}
+    report = load_backbone(shared_keras_detector, write_h5(tmp_path / "other.h5", fewer))
+    assert not any(name.startswith("head") for name in report.loaded)
+    assert "its layers are not all there" in report.unused["layers/dense_1/vars/0"]
+
+
 @pytest.mark.parametrize("names", ["old", "numbered"])
-def test_keras_applications(tmp_path, names):
+def test_keras_applications(tmp_path, shared_keras_detector, names):
     path = write_h5(tmp_path / "vgg16.h5", keras_vgg16(TENSORS, names))
-    found = detector(faster_rcnn_vgg16)
+    found = shared_keras_detector
+    for layer in found.heads.stages[0].head.dense:
+        layer.set_weights([np.zeros_like(array) for array in layer.get_weights()])
     report = load_backbone(found, path)
     assert report.source == "keras_applications"
     assert_heads_compute_torchvisions(found)
@@ -166,7 +186,9 @@ def test_detectors_of_other_shapes_get_the_backbone_alone(torchvision_file, sett
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"classifier.3.weight": None}, "its layers are not all there"),
+        ({"classifier.0.weight": None}, "its layers are not all there"),
+        # Then classifier.3 is that of another data set's classes.
+        ({"classifier.6.weight": None}, "its layers are not all there"),
         ({"classifier.0.weight": (UNITS, 512)}, "its layers are not all there, or read no such cells"),
         ({"classifier.3.weight": (UNITS, UNITS - 1)}, "its fc2.kernel has the shape (127, 128)"),
         ({"classifier.0.bias": (UNITS - 1,)}, "its fc1.bias has the shape (127,)"),
@@ -181,8 +203,3 @@ def test_other_classifiers(tmp_path, shared_detector, changed, reason):
     report = load_backbone(shared_detector, write_torch_zip(tmp_path / "other.pth", tensors))
     assert not any(name.startswith("head") for name in report.loaded)
     assert reason in report.unused["classifier.3.bias"]
-
-
-@pytest.fixture(scope="module")
-def shared_detector():
-    return detector(faster_rcnn_vgg16, **RGB)

@@ -43,10 +43,12 @@ class ClassifierLayers(NamedTuple):
         sources: where each value comes from, by the name that a head has for the variable, in the order of
             the layers: ``"fc1.kernel"`` gives [P, P, C, units], those of later layers [in, units], and
             ``"fc1.bias"`` gives [units].
+        last: a tensor of the last layer where names are mere numbers: without it one of these is the last.
     """
 
     level: str
     sources: dict[str, Source]
+    last: str | None = None
 
 
 class Family(abc.ABC):

@@ -88,7 +88,9 @@ class KerasApplications(Family):
             return None
         converted = {name: Source((names.get(name, name),), np.asarray) for name in _CLASSIFIER_PLACES}
         first = converted["fc1.kernel"]._replace(convert=partial(first_dense_from_hwc, pooled=7))
-        return ClassifierLayers("C5", converted | {"fc1.kernel": first})
+        is_numbered = any(_NUMBERED_DENSE.fullmatch(name) for name in names.values())
+        last = "layers/dense_2/vars/0" if is_numbered else None
+        return ClassifierLayers("C5", converted | {"fc1.kernel": first}, last)
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""

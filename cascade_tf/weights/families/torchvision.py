@@ -66,7 +66,7 @@ class Torchvision(Family):
         if "features.0.weight" not in checkpoint.arrays:
             return None
         names = [(f"classifier.{number}.weight", f"classifier.{number}.bias") for number in _VGG_CLASSIFIER]
-        return ClassifierLayers("C5", classifier_sources(names, pooled=7))
+        return ClassifierLayers("C5", classifier_sources(names, pooled=7), last="classifier.6.weight")
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
