@@ -12,6 +12,7 @@ from cascade_tf.boxes import clip_boxes, is_proper, sample_rois
 from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.stage import Stage
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer, inside
 from cascade_tf.losses import stage_losses, stage_metrics
 from cascade_tf.ops.gradients import scale_gradient
@@ -150,6 +151,13 @@ class CascadeHeads(Layer):
         if self.masks is not None and not self.masks.built:
             self.masks.build(input_shape)
         self.built = True
+
+    def map_strides(self, names: Sequence[str]) -> Iterator[MapStrides]:
+        """The strides that the stages and mask heads take the maps of these names to have."""
+        for stage in self.stages:
+            yield from (one.inside("pooling") for one in stage.head.map_strides(names, self.pooling))
+        if self.masks is not None:
+            yield from (one.inside("masks") for one in self.masks.map_strides(names))
 
     def named_layers(self) -> Iterator[NamedLayer]:
         """The heads' layers with weights, as ``head1.fc1`` and ``mask3.conv1`` with the stage's number."""

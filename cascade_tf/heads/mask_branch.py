@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.heads.mask_head import MaskHead
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer, inside
 from cascade_tf.losses import mask_loss
 from cascade_tf.ops.mask_targets import crop_masks
@@ -61,6 +62,10 @@ class MaskBranch(Layer):
             if not head.built:
                 head.build((None, None, None, None, channels))
         self.built = True
+
+    def map_strides(self, names: Sequence[str]) -> Iterator[MapStrides]:
+        """The strides that the pooling takes the maps of these names to have."""
+        return (one.inside("pooling") for one in self.pooling.map_strides(names))
 
     def named_layers(self) -> Iterator[NamedLayer]:
         """The heads' layers with weights, as ``mask3.conv1`` for a head on stage 3."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.heads.stage_head import StageHead
 from cascade_tf.layers.base import require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
@@ -91,6 +92,10 @@ class PositionSensitiveHead(StageHead):
         )
         layer.build((None, None, None, channels))
         return layer
+
+    def map_strides(self, names: Sequence[str], pooling: Any) -> Iterator[MapStrides]:
+        """The stride of the map that this head reads, which ``pooling`` takes its own maps to have."""
+        return pooling.map_strides(names if self.level is None else [self.level])
 
     def prepare(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Score maps [B, h, w, (K + 1) k k] and box maps [B, h, w, 4 k k] (or 4 K k k) of the features."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.structures import (
     Detections,
     InstanceTargets,
@@ -59,6 +60,10 @@ class ProposalsOnly(Layer):
     def reported(self) -> tuple[str, ...]:
         """Names of the losses and metrics that ``fit`` shows: none."""
         return ()
+
+    def map_strides(self, names: Sequence[str]) -> Iterator[MapStrides]:
+        """Nothing: no maps are read."""
+        return iter(())
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Creates nothing."""

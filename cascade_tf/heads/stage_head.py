@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
@@ -34,6 +35,10 @@ class StageHead(Layer):
             pooling: that ``pool`` will get.
         """
         self.build(pooling.pooled_shape(shapes))
+
+    def map_strides(self, names: Sequence[str], pooling: Any) -> Iterator[MapStrides]:
+        """The strides that ``pooling`` takes the shared features of these names to have."""
+        return pooling.map_strides(names)
 
     def named_layers(self) -> Iterator[NamedLayer]:
         """The layers with weights, for checkpoints."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.inference import ImageDetections, predict_images
 from cascade_tf.layers.base import Configured, require, set_implementation
+from cascade_tf.layers.map_strides import check_map_strides
 from cascade_tf.structures import (
     Batch,
     Detections,
@@ -55,7 +56,8 @@ class TwoStageDetector(Configured, keras.Model):
             not told; of a run that was loaded, what it was trained with.
 
     Raises:
-        ValueError: names and ids differ in number or from the heads' class count, or an image size is wrong.
+        ValueError: names and ids differ in number or from the heads' class count, an image size is wrong, or
+            a part takes a map for one of another stride than the backbone says.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class TwoStageDetector(Configured, keras.Model):
         """Creates all variables; no shape is needed, because images may have any size."""
         if getattr(self, "built", False):
             return
+        self._check_strides()
         shapes = {name: tuple(output.shape) for name, output in _named_outputs(self.backbone).items()}
         if self.neck is not None:
             _build(self.neck, shapes)
@@ -137,6 +140,18 @@ class TwoStageDetector(Configured, keras.Model):
         _build(self.proposals, shapes)
         _build(self.heads, shapes)
         self.built = True
+
+    def _check_strides(self) -> None:
+        """Compares what the parts assume with what the backbone says; not every Keras model says it."""
+        strides = getattr(self.backbone, "strides", None)
+        if not isinstance(strides, Mapping):
+            return
+        if self.neck is not None:
+            strides = self.neck.output_strides(strides)
+        names = sorted(strides)
+        for path, reader in (("proposals", self.proposals), ("heads", self.heads)):
+            assumed = (one.inside(path) for one in reader.map_strides(names))
+            check_map_strides(assumed, strides, f"the backbone {type(self.backbone).__name__}")
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
         """Runs ``call`` on a batch; images themselves are for ``predict``."""

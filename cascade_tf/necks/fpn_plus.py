@@ -12,6 +12,7 @@ import tensorflow as tf
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.recomputation import recomputed
+from cascade_tf.necks.pyramid_strides import pyramid_strides
 from cascade_tf.structures import Tensor
 
 # How a cell is spread over 4 x 4 cells of half the size, [4, 4, 1, 1].
@@ -75,6 +76,14 @@ class FPNPlus(Layer):
         """Names and shapes of the levels that ``call`` returns for features of the given shapes."""
         levels = range(self.first_level, self.first_level + len(input_shape))
         return {f"P{level}": (None, None, None, self.channels) for level in levels}
+
+    def output_strides(self, strides: Mapping[str, float]) -> dict[str, float]:
+        """Pixels per cell of the levels that ``call`` returns for features of these strides.
+
+        Raises:
+            ValueError: the strides do not double from map to map.
+        """
+        return pyramid_strides(strides, self.first_level)
 
     def named_layers(self) -> Iterator[NamedLayer]:
         """The layers with weights: ``lateral2``, ``output2`` and so on."""

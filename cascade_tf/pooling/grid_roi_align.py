@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.grid_roi_align import grid_roi_align
 from cascade_tf.ops.roi_align import assign_levels
 from cascade_tf.ops.single_map import check_pad_ratio, checked_size
@@ -78,6 +79,10 @@ class GridROIAlign(Layer):
         channels = next(iter(shapes.values()))[-1]
         return (None, None, *self.cells, channels)
 
+    def map_strides(self, names: Iterable[str]) -> Iterator[MapStrides]:
+        """The strides that it takes the maps of these names to have."""
+        yield MapStrides("strides", tuple(self._names(names)), tuple(self.strides))
+
     def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         """Pools every box.
 
@@ -88,7 +93,7 @@ class GridROIAlign(Layer):
         Returns:
             [B, R, P, P, C] of the features' type.
         """
-        names = sorted(features)[: len(self.strides)] if self.levels is None else self.levels
+        names = self._names(features)
         return grid_roi_align(
             [features[name] for name in names],
             boxes,
@@ -117,3 +122,6 @@ class GridROIAlign(Layer):
             What ``call`` returns, and the features to pool the next set from: the same.
         """
         return self(features, boxes), dict(features)
+
+    def _names(self, features: Iterable[str]) -> Sequence[str]:
+        return sorted(features)[: len(self.strides)] if self.levels is None else self.levels

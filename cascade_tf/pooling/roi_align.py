@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.roi_align import assign_levels, roi_align, roi_align_in_turn
 from cascade_tf.structures import Tensor
 
@@ -72,6 +73,10 @@ class ROIAlign(Layer):
         channels = next(iter(shapes.values()))[-1]
         return (None, None, *self.cells, channels)
 
+    def map_strides(self, names: Iterable[str]) -> Iterator[MapStrides]:
+        """The strides that it takes the maps of these names to have."""
+        yield MapStrides("strides", tuple(self._names(names)), tuple(self.strides))
+
     def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         """Pools every box.
 
@@ -101,7 +106,7 @@ class ROIAlign(Layer):
         pooled, passed_on = roi_align_in_turn(maps, **self._settings(len(names), boxes))
         return pooled, {**features, **dict(zip(names, passed_on, strict=True))}
 
-    def _names(self, features: Mapping[str, Tensor]) -> list[str]:
+    def _names(self, features: Iterable[str]) -> list[str]:
         return sorted(features)[: len(self.strides)]
 
     def _settings(self, num_levels: int, boxes: Tensor) -> dict[str, Any]:

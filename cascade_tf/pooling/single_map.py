@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.single_map import checked_size
 from cascade_tf.structures import Tensor
 
@@ -44,6 +45,12 @@ class SingleMapPooling(Layer):
         """Shape of ``call``'s result for features of these shapes."""
         return (None, None, *self.cells, self._map(shapes)[-1])
 
+    def map_strides(self, names: Collection[str]) -> Iterator[MapStrides]:
+        """The stride that it takes its map to have, among maps of these names."""
+        level = self._level(names)
+        if level is not None:
+            yield MapStrides("stride", (level,), (self.stride,))
+
     @property
     def cells(self) -> tuple[int, int]:
         """(height, width) of the result."""
@@ -63,12 +70,15 @@ class SingleMapPooling(Layer):
         return self(features, boxes), dict(features)
 
     def _map(self, features: Mapping[str, Any]) -> Any:
-        level = next(iter(features)) if self.level is None and len(features) == 1 else self.level
+        level = self._level(features)
         if level is None or level not in features:
             raise ValueError(
                 f"{type(self).__name__}: level={self.level!r} is not one of the maps {sorted(features)}"
             )
         return features[level]
+
+    def _level(self, names: Collection[str]) -> str | None:
+        return next(iter(names)) if self.level is None and len(names) == 1 else self.level
 
     def _settings(self) -> dict[str, Any]:
         return {

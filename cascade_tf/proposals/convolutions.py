@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import keras
 
 Map = TypeVar("Map")
+
+
+def chosen_names(names: Iterable[str], levels: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the maps that a network reads, from fine to coarse: ``levels``, or if None all."""
+    return tuple(sorted(names) if levels is None else levels)
 
 
 def chosen_maps(features: Mapping[str, Map], levels: Sequence[str] | None) -> list[Map]:
@@ -20,10 +25,10 @@ def chosen_maps(features: Mapping[str, Map], levels: Sequence[str] | None) -> li
     Raises:
         ValueError: one is missing.
     """
-    names = sorted(features) if levels is None else levels
+    names = chosen_names(features, levels)
     missing = [name for name in names if name not in features]
     if missing:
-        raise ValueError(f"levels: got {tuple(names)}, expected some of the maps {', '.join(features)}")
+        raise ValueError(f"levels: got {names}, expected some of the maps {', '.join(features)}")
     return [features[name] for name in names]
 
 

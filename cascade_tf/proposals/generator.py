@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.structures import Batch, Proposals, Tensor
 
 
@@ -20,6 +21,10 @@ class ProposalGenerator(Layer):
     """
 
     takes_given = False
+
+    def map_strides(self, names: Sequence[str]) -> Iterator[MapStrides]:
+        """The strides that it takes the maps of these names to have; none where it reads no maps."""
+        return iter(())
 
     def of_batch(
         self, features: Mapping[str, Tensor], batch: Batch, training: bool = False

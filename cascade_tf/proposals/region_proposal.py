@@ -11,9 +11,10 @@ import tensorflow as tf
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
+from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.losses import rpn_losses
-from cascade_tf.proposals.convolutions import channels_of, chosen_maps, convolution
+from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
 from cascade_tf.proposals.generator import ProposalGenerator
 from cascade_tf.proposals.suppression import suppress
 from cascade_tf.structures import AnchorTargets, InstanceTargets, Proposals, RPNOutput, Targets, Tensor
@@ -127,6 +128,10 @@ class RegionProposal(ProposalGenerator):
         self.objectness = convolution("objectness", anchors, 1, hidden, dtype=policy)
         self.offsets = convolution("offsets", 4 * anchors, 1, hidden, dtype=policy)
         self.built = True
+
+    def map_strides(self, names: Sequence[str]) -> Iterator[MapStrides]:
+        """The strides that it takes the maps of these names to have."""
+        yield MapStrides("strides", chosen_names(names, self.levels), tuple(self.strides))
 
     def call(
         self, features: Mapping[str, Tensor], image_size: Tensor, training: bool = False
