@@ -17,8 +17,14 @@ import tensorflow as tf
 
 from cascade_tf.ops import library
 from cascade_tf.ops.grid_roi_align_twin import grid_roi_align_tensorflow
+from cascade_tf.ops.pooling_arguments import (
+    KERNEL_TYPES,
+    check_pad_ratio,
+    checked_levels,
+    checked_maps,
+    checked_size,
+)
 from cascade_tf.ops.roi_align import assign_levels
-from cascade_tf.ops.single_map import KERNEL_TYPES, check_pad_ratio, checked, checked_size
 
 
 def grid_roi_align(
@@ -61,23 +67,11 @@ def grid_roi_align(
     custom = library.custom_ops(implementation)
     height, width = checked_size("grid_roi_align", output_size)
     check_pad_ratio("grid_roi_align", pad_ratio)
-    if not features or len(strides) != len(features):
-        raise ValueError(
-            "grid_roi_align: needs one or more levels and as many strides, got "
-            f"{len(features)} and {len(strides)}"
-        )
-    pairs = [
-        checked("grid_roi_align", one, boxes, stride) for one, stride in zip(features, strides, strict=True)
-    ]
-    maps, boxes = [pair.features for pair in pairs], pairs[0].boxes
+    maps, boxes = checked_maps("grid_roi_align", features, boxes, strides)
     dtype = maps[0].dtype
-    for one in maps:
-        if one.dtype != dtype or not one.shape[3:].is_compatible_with(maps[0].shape[3:]):
-            raise ValueError(
-                "grid_roi_align: levels must agree in channels and dtype, got "
-                f"{dtype.name} {maps[0].shape} and {one.dtype.name} {one.shape}"
-            )
-    levels = _checked_levels(levels, boxes, strides)
+    if levels is None:
+        levels = assign_levels(boxes, len(maps), min_level=round(math.log2(strides[0])))
+    levels = checked_levels("grid_roi_align", levels, boxes)
     if custom is None or dtype not in KERNEL_TYPES:
         maps = [tf.cast(one, tf.float32) for one in maps]
     settings: dict[str, Any] = {
@@ -94,15 +88,6 @@ def grid_roi_align(
             features=maps, boxes=boxes, levels=levels, output_height=height, output_width=width, **settings
         )
     return tf.cast(pooled, dtype)
-
-
-def _checked_levels(levels: Any, boxes: tf.Tensor, strides: Sequence[float]) -> tf.Tensor:
-    if levels is None:
-        return assign_levels(boxes, len(strides), min_level=round(math.log2(strides[0])))
-    levels = tf.cast(levels, tf.int32)
-    if not levels.shape.is_compatible_with(boxes.shape[:2]):
-        raise ValueError(f"grid_roi_align: levels must be [B, R] as boxes {boxes.shape}, got {levels.shape}")
-    return levels
 
 
 @tf.RegisterGradient("CascadeTf>GridRoiAlign")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from cascade_tf.ops.single_map import cells_per_pixel, pixel_corners, usable
+from cascade_tf.ops.caffe_pixels import cells_per_pixel, pixel_corners, usable
 
 
 class _Points(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from cascade_tf.ops import library
-from cascade_tf.ops.roi_align_twin import MAX_CELLS, MAX_RATIO
+from cascade_tf.ops.pooling_arguments import MAX_CELLS
+from cascade_tf.ops.roi_align_twin import MAX_RATIO
 
 
 def crop_masks(

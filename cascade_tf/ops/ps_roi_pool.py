@@ -14,8 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from cascade_tf.ops import library
+from cascade_tf.ops.pooling_arguments import KERNEL_TYPES, checked_map, checked_size
 from cascade_tf.ops.ps_roi_pool_twin import ps_roi_pool_tensorflow
-from cascade_tf.ops.single_map import KERNEL_TYPES, checked, checked_size
 
 
 def ps_roi_pool(
@@ -48,7 +48,7 @@ def ps_roi_pool(
     """
     custom = library.custom_ops(implementation)
     height, width = checked_size("ps_roi_pool", output_size)
-    features, boxes = checked("ps_roi_pool", features, boxes, stride)
+    features, boxes = checked_map("ps_roi_pool", features, boxes, stride)
     channels = features.shape[3]
     if channels is not None and channels % (height * width):
         raise ValueError(

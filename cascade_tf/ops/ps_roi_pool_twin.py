@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from cascade_tf.ops.single_map import cells_per_pixel, pixel_corners, round_half_away, usable
+from cascade_tf.ops.caffe_pixels import cells_per_pixel, pixel_corners, round_half_away, usable
 
 
 def ps_roi_pool_tensorflow(

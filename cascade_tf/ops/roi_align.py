@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from cascade_tf.ops import library
+from cascade_tf.ops.pooling_arguments import KERNEL_TYPES, checked_levels, checked_maps, checked_size
 from cascade_tf.ops.roi_align_twin import MAX_RATIO, roi_align_tensorflow
-
-# What the C++ kernels read and write; they compute in float32.
-_KERNEL_TYPES = (tf.float32, tf.bfloat16)
 
 
 def assign_levels(
@@ -88,16 +86,23 @@ def roi_align(
     Raises:
         ValueError: a wrong rank, unequal channels, batch sizes or list lengths, or a setting out of range.
     """
+    if levels is None:
+        maps = checked_maps("roi_align", features, boxes, strides)
+        levels = assign_levels(
+            maps.boxes,
+            len(maps.features),
+            min_level=round(math.log2(strides[0])),
+            canonical_size=canonical_size,
+            canonical_level=canonical_level,
+        )
     call = _checked_call(
         features,
         boxes,
+        levels=levels,
         strides=strides,
         output_size=output_size,
-        levels=levels,
         sampling_ratio=sampling_ratio,
         aligned=aligned,
-        canonical_size=canonical_size,
-        canonical_level=canonical_level,
         implementation=implementation,
     )
     return tf.cast(call.pool(call.maps), call.dtype)
@@ -117,7 +122,8 @@ def roi_align_in_turn(
     Args:
         features: see ``roi_align``.
         boxes: see there.
-        **settings: see there.
+        **settings: ``levels``, ``strides``, ``output_size``, ``sampling_ratio``, ``aligned`` and
+            ``implementation``; none of them has a default here.
 
     Returns:
         The pooled boxes, and the features.
@@ -181,42 +187,29 @@ def _checked_call(
     features: Sequence[Any],
     boxes: Any,
     *,
+    levels: Any,
     strides: Sequence[float],
     output_size: int | tuple[int, int],
-    levels: Any = None,
-    sampling_ratio: int = 2,
-    aligned: bool = True,
-    canonical_size: float = 224.0,
-    canonical_level: int = 4,
-    implementation: str = "auto",
+    sampling_ratio: int,
+    aligned: bool,
+    implementation: str,
 ) -> _Call:
     custom = library.custom_ops(implementation)
-    size = _checked_size(output_size)
-    _check_settings(features, strides, sampling_ratio)
-    features = [tf.convert_to_tensor(feature) for feature in features]
-    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
-    _check_shapes(features, boxes)
-    if levels is None:
-        min_level = round(math.log2(strides[0]))
-        levels = assign_levels(
-            boxes,
-            len(features),
-            min_level=min_level,
-            canonical_size=canonical_size,
-            canonical_level=canonical_level,
+    size = checked_size("roi_align", output_size)
+    if not 0 <= sampling_ratio <= MAX_RATIO:
+        raise ValueError(
+            f"roi_align: sampling_ratio must be 0 (adaptive) or at most {MAX_RATIO}, got {sampling_ratio}"
         )
-    native = custom is not None and features[0].dtype in _KERNEL_TYPES
-    maps = features if native else [tf.cast(feature, tf.float32) for feature in features]
-    levels = tf.cast(levels, tf.int32)
-    if not levels.shape.is_compatible_with(boxes.shape[:2]):
-        raise ValueError(f"roi_align: levels must be [B, R] as boxes {boxes.shape}, got {levels.shape}")
+    maps, boxes = checked_maps("roi_align", features, boxes, strides)
+    dtype = maps[0].dtype
+    native = custom is not None and dtype in KERNEL_TYPES
     return _Call(
         custom,
         native,
-        features[0].dtype,
-        maps,
+        dtype,
+        maps if native else [tf.cast(one, tf.float32) for one in maps],
         boxes,
-        levels,
+        checked_levels("roi_align", levels, boxes),
         size,
         {
             "strides": [float(stride) for stride in strides],
@@ -240,43 +233,3 @@ def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
         aligned=op.get_attr("aligned"),
     )
     return [*gradients, None, None]
-
-
-def _checked_size(output_size: int | tuple[int, int]) -> tuple[int, int]:
-    size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"roi_align: output_size must be one or two positive integers, got {size}")
-    return size[0], size[1]
-
-
-def _check_settings(features: Sequence[Any], strides: Sequence[float], sampling_ratio: int) -> None:
-    if not features:
-        raise ValueError("roi_align: features is empty, expected at least one level")
-    if len(strides) != len(features):
-        raise ValueError(
-            f"roi_align: {len(features)} feature levels need as many strides, got {len(strides)}"
-        )
-    if not all(stride > 0 for stride in strides):
-        raise ValueError(f"roi_align: strides must be positive, got {tuple(strides)}")
-    if not 0 <= sampling_ratio <= MAX_RATIO:
-        raise ValueError(
-            f"roi_align: sampling_ratio must be 0 (adaptive) or at most {MAX_RATIO}, got {sampling_ratio}"
-        )
-
-
-def _check_shapes(features: list[tf.Tensor], boxes: tf.Tensor) -> None:
-    if boxes.shape.rank != 3 or boxes.shape[2] not in (4, None):
-        raise ValueError(f"roi_align: boxes must be [B, R, 4], got {boxes.shape}")
-    first = features[0]
-    for feature in features:
-        if feature.shape.rank != 4 or not feature.dtype.is_floating:
-            raise ValueError(
-                f"roi_align: features must be floating [B, h, w, C], got {feature.dtype.name} {feature.shape}"
-            )
-        if not feature.shape[3:].is_compatible_with(first.shape[3:]) or feature.dtype != first.dtype:
-            raise ValueError(
-                "roi_align: levels must agree in channels and dtype, got "
-                f"{first.dtype.name} {first.shape} and {feature.dtype.name} {feature.shape}"
-            )
-        if not feature.shape[:1].is_compatible_with(boxes.shape[:1]):
-            raise ValueError(f"roi_align: {boxes.shape[0]} images in boxes, {feature.shape[0]} in features")

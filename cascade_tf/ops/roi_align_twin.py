@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cascade_tf.ops.pooling_arguments import MAX_CELLS
+
 MAX_RATIO = 256
-MAX_CELLS = 2.0**24  # float32 cannot tell neighbouring cells apart beyond
 _GRIDS_PER_STEP = 2048
 # crop_and_resize rounds some ten times, by at most 2^-24 of the coordinates each.
 _ROUNDING = 2.0**-20

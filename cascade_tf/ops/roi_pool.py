@@ -14,8 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from cascade_tf.ops import library
+from cascade_tf.ops.pooling_arguments import KERNEL_TYPES, check_pad_ratio, checked_map, checked_size
 from cascade_tf.ops.roi_pool_twin import roi_pool_tensorflow
-from cascade_tf.ops.single_map import KERNEL_TYPES, check_pad_ratio, checked, checked_size
 
 
 def roi_pool(
@@ -53,7 +53,7 @@ def roi_pool(
     custom = library.custom_ops(implementation)
     height, width = checked_size("roi_pool", output_size)
     check_pad_ratio("roi_pool", pad_ratio)
-    features, boxes = checked("roi_pool", features, boxes, stride)
+    features, boxes = checked_map("roi_pool", features, boxes, stride)
     settings: dict[str, Any] = {
         "stride": float(stride),
         "pad_ratio": float(pad_ratio),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from cascade_tf.ops.single_map import cells_per_pixel, pixel_corners, round_half_away, usable
+from cascade_tf.ops.caffe_pixels import cells_per_pixel, pixel_corners, round_half_away, usable
 
 # A quantity of all cells or bins and what goes with it: the values, or the values and their cells.
 _Values = tuple[tf.Tensor, ...]

@@ -11,8 +11,8 @@ import keras
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.grid_roi_align import grid_roi_align
+from cascade_tf.ops.pooling_arguments import check_pad_ratio, checked_size
 from cascade_tf.ops.roi_align import assign_levels
-from cascade_tf.ops.single_map import check_pad_ratio, checked_size
 from cascade_tf.structures import Tensor
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
+from cascade_tf.ops.pooling_arguments import check_pad_ratio
 from cascade_tf.ops.roi_pool import roi_pool
-from cascade_tf.ops.single_map import check_pad_ratio
 from cascade_tf.pooling.single_map import SingleMapPooling
 from cascade_tf.structures import Tensor
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.map_strides import MapStrides
-from cascade_tf.ops.single_map import checked_size
+from cascade_tf.ops.pooling_arguments import checked_size
 from cascade_tf.structures import Tensor
 
 

@@ -545,9 +545,9 @@ MAPS = [np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 4, 4, 3), np.float32)]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": []}, "features is empty"),
-        ({"strides": (4,)}, "2 feature levels need as many strides, got 1"),
-        ({"strides": (4, -8)}, "strides must be positive"),
+        ({"features": []}, "one or more levels and as many strides, got 0 and 2"),
+        ({"strides": (4,)}, "one or more levels and as many strides, got 2 and 1"),
+        ({"strides": (4, -8)}, "stride must be a positive number of pixels, got -8"),
         ({"output_size": 0}, "output_size must be one or two positive integers"),
         ({"output_size": (7, 7, 7)}, "output_size must be one or two positive integers"),
         ({"sampling_ratio": -1}, "sampling_ratio must be 0"),
@@ -680,7 +680,10 @@ def test_sets_of_boxes_in_turn(rng, implementation, dtype, graph):
 
     def in_turn(features):
         for boxes in sets[:-1]:
-            pooled, features = roi_align_in_turn(features, boxes, **settings)
+            levels = assign_levels(boxes, len(features), min_level=round(np.log2(STRIDES[0])))
+            pooled, features = roi_align_in_turn(
+                features, boxes, levels=levels, sampling_ratio=2, aligned=True, **settings
+            )
             yield pooled
         yield roi_align(features, sets[-1], **settings)
 

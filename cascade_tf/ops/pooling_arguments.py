@@ -1,4 +1,4 @@
-"""Arguments of the ops that pool boxes from feature maps with the arithmetic of Caffe's layers."""
+"""Arguments of the ops that pool boxes from feature maps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 # What the C++ kernels read and write; they compute in float32.
@@ -21,7 +20,7 @@ class MapAndBoxes(NamedTuple):
     boxes: tf.Tensor  # [B, R, 4] float32 without gradient
 
 
-def checked(op: str, features: Any, boxes: Any, stride: float) -> MapAndBoxes:
+def checked_map(op: str, features: Any, boxes: Any, stride: float) -> MapAndBoxes:
     """Converts features and boxes to tensors.
 
     Raises:
@@ -42,6 +41,36 @@ def checked(op: str, features: Any, boxes: Any, stride: float) -> MapAndBoxes:
     return MapAndBoxes(features, boxes)
 
 
+class LevelsAndBoxes(NamedTuple):
+    """Checked feature maps of several levels and their boxes."""
+
+    features: list[tf.Tensor]  # [B, h_l, w_l, C] of one dtype, as given
+    boxes: tf.Tensor  # [B, R, 4] float32 without gradient
+
+
+def checked_maps(op: str, features: Sequence[Any], boxes: Any, strides: Sequence[float]) -> LevelsAndBoxes:
+    """Converts the features of all levels, and boxes, to tensors.
+
+    Raises:
+        ValueError: no levels or another number of strides, something that ``checked_map`` refuses, or levels
+            of several numbers of channels or types.
+    """
+    if not features or len(strides) != len(features):
+        raise ValueError(
+            f"{op}: needs one or more levels and as many strides, got {len(features)} and {len(strides)}"
+        )
+    checked = [checked_map(op, one, boxes, stride) for one, stride in zip(features, strides, strict=True)]
+    maps = [one.features for one in checked]
+    first = maps[0]
+    for one in maps:
+        if one.dtype != first.dtype or not one.shape[3:].is_compatible_with(first.shape[3:]):
+            raise ValueError(
+                f"{op}: levels must agree in channels and dtype, got "
+                f"{first.dtype.name} {first.shape} and {one.dtype.name} {one.shape}"
+            )
+    return LevelsAndBoxes(maps, checked[0].boxes)
+
+
 def checked_size(op: str, output_size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) in bins; ValueError unless both are positive."""
     size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
@@ -56,36 +85,9 @@ def check_pad_ratio(op: str, pad_ratio: float) -> None:
         raise ValueError(f"{op}: pad_ratio must be 0 or a positive share, got {pad_ratio}")
 
 
-def cells_per_pixel(stride: float) -> np.float32:
-    """The factor as the kernels compute it."""
-    return np.float32(1) / np.float32(stride)
-
-
-def pixel_corners(boxes: tf.Tensor, inclusive_boxes: bool, pad_ratio: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """First and last pixel of each box, widened on each side by ``pad_ratio`` times its size in pixels.
-
-    Args:
-        boxes: [..., 4] float32 xyxy.
-        inclusive_boxes: whether x2 and y2 are last pixels; otherwise far edges, one more.
-        pad_ratio: 0 or a positive share.
-
-    Returns:
-        Two [..., 2] float32 of (y, x).
-    """
-    first = tf.reverse(boxes[..., :2], axis=[-1])
-    last = tf.reverse(boxes[..., 2:], axis=[-1]) - (0.0 if inclusive_boxes else 1.0)
-    pad = (last - first + 1.0) * np.float32(pad_ratio)
-    return first - pad, last + pad
-
-
-def usable(*corners: tf.Tensor) -> tf.Tensor:
-    """[...] whether all coordinates of the corners [..., 2], in cells, are finite and not too far away."""
-    inside = tf.abs(tf.concat(corners, axis=-1)) <= MAX_CELLS  # false for NaN
-    return tf.reduce_all(inside, axis=-1)
-
-
-def round_half_away(x: tf.Tensor) -> tf.Tensor:
-    """The nearest whole number, halves away from zero as C's ``round``; ``tf.round`` takes the even one."""
-    whole = tf.floor(tf.abs(x))
-    # The remainder is exact; adding a half before the floor would not be.
-    return tf.sign(x) * (whole + tf.cast(tf.abs(x) - whole >= 0.5, x.dtype))
+def checked_levels(op: str, levels: Any, boxes: tf.Tensor) -> tf.Tensor:
+    """[B, R] int32 index of each box's level; ValueError where it has not the shape of the boxes."""
+    levels = tf.cast(levels, tf.int32)
+    if not levels.shape.is_compatible_with(boxes.shape[:2]):
+        raise ValueError(f"{op}: levels must be [B, R] as boxes {boxes.shape}, got {levels.shape}")
+    return levels
