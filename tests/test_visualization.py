@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from cascade_tf import visualization
-from cascade_tf.visualization import class_color, contact_sheet, draw_detections
+from cascade_tf.visualization import class_color, contact_sheet, detections, draw_detections
+from cascade_tf.visualization.colors import luminance, readable_on
+from cascade_tf.visualization.labels import MAX_LABEL_OVERLAP, hidden_part, label_text
 
 GREY = 90
 
@@ -158,7 +159,7 @@ def test_ground_truth_is_dashed_white_under_the_detections():
 def labels_of(monkeypatch, *args, **kwargs):
     """Areas and texts of the labels that a call draws."""
     drawn = []
-    monkeypatch.setattr(visualization, "_draw_label", lambda draw, label, style: drawn.append(label))
+    monkeypatch.setattr(detections, "draw_label", lambda draw, label, style: drawn.append(label))
     picture = draw_detections(*args, **kwargs)
     return drawn, picture.shape
 
@@ -186,7 +187,7 @@ def test_labels_do_not_hide_each_other(monkeypatch):
     labels, _ = labels_of(monkeypatch, plain(), boxes, rng.uniform(size=40), ["thing"] * 40, [1] * 40)
     assert 20 <= len(labels) <= 40
     for a, b in itertools.combinations(labels, 2):
-        assert visualization._hidden_part(a.area, b.area) <= visualization._MAX_LABEL_OVERLAP
+        assert hidden_part(a.area, b.area) <= MAX_LABEL_OVERLAP
 
 
 def test_the_better_of_two_equal_boxes_keeps_the_place_above(monkeypatch):
@@ -194,13 +195,13 @@ def test_the_better_of_two_equal_boxes_keeps_the_place_above(monkeypatch):
     worse, better = sorted(labels, key=lambda label: label.text)
     assert better.area[3] <= 200
     assert better.area[1] > 150
-    assert visualization._hidden_part(worse.area, better.area) == 0
+    assert hidden_part(worse.area, better.area) == 0
 
 
 def test_text_of_a_label():
-    assert visualization._text(["cat"], np.array([0.256]), 0) == "cat 0.26"
-    assert visualization._text(None, [1.0], 0) == "1.00"
-    assert visualization._text(["cat"], None, 0) == "cat"
+    assert label_text(["cat"], np.array([0.256]), 0) == "cat 0.26"
+    assert label_text(None, [1.0], 0) == "1.00"
+    assert label_text(["cat"], None, 0) == "cat"
 
 
 def test_colors_of_many_classes():
@@ -209,8 +210,8 @@ def test_colors_of_many_classes():
     assert np.min(colors) >= 0
     assert np.max(colors) <= 255
     for color in colors:
-        ink = visualization._readable_on(color)
-        low, high = sorted((visualization._luminance(color), visualization._luminance(ink)))
+        ink = readable_on(color)
+        low, high = sorted((luminance(color), luminance(ink)))
         assert (high + 0.05) / (low + 0.05) >= 4.5  # WCAG 2 AA
     for a, b in itertools.combinations(colors[:10], 2):
         assert np.abs(np.subtract(a, b)).sum() > 60
