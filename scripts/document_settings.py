@@ -53,22 +53,41 @@ def with_tables(page: str) -> str:
 
 
 def tables() -> str:
-    """Returns all tables: the parts of a detector, then the groups of an experiment."""
+    """Returns the list of all parts, their tables, then those of the groups of an experiment."""
     from cascade_tf.config import DataConfig, EvaluationConfig
     from cascade_tf.models import two_stage
     from cascade_tf.parts import Part
     from cascade_tf.training.settings import TrainConfig
 
-    blocks = ["### model", "", *_part_table(Part(two_stage), "model")]
+    blocks = ["### The parts", "", *_overview(), "", "### model", "", *_part_table(Part(two_stage), "model")]
     for path, constructors in _parts():
         for constructor in constructors:
-            blocks += ["", f"### {path}: {constructor.__name__}", "", _first_sentence(constructor)]
+            blocks += ["", f"### {_title(path, constructor)}", "", _first_sentence(constructor)]
             if Part(constructor).settings:
                 blocks += ["", *_part_table(Part(constructor), path)]
     for name, config in (("data", DataConfig), ("train", TrainConfig), ("evaluation", EvaluationConfig)):
         fields = {key: field.default for key, field in config.__dataclass_fields__.items()}
         blocks += ["", f"### {name}", "", *_table(name, fields, descriptions(config, "Attributes"))]
     return "\n".join(blocks) + "\n"
+
+
+def _overview() -> list[str]:
+    """What there is of each kind, where it goes in a detector, and links to the tables."""
+    rows = ["| kind | setting | parts of that kind |", "|---|---|---|"]
+    for path, constructors in _parts():
+        links = [f"[{c.__name__}](#{anchor(_title(path, c))})" for c in constructors]
+        rows.append(f"| {constructors[0].kind} | {path} | {', '.join(links)} |")  # type: ignore[attr-defined]
+    groups = [f"[{name}](#{name})" for name in ("model", "data", "train", "evaluation")]
+    return [*rows, "", f"The first of each kind is that of the default. All groups: {', '.join(groups)}."]
+
+
+def _title(path: str, constructor: Callable) -> str:
+    return f"{path}: {constructor.__name__}"
+
+
+def anchor(title: str) -> str:
+    """What GitHub makes of a title for links to it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def _parts() -> Iterator[tuple[str, list[Callable]]]:

@@ -22,6 +22,7 @@ from cascade_tf.config import (
 )
 from cascade_tf.data.synthetic import draw_dataset
 from cascade_tf.models import cascade_rcnn_fpn
+from tests.models.examples import ground_truth, image_batch
 from tests.tiny_detector import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +66,14 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose(page)):
         if not target.startswith("https://"):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_links_to_sections_lead_somewhere(page):
+    for target, section in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", prose(page)):
+        other = page.parent / target if target else page
+        titles = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
+        assert section in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
@@ -116,6 +125,29 @@ def test_python_of_the_readme_runs(number, folder_of_the_reader):
     names: dict = {}
     exec(compile(code, f"README.md, example {number + 1}", "exec"), names)
     assert "detector" in names or "again" in names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(3))
+def test_python_of_the_extending_page_runs(number, tmp_path):
+    examples = blocks(ROOT / "docs" / "extending.md", "python")
+    assert len(examples) == 3
+    names: dict = {"__name__": "example"}
+    exec(compile(examples[number], f"extending.md, example {number + 1}", "exec"), names)
+    batch = image_batch()
+    losses, _ = names["detector"].compute_losses(batch, ground_truth())
+    assert all(np.isfinite(loss) for loss in losses.values())
+    assert names["detector"](batch).boxes.shape[0] == len(batch.images)
+
+
+def test_what_the_extending_page_says_of_strides():
+    page = ROOT / "docs" / "extending.md"
+    example, *_ = blocks(page, "python")
+    (message,) = blocks(page, "")
+    last = '        "heads.pooling.strides": (4, 8, 16),\n'
+    assert last in example
+    with pytest.raises(ValueError, match=f"^{re.escape(message.strip())}$"):
+        exec(compile(example.replace(last, ""), "extending.md", "exec"), {})
 
 
 def test_python_of_the_configuration_page_runs():
