@@ -141,7 +141,8 @@ def test_settings_are_those_of_the_fixture(case):
 
 
 def test_detections_in_the_original_images(case):
-    (detector, _, _), arrays = case
+    imported, arrays = case
+    detector = imported.detector
     batch = golden.image_batch(arrays)
     detections = detector(batch)
     records = to_records(detections, batch, detector.class_names, detector.category_ids)
