@@ -191,8 +191,14 @@ def report(name: str, lines: Sequence[Row], settings: dict[str, Any], json_file:
 
 
 def table(lines: Sequence[Row]) -> str:
-    """The lines as Markdown, aligned."""
-    cells = [("what", "median", "range", "floor", "ratio", "goal"), *(_cells(line) for line in lines)]
+    """The lines as Markdown."""
+    return markdown(
+        [("what", "median", "range", "floor", "ratio", "goal"), *(_cells(line) for line in lines)]
+    )
+
+
+def markdown(cells: Sequence[Sequence[str]]) -> str:
+    """A table with aligned columns; the first row is its head."""
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     text = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")

@@ -1,8 +1,9 @@
 """Shows where the time of inference or of a training step goes, by TensorFlow's own profiler.
 
-Cascade R-CNN R50-FPN of 80 classes, one image of 800 x 1344 pixels, as the other benchmarks run it. Ops run
-one after another, so that their times add up to the whole. "Convolutions" and "matrix products" are all kinds
-of these ops, with what oneDNN fuses into them; the column of ratios has the shares of the whole.
+The cascade of a family, by default Cascade R-CNN R50-FPN of 80 classes on one image of 800 x 1333 pixels, as
+the other benchmarks run it. Ops run one after another, so that their times add up to the whole.
+"Convolutions" and "matrix products" are all kinds of these ops, with what oneDNN fuses into them; the column
+of ratios has the shares of the whole.
 
     python scripts/benchmarks/op_profile.py
     python scripts/benchmarks/op_profile.py --part features --precision mixed_bfloat16
@@ -24,7 +25,7 @@ import measuring
 import program
 import workload
 from measuring import Row
-from workload import make_batch, make_detector, make_targets
+from workload import make_batch, make_data, make_detector
 
 OPTIONS = workload.flags(rounds=4)
 OPTIONS.choice("part", "inference", ("inference", "features", "proposals", "training"), "What is profiled.")
@@ -50,7 +51,8 @@ def measure(arguments: Sequence[str]) -> None:
         raise ValueError(
             "TensorFlow has run something already: start this program in its own process"
         ) from None
-    call = _call(values.part, values.precision, values.height, values.width)
+    height, width = workload.image_size(values, values.family)
+    call = _call(values.part, values.family, values.precision, height, width)
     for _ in range(2):
         call()
     with tempfile.TemporaryDirectory() as folder:
@@ -62,20 +64,21 @@ def measure(arguments: Sequence[str]) -> None:
         tf.profiler.experimental.stop()
         seconds = read_profile(Path(folder))
     lines = rows({kind: total / values.rounds for kind, total in seconds.items()}, whole, values.top)
-    settings = {name: values[name].value for name in ("part", "precision", "height", "width", "rounds")}
-    measuring.report("op_profile", lines, settings, values.json)
+    settings = {name: values[name].value for name in ("part", "family", "precision", "rounds")}
+    measuring.report("op_profile", lines, settings | {"height": height, "width": width}, values.json)
 
 
-def _call(part: str, precision: str, height: int, width: int) -> Callable[[], Any]:
+def _call(part: str, family: str, precision: str, height: int, width: int) -> Callable[[], Any]:
     """The function to profile, traced."""
     import tensorflow as tf
 
     from cascade_tf.layers.folding import PreparedWeights
 
-    detector, batch = make_detector("cascade", precision), make_batch(1, height, width)
+    detector = make_detector("cascade", precision, family=family)
     if part == "training":
-        step = workload.make_step(detector, data := (batch, make_targets(1, height=height, width=width)))
+        step = workload.make_step(detector, data := make_data(height, width))
         return lambda: measuring.wait(step(*data))
+    batch = make_batch(1, height, width)
     functions = {"inference": detector, "features": detector.features, "proposals": detector.proposals}
     args = (detector.features(batch), batch.image_size) if part == "proposals" else (batch,)
     with PreparedWeights.of(detector).in_use():

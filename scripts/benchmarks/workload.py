@@ -1,32 +1,100 @@
-"""What the benchmarks run: a full-size detector whose untrained weights behave like trained ones.
+"""What the benchmarks run: full-size detectors whose untrained weights behave like trained ones.
 
-Times depend on values in three places: denormal numbers and overflows are slow, proposals decide what
-RoIAlign reads, and scores decide what the last suppression gets. So the weights are drawn so that activations
-neither grow nor vanish, a thousand proposals survive, and some hundred scores pass the threshold.
+Times depend on values in three places: denormal numbers and overflows are slow, proposals decide what is
+pooled, and scores decide what the last suppression gets. So the weights are drawn so that activations
+neither grow nor vanish, a thousand proposals survive, and some hundred scores stand out.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import measuring
 import numpy as np
 
+# An image of the default family as batches hold it, which is what the ops are measured on.
 HEIGHT, WIDTH = 800, 1344
 CLASSES = tuple(f"class {number}" for number in range(1, 81))
 
 
+class Family(NamedTuple):
+    """A cascade and its baseline.
+
+    Attributes:
+        cascade: name of its recipe in ``cascade_tf.models``.
+        baseline: the same.
+        row: the baseline's in the paper's Table 6; None: it is not there.
+        settings: of both, where they are not the recipes' own.
+    """
+
+    cascade: str
+    baseline: str
+    row: str | None = None
+    settings: Mapping[str, Any] = {}
+
+    def recipe(self, kind: str) -> Any:
+        """The recipe of ``"cascade"`` or ``"baseline"``."""
+        from cascade_tf import models
+
+        return getattr(models, getattr(self, kind)).replace(self.settings)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image in landscape format that the recipe takes as it is."""
+        recipe = self.recipe("cascade")
+        return recipe.value("short_side"), recipe.value("max_side")
+
+
+_RFCN = ("cascade_rfcn", "rfcn")
+_FPN_PLUS = ("cascade_rcnn_fpn_plus", "faster_rcnn_fpn_plus")
+_R101 = {"backbone.depth": 101}
+FAMILIES = {
+    "fpn": Family("cascade_rcnn_fpn", "faster_rcnn_fpn"),
+    "vgg16": Family("cascade_rcnn_vgg16", "faster_rcnn_vgg16", "Faster R-CNN, VGG"),
+    "alexnet": Family("cascade_rcnn_alexnet", "faster_rcnn_alexnet"),
+    "rfcn": Family(*_RFCN, "R-FCN, ResNet-50"),
+    "rfcn_r101": Family(*_RFCN, "R-FCN, ResNet-101", _R101),
+    "fpn_plus": Family(*_FPN_PLUS, "FPN+, ResNet-50"),
+    "fpn_plus_r101": Family(*_FPN_PLUS, "FPN+, ResNet-101", _R101),
+}
+DEFAULT = "fpn"
+
+
 def flags(rounds: int) -> Any:
-    """The flags of benchmarks that run the network on one image.
+    """The flags of benchmarks that run the network of one family on one image.
 
     Args:
         rounds: default number of counted rounds.
     """
     options = measuring.flags(rounds)
-    options.choice("precision", "float32", ("float32", "mixed_bfloat16"), "What the layers compute in.")
-    options.integer("height", HEIGHT, "Of the image in pixels, a multiple of 32.", lower=64)
-    options.integer("width", WIDTH, "Of the image in pixels, a multiple of 32.", lower=64)
+    add_precision(options)
+    add_family(options)
+    add_image_size(options)
     return options
+
+
+def add_precision(options: Any) -> None:
+    """Declares ``--precision``."""
+    options.choice("precision", "float32", ("float32", "mixed_bfloat16"), "What the layers compute in.")
+
+
+def add_family(options: Any) -> None:
+    """Declares ``--family``."""
+    options.choice("family", DEFAULT, tuple(FAMILIES), "Of detectors: a cascade and its baseline.")
+
+
+def add_image_size(options: Any) -> None:
+    """Declares ``--height`` and ``--width``."""
+    for name, side in (("height", "short_side"), ("width", "max_side")):
+        text = f"Of the image in pixels, before it is padded; by default the recipe's {side}."
+        options.integer(name, None, text, lower=64)
+
+
+def image_size(values: Any, family: str) -> tuple[int, int]:
+    """Height and width by the flags of ``add_image_size``."""
+    height, width = FAMILIES[family].image_size
+    return values.height or height, values.width or width
 
 
 def calibrator(precision: str) -> measuring.Case:
@@ -34,67 +102,87 @@ def calibrator(precision: str) -> measuring.Case:
     return measuring.convolution("float32" if precision == "float32" else "bfloat16")
 
 
-def make_detector(kind: str = "cascade", precision: str = "float32", seed: int = 0, **settings: Any) -> Any:
-    """Builds an R50-FPN detector of 80 classes.
+def make_detector(
+    kind: str = "cascade", precision: str = "float32", seed: int = 0, family: str = DEFAULT, **settings: Any
+) -> Any:
+    """Builds a detector of 80 classes.
 
     Args:
-        kind: ``"cascade"``, or ``"baseline"`` of one class-aware stage.
+        kind: ``"cascade"``, or ``"baseline"`` of one stage.
         precision: Keras policy that its layers compute in.
         seed: of the weights.
+        family: one of ``FAMILIES``.
         **settings: of the detector, by dotted names.
     """
     import keras
 
-    from cascade_tf import models
     from cascade_tf.training.precision import dtype_policy
 
-    recipes = {"cascade": models.cascade_rcnn_fpn, "baseline": models.faster_rcnn_fpn}
     keras.utils.set_random_seed(seed)
     with dtype_policy(precision):
-        detector = recipes[kind](CLASSES, **{"inputs.std": (57.375, 57.12, 58.395), **settings})
+        detector = FAMILIES[family].recipe(kind)(
+            CLASSES, **{"inputs.std": (57.375, 57.12, 58.395), **settings}
+        )
     _calm(detector)
     return detector
 
 
+# Standard deviations that a small image shows: these leave a thousand proposals of the default family, and
+# about 500 of the 80 000 scores of a thousand boxes above 0.05.
+_OFFSETS, _LOGITS = 0.1, 1.0
+
+
 def _calm(detector: Any) -> None:
-    rng = np.random.default_rng(1)
+    """Scales kernels one after the other until what they make has a known standard deviation."""
     for layer in detector.backbone.layers:
         # Sixteen residual sums would otherwise double the variance sixteen times.
         if layer.name.endswith("conv3_norm"):
             layer.gamma.assign(np.full(layer.gamma.shape, 0.2))
-    for conv, scale in zip(detector.neck.outputs, _PYRAMID_SCALES, strict=True):
-        conv.kernel.assign(conv.kernel * scale)
-    offsets = detector.proposals.offsets.kernel
-    offsets.assign(offsets * 2.0)
-    for stage in detector.heads.stages:
-        kernel = stage.head.classifier.kernel
-        kernel.assign(rng.normal(0.0, CLASSIFIER_STD, kernel.shape))
+    batch = make_batch(1, 256, 320)
+    if detector.neck is not None:
+        outputs = _named(detector.neck, "output")
+        maps = detector.features(batch)
+        for layer, name in zip(outputs, sorted(maps), strict=False):
+            _scale([layer], 1.0, maps[name])
+    _scale(_named(detector.proposals, "offsets"), _OFFSETS, detector.propose(batch)[1].deltas)
+    features, _, proposals = detector.propose(batch)
+    outputs = detector.heads(features, proposals, batch.image_size)
+    for layer, output in zip(_named(detector.heads, "classifier"), outputs, strict=True):
+        _scale([layer], _LOGITS, output.logits)
 
 
-# Gives the maps of all levels a standard deviation of one.
-_PYRAMID_SCALES = (2.2, 3.0, 3.6, 5.8)
-# Leaves about 500 of the 80 000 scores of a thousand boxes above 0.05.
-CLASSIFIER_STD = 0.0435
+def _named(part: Any, name: str) -> list[Any]:
+    """The layers of a part that it calls so, with or without a number."""
+    return [
+        named.layer for named in part.named_layers() if named.name.split(".")[-1].rstrip("0123456789") == name
+    ]
 
 
-def make_batch(batch_size: int = 1, height: int = HEIGHT, width: int = WIDTH) -> Any:
-    """Drawn images of the given padded size; their own width is 11 pixels less, as 1333 of 1344."""
+def _scale(layers: list[Any], deviation: float, values: Any) -> None:
+    """Multiplies kernels, so that ``values``, which they made, would have that standard deviation."""
+    factor = deviation / float(np.std(np.asarray(values, np.float32)))
+    for layer in layers:
+        layer.kernel.assign(layer.kernel * factor)
+
+
+def make_batch(batch_size: int = 1, height: int = 800, width: int = 1333) -> Any:
+    """Drawn images of that size, padded to multiples of 32."""
     import tensorflow as tf
 
     from cascade_tf.structures import ImageBatch
 
     rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (batch_size, height // 16, width // 16, 3))
-    images = np.clip(
-        np.kron(coarse, np.ones((1, 16, 16, 1))) + rng.normal(0, 12, (batch_size, height, width, 3)), 0, 255
-    )
-    size = np.tile(np.array([[height, width - 11]], np.float32), (batch_size, 1))
-    images[:, :, width - 11 :] = 0
+    rows, columns = -(-height // 32) * 32, -(-width // 32) * 32
+    coarse = rng.integers(0, 256, (batch_size, rows // 16, columns // 16, 3))
+    images = np.kron(coarse, np.ones((1, 16, 16, 1))) + rng.normal(0, 12, (batch_size, rows, columns, 3))
+    images = np.clip(images, 0, 255)
+    images[:, height:] = images[:, :, width:] = 0
+    size = np.tile(np.array([[height, width]], np.float32), (batch_size, 1))
     batch = ImageBatch(images.astype(np.uint8), size, size, np.arange(batch_size, dtype=np.int64))
     return tf.nest.map_structure(tf.constant, batch)
 
 
-def make_targets(batch_size: int = 1, objects: int = 8, height: int = HEIGHT, width: int = WIDTH) -> Any:
+def make_targets(batch_size: int = 1, objects: int = 8, height: int = 800, width: int = 1333) -> Any:
     """Ground truth of that many objects in every image, about as many as COCO has."""
     import tensorflow as tf
 
@@ -102,7 +190,7 @@ def make_targets(batch_size: int = 1, objects: int = 8, height: int = HEIGHT, wi
 
     rng = np.random.default_rng(2)
     largest = min(300, height // 2, width // 2)
-    low = rng.uniform(0, [width - 11 - largest, height - largest], (batch_size, objects, 2))
+    low = rng.uniform(0, [width - largest, height - largest], (batch_size, objects, 2))
     boxes = np.concatenate([low, low + rng.uniform(20, largest, low.shape)], axis=2).astype(np.float32)
     shape = (batch_size, objects)
     targets = Targets(
@@ -113,6 +201,22 @@ def make_targets(batch_size: int = 1, objects: int = 8, height: int = HEIGHT, wi
         rng.integers(0, 1000, (batch_size, 2), dtype=np.int32),
     )
     return tf.nest.map_structure(tf.constant, targets)
+
+
+def make_data(height: int, width: int) -> tuple[Any, Any]:
+    """Batch and targets of one image of that size."""
+    return make_batch(1, height, width), make_targets(1, height=height, width=width)
+
+
+def make_call(detector: Any, batch: Any) -> Callable[[], Any]:
+    """Detection in a batch, traced with folded weights prepared, as ``predict`` and the export trace it."""
+    import tensorflow as tf
+
+    from cascade_tf.layers.folding import PreparedWeights
+
+    with PreparedWeights.of(detector).in_use():
+        traced = tf.function(lambda batch: detector(batch), autograph=False).get_concrete_function(batch)
+    return lambda: measuring.wait(traced(*batch))
 
 
 def make_step(detector: Any, data: Any) -> Any:

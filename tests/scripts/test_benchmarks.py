@@ -12,7 +12,17 @@ import tensorflow as tf
 
 from cascade_tf.inference import ImageDetections
 
-BENCHMARKS = ("inference", "training", "ops", "pipeline", "export", "memory", "precision", "op_profile")
+BENCHMARKS = (
+    "inference",
+    "training",
+    "families",
+    "ops",
+    "pipeline",
+    "export",
+    "memory",
+    "precision",
+    "op_profile",
+)
 
 
 def test_ratio_to_the_floor_by_hand(benchmark):
