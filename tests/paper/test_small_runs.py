@@ -20,6 +20,8 @@ from tests.models.examples import CLASS_NAMES, ground_truth, image_batch
 
 # Eager and exported networks round in another order.
 SCORE_TOLERANCE = 1e-4
+# Pixels.
+BOX_TOLERANCE = 2e-2
 SMALL = {
     "backbone.depth": 14,
     "backbone.width": 0.125,
@@ -96,4 +98,9 @@ def test_a_step_and_for_each_family_an_export(name, tmp_path):
         batch = image_batch(size=((64, 96), (64, 96)))
         outputs = loaded.signatures["image_tensor"](image_tensor=batch.images)
         expected = detector(batch, training=False)
+        assert expected.valid.numpy().any()
+        np.testing.assert_array_equal(outputs["num_detections"], expected.valid.numpy().sum(axis=1))
         np.testing.assert_allclose(outputs["detection_scores"], expected.scores, atol=SCORE_TOLERANCE)
+        np.testing.assert_array_equal(outputs["detection_classes"], expected.classes)
+        boxes = outputs["detection_boxes_pixels"].numpy()[..., [1, 0, 3, 2]]
+        np.testing.assert_allclose(boxes, expected.boxes, atol=BOX_TOLERANCE)
