@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
 import cascade_tf
-from cascade_tf.config import (
-    DataConfig,
-    EvaluationConfig,
-    Experiment,
-    build_detector,
-    with_classes,
-    write_experiment,
-)
+from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.data.coco import read_dataset_dir
-from cascade_tf.data.pipeline import train_batches
 from cascade_tf.export import export_saved_model
 from cascade_tf.inference import detect_dataset, to_coco_results
 from cascade_tf.metrics import evaluate_coco
 from cascade_tf.models import cascade_rcnn_fpn
-from cascade_tf.training.loop import Trainer
 from cascade_tf.training.run_log import read_metrics
 from cascade_tf.training.settings import TrainConfig
+from tests.end_to_end.three_images import IMAGES, SIDE, learn, write_dataset
 
-SIDE = 128
-# Objects of each image: class id of the file, box.
-IMAGES = (
-    ((20, (12, 20, 52, 60)), (10, (70, 66, 116, 112))),
-    ((10, (30, 24, 66, 60)), (10, (72, 80, 118, 120)), (20, (84, 10, 120, 46))),
-    ((20, (40, 44, 100, 104)),),
-)
 EXPERIMENT = Experiment(
     name="three_images",
     model=cascade_rcnn_fpn.replace(
@@ -79,65 +62,13 @@ EXPERIMENT = Experiment(
 
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
-    """Red discs (id 10) and blue squares (id 20) on grey, in COCO layout."""
-    folder = tmp_path_factory.mktemp("three_images")
-    (folder / "images").mkdir()
-    annotations = []
-    for image_id, objects in enumerate(IMAGES, start=1):
-        image = Image.new("RGB", (SIDE, SIDE), (90, 100, 95))
-        for category, box in objects:
-            draw = ImageDraw.Draw(image)
-            corners = (box[0], box[1], box[2] - 1, box[3] - 1)
-            if category == 10:
-                draw.ellipse(corners, fill=(210, 40, 30))
-            else:
-                draw.rectangle(corners, fill=(30, 60, 220))
-            size = [box[2] - box[0], box[3] - box[1]]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": category,
-                    "bbox": [*box[:2], *size],
-                    "area": size[0] * size[1],
-                    "iscrowd": 0,
-                }
-            )
-        image.save(folder / "images" / f"{image_id}.png")
-    content = {
-        "images": [{"id": i, "file_name": f"{i}.png", "width": SIDE, "height": SIDE} for i in (1, 2, 3)],
-        "annotations": annotations,
-        "categories": [{"id": 10, "name": "disc"}, {"id": 20, "name": "square"}],
-    }
-    for split in ("train", "val"):
-        (folder / f"instances_{split}.json").write_text(json.dumps(content))
-    return folder
+    return write_dataset(tmp_path_factory.mktemp("three_images"))
 
 
 @pytest.fixture(scope="module")
 def workdir(dataset_dir, tmp_path_factory):
     """A finished run."""
-    folder = tmp_path_factory.mktemp("run")
-    dataset = read_dataset_dir(dataset_dir, "train")
-    experiment = with_classes(EXPERIMENT, dataset.class_names, dataset.category_ids)
-    write_experiment(experiment, folder)
-    settings = experiment.train
-    trainer = Trainer(
-        functools.partial(build_detector, experiment),
-        settings,
-        folder,
-        make_batches=lambda start: train_batches(
-            dataset,
-            batch_size=settings.batch_size,
-            short_sides=(SIDE,),
-            max_side=SIDE,
-            flip=False,
-            seed=settings.seed,
-            start_step=start,
-        ),
-    )
-    assert trainer.run().finished
-    return folder
+    return learn(EXPERIMENT, dataset_dir, tmp_path_factory.mktemp("run"))
 
 
 @pytest.mark.slow
