@@ -82,9 +82,9 @@ def measure(arguments: Sequence[str]) -> None:
     paper = paper_costs()
     lines, cells = [], []
     for name in names:
-        found = _measured(name, values)
-        lines += _rows(name, *found)
-        cells += table_rows(name, *found, paper)
+        baseline, cascade = _measured(name, values)
+        lines += _rows(name, baseline, cascade)
+        cells += table_rows(name, baseline, cascade, paper)
     settings = {name: values[name].value for name in ("precision", "height", "width", "rounds")}
     settings = {key: value for key, value in settings.items() if value is not None}
     measuring.report("families", lines, settings, values.json)
