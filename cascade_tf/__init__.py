@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "load": "cascade_tf.loading",
+    "load": "cascade_tf.experiment.loading",
     "load_pretrained": "cascade_tf.weights.zoo.pretrained",
     "TwoStageDetector": "cascade_tf.models",
     "cascade_mask_rcnn_fpn": "cascade_tf.models",

@@ -52,15 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def convert(arguments: Sequence[str]) -> None:
     """Converts ``--checkpoint`` to ``--output``."""
-    from cascade_tf.weights_file import SUFFIX
+    from cascade_tf.experiment.weights_file import SUFFIX
 
     checkpoint, output = OPTIONS.need("checkpoint"), Path(OPTIONS.need("output"))
     if not output.name.endswith(SUFFIX):
         raise ValueError(f"--output: got {str(output)!r}, expected a name that ends in {SUFFIX}")
     program.writable_folder(output.parent, "output folder")
+    from cascade_tf.experiment.weights_file import write_weights_file
+    from cascade_tf.experiment.weights_source import experiment_of, find_weights
     from cascade_tf.weights.importing import import_checkpoint
-    from cascade_tf.weights_file import write_weights_file
-    from cascade_tf.weights_source import experiment_of, find_weights
 
     names, ids = _classes()
     found = find_weights(checkpoint)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from evaluate import Measured
 
-    from cascade_tf.config import Experiment
+    from cascade_tf.experiment.config import Experiment
 
 OPTIONS = program.Flags(workdir="runs/demo")
 OPTIONS.string("config", "demo/cascade", "File with experiment(), or a name in configs/.", "CONFIG")
@@ -193,7 +193,7 @@ def _train(experiment: Experiment, layout: Layout, job: Job) -> tuple[Experiment
 
 
 def _export(experiment: Experiment, layout: Layout) -> None:
-    from cascade_tf.export import export_saved_model
+    from cascade_tf.serving.export import export_saved_model
 
     detector = program.load_run(experiment, layout.workdir)
     export_saved_model(detector, layout.export, upright=experiment.data.upright)
@@ -210,7 +210,7 @@ def _detect_in_fresh_process(layout: Layout) -> None:
 
 
 def _report(experiment: Experiment, measured: Measured, layout: Layout, job: Job) -> None:
-    from cascade_tf import config
+    from cascade_tf.experiment import config
     from cascade_tf.report import write_report
     from cascade_tf.training.run_log import read_metrics
 

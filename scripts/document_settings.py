@@ -54,7 +54,7 @@ def with_tables(page: str) -> str:
 
 def tables() -> str:
     """Returns the list of all parts, their tables, then those of the groups of an experiment."""
-    from cascade_tf.config import DataConfig, EvaluationConfig
+    from cascade_tf.experiment.config import DataConfig, EvaluationConfig
     from cascade_tf.models import two_stage
     from cascade_tf.parts import Part
     from cascade_tf.training.settings import TrainConfig

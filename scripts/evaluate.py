@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import program
 
 if TYPE_CHECKING:
-    from cascade_tf.config import Experiment
     from cascade_tf.data.coco import CocoDataset
-    from cascade_tf.inference import ImageDetections
+    from cascade_tf.experiment.config import Experiment
     from cascade_tf.metrics import CocoResult
-    from cascade_tf.test_time_augmentation import Augmentation
+    from cascade_tf.prediction.inference import ImageDetections
+    from cascade_tf.prediction.test_time_augmentation import Augmentation
 
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
@@ -126,8 +126,8 @@ def measure(
         augmentation: looks at each image in several sizes and mirrored; None: once.
         upright: turns images as their EXIF orientation says.
     """
-    from cascade_tf.inference import detect_dataset
     from cascade_tf.metrics import compare_csv
+    from cascade_tf.prediction.inference import detect_dataset
 
     with program.detection_bar(len(dataset.examples)) as bar:
         records = detect_dataset(
@@ -156,8 +156,8 @@ def measure(
 
 def _score(dataset: CocoDataset, records: Sequence[ImageDetections], prefix: Path) -> CocoResult:
     from cascade_tf.files import write_atomically
-    from cascade_tf.inference import to_coco_results
     from cascade_tf.metrics import evaluate_coco, evaluate_instances
+    from cascade_tf.prediction.inference import to_coco_results
 
     detections = to_coco_results(records)
     image_ids = [record.image_id for record in records]

@@ -45,7 +45,7 @@ def export(arguments: Sequence[str]) -> None:
     if OPTIONS.values.dataset_dir:
         program.read_split(experiment, "val")
     program.writable_folder(folder, "output folder")
-    from cascade_tf.export import export_saved_model
+    from cascade_tf.serving.export import export_saved_model
 
     with program.waiting("tracing and writing the model"):
         status = OPTIONS.values.export_status

@@ -30,8 +30,8 @@ from cascade_tf.files import write_atomically
 if TYPE_CHECKING:
     import numpy as np
 
-    from cascade_tf.config import DataConfig
-    from cascade_tf.inference import ImageDetections
+    from cascade_tf.experiment.config import DataConfig
+    from cascade_tf.prediction.inference import ImageDetections
 
 OPTIONS = program.Flags(positional="[INPUT ...]", weights=True)
 OPTIONS.string("model", None, "A .keras file or a SavedModel folder, instead of --workdir.", "PATH")
@@ -106,7 +106,7 @@ def predict(arguments: Sequence[str]) -> int:
 
 def _load_detector() -> tuple[Any, DataConfig, dict[str, Any]]:
     """Returns the detector, how images and data sets are read for it, and what else its ``predict`` takes."""
-    from cascade_tf.config import DataConfig
+    from cascade_tf.experiment.config import DataConfig
 
     upright = OPTIONS.values.upright
     for other in ("workdir", "weights"):
@@ -121,7 +121,7 @@ def _load_detector() -> tuple[Any, DataConfig, dict[str, Any]]:
             raise ValueError(
                 "got --precision with --model, expected --workdir: a finished model keeps its own"
             )
-        from cascade_tf.loading import load
+        from cascade_tf.experiment.loading import load
 
         detector = load(OPTIONS.values.model)
         own = detector.upright
@@ -141,7 +141,7 @@ def named_sources(names: Sequence[str], *, recursive: bool = False) -> tuple[lis
         names: files, folders and patterns.
         recursive: also looks into the sub-folders of folders.
     """
-    from cascade_tf.image_lists import SUB_FOLDERS, find_images
+    from cascade_tf.prediction.image_lists import SUB_FOLDERS, find_images
 
     paths: list[Path] = []
     missing = []
@@ -185,7 +185,7 @@ def _read_batches(
     sources: Sequence[Source], upright: bool, unreadable: list[str], bar: Any
 ) -> Iterator[list[tuple[Source, np.ndarray]]]:
     """Yields the readable images in groups and adds a line to ``unreadable`` for each of the others."""
-    from cascade_tf.inference import read_image
+    from cascade_tf.prediction.inference import read_image
 
     batch = []
     for source in sources:
@@ -207,7 +207,7 @@ def _categories(detector: Any) -> list[dict[str, Any]]:
 
 
 def _append(content: dict[str, Any], source: Source, image: np.ndarray, record: ImageDetections) -> None:
-    from cascade_tf.inference import to_coco_results
+    from cascade_tf.prediction.inference import to_coco_results
 
     height, width = image.shape[:2]
     entry = {"id": source.image_id, "file_name": str(source.path), "height": height, "width": width}

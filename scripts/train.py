@@ -31,8 +31,8 @@ from absl import logging
 if TYPE_CHECKING:
     from evaluate import Measured
 
-    from cascade_tf.config import Experiment
     from cascade_tf.data.coco import CocoDataset
+    from cascade_tf.experiment.config import Experiment
     from cascade_tf.training.failed_evaluations import EvaluationFailedError
     from cascade_tf.training.loop import Trainer
 
@@ -99,8 +99,8 @@ def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment
         ValueError: the experiment has the weights of a backbone too, or the file cannot be understood.
         FileNotFoundError: there are no such weights.
     """
-    from cascade_tf.config import read_experiment
-    from cascade_tf.weights_source import describe_weights, find_weights
+    from cascade_tf.experiment.config import read_experiment
+    from cascade_tf.experiment.weights_source import describe_weights, find_weights
 
     if experiment.backbone_weights:
         raise ValueError("got both --weights and --backbone_weights, expected one of them")
@@ -130,7 +130,7 @@ def read_data(
         ValueError: a split is broken, the images to train on have no objects, the two splits have different
             classes, or masks are to be learnt and there are none.
     """
-    from cascade_tf.config import with_classes
+    from cascade_tf.experiment.config import with_classes
 
     try:
         train_set = _read_train_split(experiment)
@@ -152,8 +152,8 @@ def read_data(
 
 def _with_classes_of_run(train_set: CocoDataset, workdir: Path) -> CocoDataset:
     """The data in the classes of a run that goes on, which may count a placeholder for a class."""
-    from cascade_tf.config import read_experiment
     from cascade_tf.data.class_matching import match_classes
+    from cascade_tf.experiment.config import read_experiment
 
     if not train_set.placeholders or not has_checkpoint(workdir):
         return train_set
@@ -190,7 +190,7 @@ def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None
     Raises:
         ValueError: there is one and it should not, or the reverse, or it was made with other settings.
     """
-    from cascade_tf.config import differences, read_experiment
+    from cascade_tf.experiment.config import differences, read_experiment
 
     started = has_checkpoint(workdir)
     if started and resume == "never":
@@ -209,7 +209,7 @@ def _tell_of_left_out_images(
     experiment: Experiment, workdir: Path, train_set: CocoDataset, val_set: CocoDataset
 ) -> None:
     """Logs what it means for a run that goes on that broken records are left out from now on."""
-    from cascade_tf.config import read_experiment
+    from cascade_tf.experiment.config import read_experiment
 
     if not has_checkpoint(workdir):
         return
@@ -288,7 +288,7 @@ def make_trainer(
         watch: wraps the training batches, for example to count them.
         progress_bar: see ``Trainer``.
     """
-    from cascade_tf.config import write_experiment
+    from cascade_tf.experiment.config import write_experiment
     from cascade_tf.training.loop import Trainer
 
     def evaluate_fn(detector: Any, step: int) -> dict[str, float]:
@@ -318,8 +318,8 @@ def make_trainer(
 
 
 def _build_detector(experiment: Experiment, *, fresh: bool) -> Any:
-    from cascade_tf.config import build_detector
-    from cascade_tf.weights_source import find_backbone_weights, find_weights, start_from
+    from cascade_tf.experiment.config import build_detector
+    from cascade_tf.experiment.weights_source import find_backbone_weights, find_weights, start_from
 
     detector = build_detector(experiment)
     if not fresh:
@@ -363,8 +363,8 @@ def training_batches(
         num_steps: how many batches; None for no end.
         masks: whether objects come with their masks; None: if the detector has mask heads.
     """
-    from cascade_tf.config import settings
     from cascade_tf.data.pipeline import train_batches
+    from cascade_tf.experiment.config import settings
 
     data, model = experiment.data, settings(experiment)
     return train_batches(

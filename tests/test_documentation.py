@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from cascade_tf.backbones import VGG16
-from cascade_tf.config import (
+from cascade_tf.data.synthetic import draw_dataset
+from cascade_tf.experiment.config import (
     Experiment,
     build_detector,
     load_config,
@@ -21,7 +22,6 @@ from cascade_tf.config import (
     with_classes,
     write_experiment,
 )
-from cascade_tf.data.synthetic import draw_dataset
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.parts import part
 from tests.boxes.examples import targets

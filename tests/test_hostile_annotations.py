@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cascade_tf import config
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.image_check import check_images
 from cascade_tf.data.outline_table import OutlineTable
 from cascade_tf.data.segmentation import packed_mask
 from cascade_tf.data.table import ExampleTable
-from cascade_tf.inference import ImageDetections, to_coco_results
-from cascade_tf.instance_masks import encode_masks
+from cascade_tf.experiment import config
+from cascade_tf.masks.instance_masks import encode_masks
 from cascade_tf.metrics import evaluate_coco, evaluate_instances
 from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.prediction.inference import ImageDetections, to_coco_results
 from tests.data import small_dataset
 
 MISSING = object()

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from pycocotools import mask as coco_mask
 
-from cascade_tf import run_lengths
 from cascade_tf.coco_format.numbers import as_integer, as_number
+from cascade_tf.masks import run_lengths
 
 MAX_COORDINATE = 1e5
 """Drawing a polygon takes time and memory for each pixel of its outline, outside the image too."""

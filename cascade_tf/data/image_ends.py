@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from cascade_tf.picture_files import PILLOW_ERRORS
+from cascade_tf.data.picture_files import PILLOW_ERRORS
 
 _BMP_UNCOMPRESSED = (0, 3)
 

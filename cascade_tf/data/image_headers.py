@@ -13,9 +13,15 @@ from typing import BinaryIO, NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from cascade_tf.data.jpeg_header import read_jpeg
+from cascade_tf.data.picture_files import (
+    HEAD_BYTES,
+    PILLOW_ERRORS,
+    SILENCE,
+    orientation_of_pil,
+    register_formats,
+)
 from cascade_tf.data.png_header import SIGNATURE as PNG_SIGNATURE
 from cascade_tf.data.png_header import read_png
-from cascade_tf.picture_files import HEAD_BYTES, PILLOW_ERRORS, SILENCE, orientation_of_pil, register_formats
 
 # Pillow's name for a JPEG with further pictures behind the first.
 _SAME_AS = {"MPO": "JPEG"}

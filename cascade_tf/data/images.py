@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from cascade_tf.data.picture_files import HEAD_BYTES, decode_with_pillow, is_core_format
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.orientation import orientation_of, turn_upright, upright_size
-from cascade_tf.picture_files import HEAD_BYTES, decode_with_pillow, is_core_format
 from cascade_tf.structures import Tensor
 
 _PREFIX = "broken image: "

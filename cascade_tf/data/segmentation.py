@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from cascade_tf.run_lengths import uncompress
+from cascade_tf.masks.run_lengths import uncompress
 
 # Drawing a polygon takes time and memory for every pixel of its outline, outside the image too.
 MAX_COORDINATE = 1e5

@@ -13,10 +13,10 @@ import numpy as np
 from absl import logging
 from pycocotools import mask as coco_mask
 
-from cascade_tf import run_lengths
 from cascade_tf.coco_format import records
 from cascade_tf.coco_format.file import LISTS, load_annotation_file
 from cascade_tf.coco_format.outlines import is_polygon
+from cascade_tf.masks import run_lengths
 
 GEOMETRY = {"bbox": "bbox", "segm": "segmentation"}
 """The field of a record that holds its shape, for each of pycocotools' ``iouType``."""

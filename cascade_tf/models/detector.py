@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cascade_tf.inference import ImageDetections, predict_images
 from cascade_tf.layers.base import Configured, require, set_implementation
 from cascade_tf.layers.map_strides import check_map_strides
+from cascade_tf.prediction.inference import ImageDetections, predict_images
+from cascade_tf.prediction.test_time_augmentation import Augmentation
 from cascade_tf.structures import (
     Batch,
     Detections,
@@ -24,7 +25,6 @@ from cascade_tf.structures import (
     Targets,
     Tensor,
 )
-from cascade_tf.test_time_augmentation import Augmentation
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")

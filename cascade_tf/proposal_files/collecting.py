@@ -14,8 +14,8 @@ from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.images import broken_image_line
 from cascade_tf.data.pipeline import eval_batches
 from cascade_tf.data.proposal_set import ProposalSet
-from cascade_tf.inference import input_size, to_original_frame
-from cascade_tf.network_calls import prepare_weights, traced
+from cascade_tf.prediction.inference import input_size, to_original_frame
+from cascade_tf.prediction.network_calls import prepare_weights, traced
 from cascade_tf.structures import Batch, Proposals, Tensor
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ImageDraw, ImageFont
 
-from cascade_tf.mask_drawing import Color
 from cascade_tf.visualization.colors import INK, PAPER
+from cascade_tf.visualization.mask_drawing import Color
 
 Area = tuple[int, int, int, int]
 """Left, top, right and bottom in whole pixels."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cascade_tf.mask_drawing import Color
+from cascade_tf.visualization.mask_drawing import Color
 
 # Told apart with every common colour blindness and on light and dark ground: neighbours differ in
 # lightness as well as in hue. Further classes repeat the hues, lighter and darker in turn.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import ImageDraw
 
-from cascade_tf.mask_drawing import paint_mask, spread_colors
 from cascade_tf.visualization.boxes import draw_box, draw_dashed, draw_thin_box, style_of, visible_area
 from cascade_tf.visualization.colors import PALETTE, colors_of
 from cascade_tf.visualization.labels import Label, draw_label, label_text, place_label
+from cascade_tf.visualization.mask_drawing import paint_mask, spread_colors
 from cascade_tf.visualization.pictures import check_length, enlarge, to_picture
 
 # Objects that fit into a picture with labels of the usual size; with more of them, filled, letters and lines

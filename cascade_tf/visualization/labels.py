@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ImageDraw
 
-from cascade_tf.mask_drawing import Color
 from cascade_tf.visualization.boxes import Area, Style
 from cascade_tf.visualization.colors import readable_on
+from cascade_tf.visualization.mask_drawing import Color
 
 # A label is left out rather than hide more than this part of the labels of better detections.
 MAX_LABEL_OVERLAP = 0.3

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cascade_tf.mask_drawing import Color
 from cascade_tf.visualization.colors import readable_on
 from cascade_tf.visualization.labels import shorten
+from cascade_tf.visualization.mask_drawing import Color
 from cascade_tf.visualization.pictures import check_length, to_picture
 
 

@@ -15,7 +15,7 @@ the 280,000 steps of the same baseline make 21. The row has not been reproduced 
 
 import dataclasses
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

@@ -33,7 +33,7 @@ The row has not been reproduced with this code yet.
 
 import dataclasses
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

@@ -13,7 +13,7 @@ the 280,000 steps of the same cascade make 23. The row has not been reproduced w
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

@@ -8,7 +8,7 @@ backbone, schedule, seed and images; docs/reproduction.md has the numbers of bot
         --backbone_weights resnet50_1by2_open_nsfw.npz
 """
 
-from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
 

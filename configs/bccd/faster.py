@@ -9,7 +9,7 @@ number of stages only.
 
 import dataclasses
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

@@ -16,7 +16,7 @@ code yet.
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 from cascade_tf.heads import mask_heads
 from cascade_tf.parts import part
 

@@ -18,7 +18,7 @@ also mirrored, and boxes are voted on. The row has not been reproduced with this
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

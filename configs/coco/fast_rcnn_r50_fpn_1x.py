@@ -14,7 +14,7 @@ files: all for training, the best 1000 at test. The authors' list of models name
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 from cascade_tf.parts import part
 from cascade_tf.proposals import GivenProposals
 

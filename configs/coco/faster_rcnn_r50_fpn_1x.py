@@ -13,7 +13,7 @@ on 8 V100, which makes 5 hours. The row has not been reproduced with this code y
         --workdir runs/faster_rcnn_r50_fpn_1x --backbone_weights detectron/R-50
 """
 
-from cascade_tf.config import Experiment
+from cascade_tf.experiment.config import Experiment
 from cascade_tf.models import faster_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
 

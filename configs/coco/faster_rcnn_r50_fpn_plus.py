@@ -13,7 +13,7 @@ this code yet.
         --workdir runs/faster_rcnn_r50_fpn_plus --backbone_weights detectron/R-50
 """
 
-from cascade_tf.config import DataConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, Experiment
 from cascade_tf.models import faster_rcnn_fpn_plus
 from cascade_tf.training.settings import TrainConfig
 

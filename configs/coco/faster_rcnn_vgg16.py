@@ -14,7 +14,7 @@ reproduced with this code yet.
         --backbone_weights vgg16_weights_tf_dim_ordering_tf_kernels.h5
 """
 
-from cascade_tf.config import DataConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, Experiment
 from cascade_tf.models import faster_rcnn_vgg16
 from cascade_tf.training.settings import TrainConfig
 

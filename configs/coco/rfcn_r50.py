@@ -11,7 +11,7 @@ with its normalisation merged, as Detectron has them. The row has not been repro
         --workdir runs/rfcn_r50 --backbone_weights detectron/R-50
 """
 
-from cascade_tf.config import DataConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, Experiment
 from cascade_tf.models import rfcn
 from cascade_tf.training.settings import TrainConfig
 

@@ -12,7 +12,7 @@ What to change first: the steps (`--set train.steps=12000 --set train.decay_step
         --workdir runs/mine --backbone_weights R-50.npz
 """
 
-from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
 

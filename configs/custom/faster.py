@@ -10,7 +10,7 @@ Trained beside `cascade.py` it shows what the cascade gains on these images; exp
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

@@ -9,7 +9,7 @@ downloaded: the backbone is shallow and narrow, starts at random and normalises 
     python scripts/demo.py --workdir runs/demo
 """
 
-from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
 

@@ -10,7 +10,7 @@ the numbers of both.
         --backbone_weights resnet50_1by2_open_nsfw.npz
 """
 
-from cascade_tf.config import EvaluationConfig, Experiment
+from cascade_tf.experiment.config import EvaluationConfig, Experiment
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
 

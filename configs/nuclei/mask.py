@@ -10,7 +10,7 @@ lies at high IoU, in boxes more than in masks, as in Tables 9 and 10; docs/repro
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

@@ -15,7 +15,7 @@ not been reproduced with this code yet.
 
 import dataclasses
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 from cascade_tf.models import rpn_fpn
 
 

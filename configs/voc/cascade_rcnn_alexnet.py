@@ -13,7 +13,7 @@ docs/weights.md. The row has not been reproduced with this code yet.
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

@@ -12,7 +12,7 @@ its normalisation merged, as Detectron has them. The row has not been reproduced
 import dataclasses
 from pathlib import Path
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

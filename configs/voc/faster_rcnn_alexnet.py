@@ -10,7 +10,7 @@ docs/weights.md. The row has not been reproduced with this code yet.
         --workdir runs/faster_rcnn_alexnet --backbone_weights bvlc_alexnet.caffemodel
 """
 
-from cascade_tf.config import DataConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, Experiment
 from cascade_tf.models import faster_rcnn_alexnet
 from cascade_tf.training.settings import TrainConfig
 

@@ -9,7 +9,7 @@ its normalisation merged, as Detectron has them. The row has not been reproduced
         --workdir runs/rfcn_r50 --backbone_weights detectron/R-50
 """
 
-from cascade_tf.config import DataConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, Experiment
 from cascade_tf.models import rfcn
 from cascade_tf.proposals.anchor_shapes import VOC_ANCHORS
 from cascade_tf.training.settings import TrainConfig

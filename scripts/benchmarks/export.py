@@ -41,7 +41,7 @@ def measure(arguments: Sequence[str]) -> None:
     """Exports, loads and calls."""
     import tensorflow as tf
 
-    from cascade_tf.export import export_saved_model
+    from cascade_tf.serving.export import export_saved_model
 
     values = OPTIONS.values
     detector = make_detector("cascade", values.precision, family=values.family)

@@ -91,7 +91,7 @@ def measure(arguments: Sequence[str]) -> None:
     print("\n" + measuring.markdown([HEADER, *cells]))
 
 
-def _measured(family: str, values: Any) -> list[Measured]:
+def _measured(family: str, values: Any) -> tuple[Measured, Measured]:
     """Baseline and cascade of a family, in the same rounds."""
     data = workload.make_data(*workload.image_size(values, family))
     found = []
@@ -101,7 +101,8 @@ def _measured(family: str, values: Any) -> list[Measured]:
         train = Case(f"{family}, {kind}, training step", _step_call(detector, data))
         found.append(Measured(train, Case(f"{family}, {kind}, detection", call), size_of(detector)))
     measuring.run_rounds([case for one in found for case in (one.train, one.test)], values.rounds)
-    return found
+    baseline, cascade = found
+    return baseline, cascade
 
 
 def _step_call(detector: Any, data: Any) -> Any:
@@ -110,13 +111,13 @@ def _step_call(detector: Any, data: Any) -> Any:
 
 
 def size_of(detector: Any) -> float:
-    """MiB of the parameters at four bytes each, without the constants of frozen normalisations."""
+    """MiB of the parameters at four bytes each, without statistics of normalisations, as in Caffe."""
     from cascade_tf.weights.places import places
 
     counted = [
         math.prod(place.shape)
         for name, place in places(detector).items()
-        if ".norm." not in name or place.variable.trainable
+        if not name.endswith(("moving_mean", "moving_variance"))
     ]
     return 4 * sum(counted) / 2**20
 

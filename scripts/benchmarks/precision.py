@@ -24,7 +24,7 @@ import program
 from measuring import Row
 
 if TYPE_CHECKING:
-    from cascade_tf.inference import ImageDetections
+    from cascade_tf.prediction.inference import ImageDetections
 
 # Boxes and scores this close are the same.
 BOX_LIMIT, SCORE_LIMIT = 1.0, 0.02
@@ -69,7 +69,7 @@ def measure(arguments: Sequence[str]) -> None:
 
 def _with_noise(paths: Sequence[Any]) -> Iterator[np.ndarray]:
     """The images, changed at random by -1, 0 or 1 in every value."""
-    from cascade_tf.image_files import read_image
+    from cascade_tf.prediction.image_files import read_image
 
     rng = np.random.default_rng(0)
     for path in paths:

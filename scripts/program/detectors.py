@@ -10,7 +10,7 @@ from .experiments import model_changes, trained_experiment, with_settings_of_use
 from .flags import Flags
 
 if TYPE_CHECKING:
-    from cascade_tf.config import Experiment
+    from cascade_tf.experiment.config import Experiment
 
 
 def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Experiment]:
@@ -34,7 +34,7 @@ def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Ex
         experiment = trained_experiment(options)
         with dtype_policy(policy), waiting("loading the detector"):
             return load_run(experiment, options.values.workdir), experiment
-    from cascade_tf.weights_source import find_weights, load_weights
+    from cascade_tf.experiment.weights_source import find_weights, load_weights
 
     _refuse_both(options)
     changes, _ = model_changes(options)
@@ -55,7 +55,7 @@ def load_run(experiment: Experiment, workdir: str | os.PathLike) -> Any:
         FileNotFoundError: the run has no weights.
         ValueError: the weights do not fit.
     """
-    from cascade_tf import config, loading
+    from cascade_tf.experiment import config, loading
 
     trained = config.read_experiment(workdir)
     changed = [line for line in config.differences(trained, experiment) if line.startswith("model.")]
@@ -66,6 +66,6 @@ def load_run(experiment: Experiment, workdir: str | os.PathLike) -> Any:
 
 
 def _shapes(experiment: Experiment) -> list[tuple[int, ...]]:
-    from cascade_tf.config import build_detector
+    from cascade_tf.experiment.config import build_detector
 
     return [tuple(variable.shape) for variable in build_detector(experiment).weights]

@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Any
 from .flags import Flags
 
 if TYPE_CHECKING:
-    from cascade_tf.config import Experiment
+    from cascade_tf.experiment.config import Experiment
 
 
 def configured_experiment(options: Flags) -> Experiment:
     """Returns the experiment of ``--config`` with ``--set`` and ``--dataset_dir`` applied."""
-    from cascade_tf.config import load_config
+    from cascade_tf.experiment.config import load_config
 
     return _adjusted(load_config(options.need("config")), options)
 
 
 def trained_experiment(options: Flags) -> Experiment:
     """Returns the experiment that trained ``--workdir``, with ``--set`` and ``--dataset_dir`` applied."""
-    from cascade_tf.config import read_experiment
+    from cascade_tf.experiment.config import read_experiment
 
     return _adjusted(read_experiment(options.need("workdir")), options)
 
 
 def model_changes(options: Flags) -> tuple[dict[str, Any], Experiment]:
     """Returns the settings of the model in ``--set``, and a blank experiment with the other settings."""
-    from cascade_tf.config import Experiment
+    from cascade_tf.experiment.config import Experiment
+    from cascade_tf.experiment.overrides import changes
     from cascade_tf.models import cascade_mask_rcnn_fpn
-    from cascade_tf.overrides import changes
 
     blank = Experiment(name="", model=cascade_mask_rcnn_fpn)
     of_model = changes(blank.model, [text[len("model.") :] for text in options.overrides if _of_model(text)])
@@ -43,7 +43,7 @@ def with_settings_of_use(experiment: Experiment, options: Flags) -> Experiment:
 
     Of its own data settings those stay that say what its weights have seen: ``upright`` and ``one_class``.
     """
-    from cascade_tf.config import DataConfig, EvaluationConfig
+    from cascade_tf.experiment.config import DataConfig, EvaluationConfig
 
     data = DataConfig(upright=experiment.data.upright, one_class=experiment.data.one_class)
     plain = dataclasses.replace(experiment, data=data, evaluation=EvaluationConfig())
@@ -52,7 +52,7 @@ def with_settings_of_use(experiment: Experiment, options: Flags) -> Experiment:
 
 def has_masks(experiment: Experiment) -> bool:
     """Whether the experiment's detector has mask heads, which no other setting can give it."""
-    from cascade_tf.config import settings
+    from cascade_tf.experiment.config import settings
 
     return settings(experiment).get("model.heads.masks") is not None
 
@@ -69,7 +69,7 @@ def _of_model(override: str) -> bool:
 
 def _adjusted(experiment: Experiment, options: Flags, overrides: Sequence[str] | None = None) -> Experiment:
     """Applies ``overrides``, or all of the flags, and the folder of the data set."""
-    from cascade_tf.overrides import apply_overrides
+    from cascade_tf.experiment.overrides import apply_overrides
 
     folder = options.values["dataset_dir"].value if "dataset_dir" in options.values else None
     extra = [f"data.dataset_dir={folder}"] if folder else []

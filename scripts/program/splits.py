@@ -10,8 +10,8 @@ from .bar import progress_bar, waiting
 from .experiments import has_masks, takes_proposals
 
 if TYPE_CHECKING:
-    from cascade_tf.config import Experiment
     from cascade_tf.data.coco import CocoDataset
+    from cascade_tf.experiment.config import Experiment
 
 
 def read_split(experiment: Experiment, split: str, *, segmentations: bool = False) -> CocoDataset:

@@ -15,8 +15,8 @@ from cascade_tf.analysis.delta_statistics import (
     deltas_table,
     measure_deltas,
 )
+from cascade_tf.experiment.overrides import changes
 from cascade_tf.heads import ProposalsOnly, cascade
-from cascade_tf.overrides import changes
 from cascade_tf.parts import part
 from cascade_tf.structures import ImageBatch
 from tests.boxes.examples import targets

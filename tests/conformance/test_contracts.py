@@ -28,10 +28,10 @@ PROMISES = {
 # What makes a detector of parts, trains it, predicts with it and exports it.
 USERS = (
     "cascade_tf.models.detector",
-    "cascade_tf.export",
-    "cascade_tf.inference",
-    "cascade_tf.network_calls",
-    "cascade_tf.test_time_augmentation",
+    "cascade_tf.serving.export",
+    "cascade_tf.prediction.inference",
+    "cascade_tf.prediction.network_calls",
+    "cascade_tf.prediction.test_time_augmentation",
     "cascade_tf.training",
     "cascade_tf.weights.places",
 )

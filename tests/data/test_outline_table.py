@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 
 from cascade_tf.data.outline_table import OutlineTable
 from cascade_tf.data.segmentation import compact_segmentation
-from cascade_tf.run_lengths import uncompress
+from cascade_tf.masks.run_lengths import uncompress
 
 SIZES = np.int32([(8, 10), (8, 10), (6, 6)])
 TRIANGLE = np.float64([1, 1, 6, 1, 3, 6])

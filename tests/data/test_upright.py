@@ -12,7 +12,7 @@ from PIL import Image
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.images import ImageReader, broken_image_line, foreign_files
 from cascade_tf.data.pipeline import eval_batches, train_batches
-from cascade_tf.image_files import read_image
+from cascade_tf.prediction.image_files import read_image
 from tests.exif_files import ORIENTATION, corners, orientation_entry, stored_for, tiff, with_exif
 
 UPRIGHT = corners()

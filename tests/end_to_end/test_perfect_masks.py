@@ -10,9 +10,9 @@ import pytest
 from cascade_tf.data.coco import CocoDataset, read_dataset_dir
 from cascade_tf.data.segmentation import to_packed_mask
 from cascade_tf.data.synthetic import draw_dataset
-from cascade_tf.inference import ImageDetections, to_coco_results
 from cascade_tf.metrics import evaluate_instances
 from cascade_tf.ops.mask_targets import crop_masks
+from cascade_tf.prediction.inference import ImageDetections, to_coco_results
 
 # 28 cells to a side cut the corners of the largest shapes, which costs 0.02. A quarter of a pixel of error in
 # the boxes, or in where cells lie, costs 0.05.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.inference import to_records
 from cascade_tf.ops.mask_targets import crop_masks
+from cascade_tf.prediction.inference import to_records
 from tests.golden import detectron2 as golden
 from tests.golden import recordings
 from tests.golden.detectron2 import background_first, bits, from_json

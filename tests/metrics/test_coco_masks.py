@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from cascade_tf.masks.run_lengths import uncompress
 from cascade_tf.metrics import CocoResult, evaluate_coco, evaluate_instances
 from cascade_tf.metrics.results import IOU_THRESHOLDS
-from cascade_tf.run_lengths import uncompress
 from tests.metrics.coco_cases import dataset, detection, random_case, truth
 from tests.metrics.test_coco import PUBLISHED_ORDER, assert_same_numbers, direct
 

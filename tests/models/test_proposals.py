@@ -10,9 +10,9 @@ import tensorflow as tf
 from cascade_tf.models import fast_cascade_rcnn_fpn, fast_rcnn_fpn, rpn_fpn
 from cascade_tf.models.recipe_of_detector import recipe_of_detector
 from cascade_tf.parts import part
+from cascade_tf.prediction.test_time_augmentation import Augmentation, detect
 from cascade_tf.proposals import GivenProposals
 from cascade_tf.structures import ProposalBatch
-from cascade_tf.test_time_augmentation import Augmentation, detect
 from tests.conformance.catalogue import CLASS_NAMES, TINY, image_batch, proposals, targets
 
 SIZE = (64, 96)

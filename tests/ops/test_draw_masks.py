@@ -8,8 +8,8 @@ import tensorflow as tf
 from pycocotools import mask as coco_mask
 
 from cascade_tf.data.segmentation import packed_mask
+from cascade_tf.masks.run_lengths import uncompress
 from cascade_tf.ops.draw_masks import Outlines, draw_masks
-from cascade_tf.run_lengths import uncompress
 
 
 def outlines_of(segmentations):

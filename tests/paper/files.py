@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from cascade_tf.config import load_config, settings
+from cascade_tf.experiment.config import load_config, settings
 from cascade_tf.heads.cascade import stage_statistics, stage_weights
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_tf.config import load_config
+from cascade_tf.experiment.config import load_config
 from tests.paper.files import NAMES, SETTINGS, entries, is_cascade, resolved
 
 # What makes a cascade of a baseline, and what experiments are called.

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.config import build_detector, load_config, with_classes
-from cascade_tf.export import export_saved_model
+from cascade_tf.experiment.config import build_detector, load_config, with_classes
+from cascade_tf.serving.export import export_saved_model
 from cascade_tf.training.optimizer import make_optimizer, matches
 from tests.models.examples import CLASS_NAMES, ground_truth, image_batch
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cascade_tf.data.coco import read_coco
 from cascade_tf.data.pipeline import eval_batches
-from cascade_tf.inference import to_original_frame
+from cascade_tf.prediction.inference import to_original_frame
 from cascade_tf.proposal_files import read_proposals, write_proposals
 from cascade_tf.proposal_files.collecting import collect_proposals
 from tests.tiny_detector import noise, tiny_detector

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from cascade_tf import config
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.synthetic import draw_dataset
+from cascade_tf.experiment import config
 from cascade_tf.models import cascade_rcnn_fpn
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from cascade_tf.config import DataConfig, load_config, with_classes, write_experiment
+from cascade_tf.experiment.config import DataConfig, load_config, with_classes, write_experiment
 from cascade_tf.training.best import BestKeeper
 from tests.scripts.conftest import SCRIPTS
 

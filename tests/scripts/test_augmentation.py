@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from cascade_tf import inference, loading
 from cascade_tf.data.coco import read_dataset_dir
-from cascade_tf.test_time_augmentation import Augmentation
+from cascade_tf.experiment import loading
+from cascade_tf.prediction import inference
+from cascade_tf.prediction.test_time_augmentation import Augmentation
 
 AUGMENTATION = Augmentation(scales=(64,), flip=True, vote_iou=0.9)
 SETTINGS = ("--set=evaluation.scales=64", "--set=evaluation.flip=true", "--set=evaluation.vote_iou=0.9")

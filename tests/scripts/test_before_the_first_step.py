@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cascade_tf import config
+from cascade_tf.experiment import config
 
 CONFIG = "--config=demo/cascade"
 SMALL = [
@@ -115,12 +115,12 @@ class TestLevels:
 
 @pytest.mark.parametrize("name", ["evaluate"])
 def test_evaluation_checks_before_it_detects(call, dataset, workdir, name, monkeypatch):
-    import cascade_tf.inference
+    import cascade_tf.prediction.inference
 
     def detect(*_, **__):
         raise AssertionError("nothing must be detected")
 
-    monkeypatch.setattr(cascade_tf.inference, "detect_dataset", detect)
+    monkeypatch.setattr(cascade_tf.prediction.inference, "detect_dataset", detect)
     file = cut_off(dataset / "images" / "val_00003.jpg")
     assert f"{file} is cut off" in call(name, f"--workdir={workdir}", f"--dataset_dir={dataset}").complaint
 

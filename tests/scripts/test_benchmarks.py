@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.inference import ImageDetections
+from cascade_tf.prediction.inference import ImageDetections
 
 BENCHMARKS = (
     "inference",
@@ -103,7 +103,7 @@ def test_runs(benchmark, name, flags, row, tmp_path, capfd, recwarn):
 
 def test_an_export_has_few_nodes(benchmark, tmp_path):
     """5000 at most: no loop over classes or levels is unrolled."""
-    from cascade_tf.export import export_saved_model
+    from cascade_tf.serving.export import export_saved_model
 
     detector = benchmark("workload").make_detector()
     folder = export_saved_model(detector, tmp_path, version=1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade_tf import config
 from cascade_tf.data.coco import read_dataset_dir
+from cascade_tf.experiment import config
 from tests.scripts.test_before_the_first_step import CONFIG, SMALL
 
 TRAIN = [CONFIG, *SMALL]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cascade_tf import config
 from cascade_tf.data.coco import read_dataset_dir
+from cascade_tf.experiment import config
 from cascade_tf.training.run_log import read_metrics
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from cascade_tf import config
 from cascade_tf.data.coco import read_dataset_dir
+from cascade_tf.experiment import config
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from tests.scripts.conftest import TINY
 

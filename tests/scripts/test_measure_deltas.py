@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from cascade_tf import config
-from cascade_tf.overrides import apply_overrides
+from cascade_tf.experiment import config
+from cascade_tf.experiment.overrides import apply_overrides
 
 
 def test_measured_deltas_are_settings(call, workdir):

@@ -99,7 +99,7 @@ class TestErrors:
     def test_a_defect_keeps_its_traceback(self, call, monkeypatch):
         import json
 
-        from cascade_tf import config
+        from cascade_tf.experiment import config
 
         monkeypatch.setattr(config, "load_config", lambda path: json.loads("{"))
         said = call("train", "--config=x")
@@ -108,7 +108,7 @@ class TestErrors:
         assert "train.py: error: Expecting property name" in said.err
 
     def test_ctrl_c_is_no_error(self, call, monkeypatch):
-        from cascade_tf import config
+        from cascade_tf.experiment import config
 
         def stop(path):
             raise KeyboardInterrupt

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cascade_tf import config
+from cascade_tf.experiment import config
 from cascade_tf.models import fast_rcnn_fpn, rpn_fpn
 from cascade_tf.proposal_files import read_proposals
 from tests.scripts.conftest import SCRIPTS, TINY
@@ -21,7 +21,7 @@ from tests.scripts.conftest import SCRIPTS, TINY
 pytestmark = pytest.mark.slow
 
 CONFIGURATION = """
-from cascade_tf.config import DataConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, Experiment
 from cascade_tf.models import fast_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
 

@@ -22,7 +22,7 @@ SOON = 2.0
 TRIES = 3  # another process may have the cores
 
 TINY_CONFIG = """
-from cascade_tf.config import Experiment
+from cascade_tf.experiment.config import Experiment
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.training.settings import TrainConfig
 

@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-from cascade_tf.config import DataConfig, load_config
+from cascade_tf.experiment.config import DataConfig, load_config
 from cascade_tf.heads import mask_heads
 from cascade_tf.parts import part
 from cascade_tf.structures import InstanceTargets, Targets

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cascade_tf.inference import to_records
+from cascade_tf.prediction.inference import to_records
 from cascade_tf.weights import importing
 from cascade_tf.weights.families.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
 from cascade_tf.weights.families.detectron2 import DETECTRON2

@@ -1,0 +1,1 @@
+"""A detector on images: pictures and files in, detections in their pixels out."""

@@ -1,0 +1,1 @@
+"""What a model server takes: a detector in, a SavedModel and the files beside its graph out."""
