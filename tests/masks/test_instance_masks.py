@@ -87,7 +87,7 @@ def test_wrong_arguments(masks, boxes, threshold):
 
 
 def test_an_image_full_of_objects_takes_little_time():
-    # 35 ms on two cores; pycocotools on all pixels takes 190 ms, without the pasting.
+    # 35 ms on two idle cores, 70 ms of both; pycocotools on all pixels takes 190 ms, without the pasting.
     limit = 0.15
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 1, (100, 2)) * [1100, 600]
@@ -95,7 +95,8 @@ def test_an_image_full_of_objects_takes_little_time():
     masks = rng.uniform(0, 1, (100, 28, 28)).astype(np.float32)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         encode_masks(masks, boxes, (800, 1333))
-        seconds.append(time.perf_counter() - start)
+        # Whichever other programs on the machine disturb less.
+        seconds.append(min(time.perf_counter() - wall, time.process_time() - processor))
     assert min(seconds) < limit
