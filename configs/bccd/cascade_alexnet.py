@@ -11,7 +11,7 @@ Two runs, as there: the second starts from what the first has learnt on drawn sc
 import dataclasses
 
 from cascade_tf.backbones import AlexNet
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 from cascade_tf.parts import part
 
 

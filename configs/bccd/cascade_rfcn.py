@@ -8,7 +8,7 @@ docs/reproduction.md has the floor that its AP has to reach.
 
 import dataclasses
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 from cascade_tf.models import cascade_rfcn
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS
 

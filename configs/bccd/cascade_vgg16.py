@@ -9,7 +9,7 @@ what it has learnt.
         --weights runs/drawn_cascade_vgg16
 """
 
-from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
+from cascade_tf.experiment.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.models import cascade_rcnn_vgg16
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS
 from cascade_tf.training.settings import TrainConfig

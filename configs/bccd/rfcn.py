@@ -8,7 +8,7 @@ The two differ in the number of stages only.
 
 import dataclasses
 
-from cascade_tf.config import Experiment, load_config
+from cascade_tf.experiment.config import Experiment, load_config
 
 
 def experiment() -> Experiment:

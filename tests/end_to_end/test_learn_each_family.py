@@ -10,10 +10,10 @@ import pytest
 
 import cascade_tf
 from cascade_tf import models
-from cascade_tf.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.data.coco import read_dataset_dir
-from cascade_tf.inference import detect_dataset, to_coco_results
+from cascade_tf.experiment.config import DataConfig, EvaluationConfig, Experiment
 from cascade_tf.metrics import evaluate_coco
+from cascade_tf.prediction.inference import detect_dataset, to_coco_results
 from cascade_tf.training.run_log import read_metrics
 from cascade_tf.training.settings import TrainConfig
 from tests.end_to_end.three_images import SIDE, learn, write_dataset

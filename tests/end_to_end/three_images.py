@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from cascade_tf.config import Experiment, build_detector, with_classes, write_experiment
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.pipeline import train_batches
+from cascade_tf.experiment.config import Experiment, build_detector, with_classes, write_experiment
 from cascade_tf.training.loop import Trainer
 
 SIDE = 128
