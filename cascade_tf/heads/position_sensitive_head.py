@@ -98,11 +98,12 @@ class PositionSensitiveHead(StageHead):
         return pooling.map_strides(names if self.level is None else [self.level])
 
     def prepare(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Score maps [B, h, w, (K + 1) k k] and box maps [B, h, w, 4 k k] (or 4 K k k) of the features."""
+        """Score maps and box maps of the features, in one: [B, h, w, (K + 1 + 4) k k], or + 4 K."""
         hidden = self.hidden(self._of_level(features))
-        return {"scores": self.classifier(hidden), "boxes": self.regressor(hidden)}
+        # Channels go by output before cell: two pools of the same boxes are one of both.
+        return {"cells": tf.concat([self.classifier(hidden), self.regressor(hidden)], axis=-1)}
 
-    def pool(self, pooling: Any, maps: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def pool(self, pooling: Any, maps: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         """Every cell of every box from the cell's own channels.
 
         Args:
@@ -111,12 +112,11 @@ class PositionSensitiveHead(StageHead):
             boxes: [B, S, 4] float32.
 
         Returns:
-            [B, S, k, k, K + 1] and [B, S, k, k, 4] (or 4 K).
+            [B, S, k, k, K + 1 + 4] (or + 4 K).
         """
-        scores, offsets = (pooling({name: maps[name]}, boxes) for name in ("scores", "boxes"))
-        return scores, offsets
+        return pooling(maps, boxes)
 
-    def call(self, pooled: tuple[Tensor, Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
+    def call(self, pooled: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         """Lets the cells vote.
 
         Args:
@@ -126,7 +126,8 @@ class PositionSensitiveHead(StageHead):
         Returns:
             Class logits [B, S, K + 1], background first, and offsets [B, S, 4] or [B, S, 4 K]; both float32.
         """
-        logits, deltas = (tf.reduce_mean(tf.cast(cells, tf.float32), axis=(-3, -2)) for cells in pooled)
+        votes = tf.reduce_mean(tf.cast(pooled, tf.float32), axis=(-3, -2))
+        logits, deltas = votes[..., : self.num_classes + 1], votes[..., self.num_classes + 1 :]
         return logits, deltas[..., 4:] if self.background_offsets else deltas
 
     def named_layers(self) -> Iterator[NamedLayer]:

@@ -27,7 +27,7 @@ cascade_rcnn_vgg16 = part(
     heads=part(
         cascade,
         ious=(0.5, 0.6, 0.7),
-        head=part(BoxHead, units=2048),
+        head=part(BoxHead, units=2048, background_offsets=True),
         pooling=part(ROIPool, output_size=7, stride=16),
         round_statistics=True,
         num_samples=128,

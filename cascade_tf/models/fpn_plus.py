@@ -38,7 +38,7 @@ cascade_rcnn_fpn_plus = part(
     heads=part(
         cascade,
         ious=(0.5, 0.6, 0.7),
-        head=part(BoxHead, units=1024),
+        head=part(BoxHead, units=1024, background_offsets=True),
         pooling=part(GridROIAlign, output_size=7),
         round_statistics=True,
         num_samples=512,

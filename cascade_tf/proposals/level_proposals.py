@@ -20,7 +20,7 @@ from cascade_tf.ops import clip_values
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
 from cascade_tf.proposals.generator import ProposalGenerator
-from cascade_tf.proposals.suppression import suppress
+from cascade_tf.proposals.suppression import suppress, without_padding
 from cascade_tf.structures import (
     AnchorTargets,
     InstanceTargets,
@@ -55,7 +55,8 @@ class LevelProposals(ProposalGenerator):
         min_side: proposals with a shorter side are dropped, pixels; a number, or one for each level.
         pre_nms_train: best-scored boxes of a level that reach NMS in training; a number, or one for each.
         pre_nms_test: the same in inference.
-        post_nms_train: R, proposals per image in training; None: room for all that reach NMS.
+        post_nms_train: R, proposals per image in training; None: all that NMS leaves, R is the number of the
+            fullest image of a batch.
         post_nms_test: the same in inference.
         nms_iou: NMS threshold, within each level.
         by_level: sorts proposals by their level first, then by score.
@@ -271,7 +272,7 @@ class LevelProposals(ProposalGenerator):
             boxes.append(tf.gather(box, best.indices, batch_dims=1))
             scores.append(best.values)
             levels.append(tf.fill(tf.shape(best.values)[1:], level))
-        return suppress(
+        proposals = suppress(
             tf.concat(boxes, axis=1),
             tf.concat(scores, axis=1),
             tf.concat(levels, axis=0),
@@ -281,6 +282,7 @@ class LevelProposals(ProposalGenerator):
             by_level=self.by_level,
             implementation=self.implementation,
         )
+        return without_padding(proposals) if post_nms is None else proposals
 
     def match(self, output: LevelOutput, targets: Targets) -> Match:
         """Which object each anchor stands for, before any are drawn.

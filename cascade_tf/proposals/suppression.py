@@ -51,3 +51,13 @@ def suppress(
         return proposals
     order = tf.argsort(tf.where(valid, kept.class_index, num_levels), axis=1, stable=True)
     return Proposals(*(tf.gather(value, order, batch_dims=1) for value in proposals))
+
+
+def without_padding(proposals: Proposals) -> Proposals:
+    """As many proposals per image as the fullest one of the batch has, one at least.
+
+    Args:
+        proposals: the valid ones of each image in front.
+    """
+    most = tf.reduce_max(tf.reduce_sum(tf.cast(proposals.valid, tf.int32), axis=1))
+    return Proposals(*(value[:, : tf.maximum(most, 1)] for value in proposals))

@@ -79,17 +79,17 @@ def test_boxes_get_the_mean_of_their_cells(class_agnostic):
     assert logits.shape == (2, 2, NUM_CLASSES + 1)
     assert deltas.shape == (2, 2, 4 if class_agnostic else 4 * NUM_CLASSES)
     for image, number in np.ndindex(2, 2):
-        for found, name in ((logits, "scores"), (deltas, "boxes")):
-            expected = votes(maps[name][image : image + 1].numpy(), boxes[image, number])
-            np.testing.assert_allclose(found[image, number], expected, atol=VOTES)
+        expected = votes(maps["cells"][image : image + 1].numpy(), boxes[image, number])
+        found = np.concatenate([logits[image, number], deltas[image, number]])
+        np.testing.assert_allclose(found, expected, atol=VOTES)
 
 
 def test_maps_are_those_of_the_level():
     head = build_head()
     some = features()
     x = tf.nn.relu(some["P4"] @ head.hidden.kernel[0, 0] + head.hidden.bias)
-    expected = x @ head.classifier.kernel[0, 0] + head.classifier.bias
-    np.testing.assert_allclose(head.prepare(some)["scores"], expected, atol=VOTES)
+    expected = [x @ layer.kernel[0, 0] + layer.bias for layer in (head.classifier, head.regressor)]
+    np.testing.assert_allclose(head.prepare(some)["cells"], np.concatenate(expected, axis=-1), atol=VOTES)
 
 
 @pytest.mark.parametrize("ensemble", ["last_boxes", "own_boxes"])

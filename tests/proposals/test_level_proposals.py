@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from cascade_tf.boxes import Match
 from cascade_tf.proposals import LevelProposals
-from cascade_tf.structures import AnchorTargets, LevelOutput
+from cascade_tf.proposals.suppression import without_padding
+from cascade_tf.structures import AnchorTargets, LevelOutput, Proposals
 from tests.boxes.examples import targets
 from tests.heads.examples import arrays
 from tests.reference import cascade as reference
@@ -100,14 +101,15 @@ def _reference_proposals(output, layer, image):
 def test_proposals_equal_loops(by_level):
     layer = build(by_level=by_level, nms_iou=0.4)
     output, proposals = layer(features(), IMAGE_SIZE)
-    assert proposals.boxes.shape == (2, 42, 4)
     output, proposals = arrays(output), arrays(proposals)
+    room = max(len(_reference_proposals(output, layer, image)) for image in range(2))
+    assert proposals.boxes.shape == (2, room, 4)
     dropped = 0
     for image in range(2):
         expected = _reference_proposals(output, layer, image)
         dropped += 42 - len(expected)
         valid = proposals.valid[image]
-        np.testing.assert_array_equal(valid, np.arange(42) < len(expected))
+        np.testing.assert_array_equal(valid, np.arange(room) < len(expected))
         np.testing.assert_allclose(proposals.boxes[image][valid], [box for box, _ in expected], atol=PIXELS)
         np.testing.assert_allclose(proposals.scores[image][valid], [one for _, one in expected], rtol=1e-5)
         np.testing.assert_array_equal(proposals.boxes[image][~valid], 0)
@@ -144,11 +146,11 @@ def test_thresholds_of_proposals_are_met_exactly():
     layer = one_cell(shapes, score_threshold_test=0.5, min_side=5.0, pre_nms_test=3, nms_iou=0.5)
     # The first two have an IoU of 0.5, which does not suppress; the third is too small.
     proposals = layer.propose(output_of(layer, [0.0, 1.0, 2.0], image_size=(20, 20)))
-    np.testing.assert_array_equal(proposals.valid, [[True, True, False]])
-    np.testing.assert_array_equal(proposals.boxes[0], [[5, 7.5, 15, 12.5], [5, 5, 15, 15], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(proposals.valid, [[True, True]])
+    np.testing.assert_array_equal(proposals.boxes[0], [[5, 7.5, 15, 12.5], [5, 5, 15, 15]])
     proposals = layer.propose(output_of(layer, [-1e-3, np.nan, 2.0], image_size=(20, 20)))
     assert not proposals.valid.numpy().any()
-    np.testing.assert_array_equal(proposals.boxes, np.zeros((1, 3, 4)))
+    np.testing.assert_array_equal(proposals.boxes, np.zeros((1, 1, 4)))
 
 
 def test_only_what_can_be_a_proposal_counts_before_nms():
@@ -306,3 +308,16 @@ def test_reads_the_maps_it_is_told_to():
 def test_wrong_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings)
+
+
+@pytest.mark.parametrize("counts", [(3, 1), (0, 2), (0, 0)])
+def test_without_a_limit_there_is_room_for_the_fullest_image(counts):
+    valid = np.arange(5) < np.array(counts)[:, None]
+    boxes = np.random.default_rng(0).uniform(size=(2, 5, 4)).astype(np.float32)
+    given = Proposals(tf.constant(boxes), tf.constant(boxes[..., 0]), tf.constant(valid))
+    found = without_padding(given)
+    room = max(*counts, 1)
+    assert found.boxes.shape == (2, room, 4)
+    np.testing.assert_array_equal(found.boxes, boxes[:, :room])
+    np.testing.assert_array_equal(found.valid, valid[:, :room])
+    np.testing.assert_array_equal(found.scores, boxes[:, :room, 0])
