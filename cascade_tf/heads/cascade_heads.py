@@ -14,6 +14,7 @@ from cascade_tf.heads.stage import Stage
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer, inside
+from cascade_tf.layers.ranges import require_not_negative, require_overlaps, require_shares
 from cascade_tf.losses import stage_losses, stage_metrics
 from cascade_tf.ops.gradients import scale_gradient
 from cascade_tf.structures import (
@@ -60,8 +61,8 @@ class CascadeHeads(Layer):
             detectron2), or with ``rescale_heads=False`` that of the stage (MMDetection).
 
     Raises:
-        ValueError: no stages, heads of several numbers of classes, an unknown choice, or masks on a stage
-            that does not exist.
+        ValueError: no stages, heads of several numbers of classes, an unknown choice, a number outside its
+            range, or masks on a stage that does not exist.
     """
 
     def __init__(
@@ -99,6 +100,10 @@ class CascadeHeads(Layer):
             )
         if ensemble not in ENSEMBLES:
             raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}, got {ensemble!r}")
+        require_overlaps(redundant_iou=redundant_iou)
+        require_not_negative(box_beta=box_beta, min_side=min_side)
+        if crowd_cover is not None:
+            require_shares(crowd_cover=crowd_cover)
         self.stages = list(stages)
         self.pooling = pooling
         self.rescale_heads = rescale_heads

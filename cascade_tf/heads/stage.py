@@ -11,6 +11,7 @@ import tensorflow as tf
 from cascade_tf.boxes import BoxCoder
 from cascade_tf.heads.stage_head import StageHead
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.ranges import require_not_negative, require_shares
 from cascade_tf.structures import Samples, Tensor
 
 
@@ -57,16 +58,20 @@ class Stage(Layer):
         if weight <= 0.0:
             raise ValueError(f"a stage's weight must be positive, got {weight}")
         require(num_samples is None or num_samples >= 1, "num_samples", num_samples, "1 or more, or None")
-        require(
-            0.0 <= foreground_fraction <= 1.0, "foreground_fraction", foreground_fraction, "a share in 0..1"
-        )
-        require(box_weight >= 0.0, "box_weight", box_weight, "0 or more")
+        require_shares(foreground_fraction=foreground_fraction)
+        require_not_negative(box_weight=box_weight)
         require(
             background_range is None
             or (len(background_range) == 2 and 0.0 <= background_range[0] < background_range[1] <= iou),
             "background_range",
             background_range,
             f"a lower and an upper IoU in 0..{iou}, the stage's iou",
+        )
+        require(
+            not top_up or (background_range is not None and num_samples is not None),
+            "top_up",
+            top_up,
+            "False without a background_range and num_samples to fill up",
         )
         require(
             hard_examples is None or hard_examples >= 1, "hard_examples", hard_examples, "1 or more, or None"

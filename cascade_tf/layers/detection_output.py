@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cascade_tf.boxes import clip_boxes, is_proper
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.ranges import require_overlaps
 from cascade_tf.ops.nms import NMSOutput, batched_nms
 from cascade_tf.ops.soft_nms import METHODS, batched_soft_nms
 from cascade_tf.structures import Detections, Tensor
@@ -51,7 +52,7 @@ class DetectionOutput(Layer):
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
-        require(0.0 <= nms_iou <= 1.0, "nms_iou", nms_iou, "an overlap in 0..1")
+        require_overlaps(nms_iou=nms_iou)
         require(max_detections >= 1, "max_detections", max_detections, "1 or more")
         require(soft_nms in ("none", *METHODS), "soft_nms", soft_nms, f"one of {('none', *METHODS)}")
         require(soft_sigma > 0.0, "soft_sigma", soft_sigma, "a positive width")

@@ -15,11 +15,13 @@ from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
+from cascade_tf.layers.ranges import require_not_negative, require_overlaps
 from cascade_tf.losses import rpn_losses
 from cascade_tf.ops import clip_values
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
 from cascade_tf.proposals.generator import ProposalGenerator
+from cascade_tf.proposals.label_settings import check_label_settings
 from cascade_tf.proposals.suppression import suppress, without_padding
 from cascade_tf.structures import (
     AnchorTargets,
@@ -154,16 +156,19 @@ class LevelProposals(ProposalGenerator):
 
     def _check(self) -> None:
         for name in ("pre_nms_train", "pre_nms_test"):
-            limits = self._per_level(name)
-            require(min(limits) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("score_threshold_train", "score_threshold_test", "min_side"):
-            self._per_level(name)
-        for name in ("post_nms_train", "post_nms_test", "samples_per_level"):
+            require(min(self._per_level(name)) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("score_threshold_train", "score_threshold_test"):
+            least, most = min(self._per_level(name)), max(self._per_level(name))
+            require(0.0 <= least <= most <= 1.0, name, getattr(self, name), "a probability in 0..1")
+        require(min(self._per_level("min_side")) >= 0.0, "min_side", self.min_side, "0 or more")
+        require(self.samples_per_level >= 1, "samples_per_level", self.samples_per_level, "1 or more")
+        for name, least in (("post_nms_train", 1), ("post_nms_test", 1), ("max_outside", 0)):
             limit = getattr(self, name)
-            require(limit is None or limit >= 1, name, limit, "1 or more")
-        require(0.0 <= self.nms_iou <= 1.0, "nms_iou", self.nms_iou, "an overlap in 0..1")
-        share = self.foreground_fraction
-        require(0.0 <= share <= 1.0, "foreground_fraction", share, "a share in 0..1")
+            require(limit is None or limit >= least, name, limit, f"{least} or more")
+        check_label_settings(self)
+        require_overlaps(claim_iou=self.claim_iou)
+        require_not_negative(min_object_side=self.min_object_side, border=self.border)
+        require_not_negative(box_weight=self.box_weight)
         require(self.max_shift is None or self.max_shift > 0.0, "max_shift", self.max_shift, "more than 0")
         growth = self.max_growth
         require(growth is None or growth > 1.0, "max_growth", growth, "more than 1")

@@ -16,6 +16,7 @@ from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.losses import rpn_losses
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
 from cascade_tf.proposals.generator import ProposalGenerator
+from cascade_tf.proposals.label_settings import check_label_settings
 from cascade_tf.proposals.suppression import suppress
 from cascade_tf.structures import AnchorTargets, InstanceTargets, Proposals, RPNOutput, Targets, Tensor
 
@@ -88,10 +89,6 @@ class RegionProposal(ProposalGenerator):
         }
         for name, limit in limits.items():
             require(limit >= 1, name, limit, "1 or more")
-        require(0.0 <= nms_iou <= 1.0, "nms_iou", nms_iou, "an overlap in 0..1")
-        require(
-            0.0 <= foreground_fraction <= 1.0, "foreground_fraction", foreground_fraction, "a share in 0..1"
-        )
         self.anchor_sizes = anchor_sizes
         self.aspect_ratios = aspect_ratios
         self.strides = strides
@@ -112,6 +109,7 @@ class RegionProposal(ProposalGenerator):
         self.round_anchors = round_anchors
         self.inclusive = inclusive
         self.beta = beta
+        check_label_settings(self)
         self.implementation = implementation
         self.supports_jit = False
         self.grid = AnchorGrid(anchor_sizes, aspect_ratios, strides, anchor_offset, round_anchors)
