@@ -31,6 +31,7 @@ UNTOLD = (
     "output.max_detections",
     "short_side",
     "max_side",
+    "round_sides",
 )
 """Settings that change what a detector finds, and that no tensor's name or shape tells."""
 

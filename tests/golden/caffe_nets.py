@@ -42,8 +42,16 @@ class RecordedNet:
 
     def layers_of(self, phase):
         """Settings of the layers of a phase by their names."""
-        table = json.loads((self.folder / "layers.json").read_text())[phase]
-        return {layer["name"]: layer["params"] for layer in table}
+        return {layer["name"]: layer["params"] for layer in self._tables[phase]}
+
+    @property
+    def source(self):
+        """The authors' folder that the net is from; None where the tables do not say it."""
+        return self._tables.get("source")
+
+    @functools.cached_property
+    def _tables(self):
+        return json.loads((self.folder / "layers.json").read_text())
 
     @functools.cached_property
     def test(self):

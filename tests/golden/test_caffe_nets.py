@@ -7,6 +7,8 @@ in training the boxes and anchors that were drawn at random.
 from __future__ import annotations
 
 import functools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,40 +17,49 @@ import tensorflow as tf
 from cascade_tf.losses import stage_losses
 from cascade_tf.ops import grid_roi_align
 from cascade_tf.structures import ImageBatch, Samples, StageOutput
-from cascade_tf.weights.importing import import_checkpoint
+from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint
 from cascade_tf.weights.places import places
 from tests.golden.caffe_boxes import continuous, offsets, padded, rows
 from tests.golden.caffe_nets import recorded_nets
 from tests.golden.caffe_rpn import RecordedRPN
 from tests.golden.test_caffe_proposals import chosen_targets
 
-NETS = [net for start in ("alex", "fpn50", "rfcn50", "vgg") for net in recorded_nets(start)]
+NETS = [net for start in ("alex", "fpn", "rfcn", "vgg") for net in recorded_nets(start)]
+_BLOBS = Path(__file__).parents[1] / "weights" / "families" / "caffe_blobs.json"
+RELEASED = frozenset(json.loads(_BLOBS.read_text()))
 # Coordinates of up to two hundred pixels, regressed three times in float32.
 PIXELS = 2e-3
 # Of the largest number of a blob: float32 through some fifty layers.
 RELATIVE = 1e-4
 PROBABILITY = 1e-5
 STAGES = ("", "_2nd", "_3rd")
+_THRESHOLD = "output.score_threshold"
+# Of the authors' script that evaluates on VOC, which keeps fewer boxes than the net hands over.
+EVALUATED_ON_VOC = {_THRESHOLD: (0.1, 0.01), "output.max_detections": (100, 1000)}
+"""Settings of an import, and of the net."""
 _SETTINGS = ("score_threshold_{}", "pre_nms_{}", "post_nms_{}", "min_side")
 
 
 @functools.cache
 def imported(net):
     """The import of a net, with the thresholds of its own files."""
+    own = own_settings(net)
+    # The authors keep what reaches the threshold.
+    kept = {"output.score_threshold": float(np.nextafter(np.float32(own[_THRESHOLD]), np.float32(0)))}
+    hard = {"heads.hard_examples": _hard_examples(net)}
+    return import_checkpoint(net.folder / "net.caffemodel", **own | kept | hard)
+
+
+def own_settings(net):
+    """Settings of the proposals and detections by dotted names, as the files of the net have them."""
     rpn = RecordedRPN(net).layer()
     names = [name.format(phase) for name in _SETTINGS for phase in ("train", "test")]
     output = net.layers.get("frcnn_out_3rd_avg", net.layers.get("frcnn_out"))["frcnn_output_param"]
-    return import_checkpoint(
-        net.folder / "net.caffemodel",
-        **{f"proposals.{name}": getattr(rpn, name) for name in names},
-        **{
-            "output.nms_iou": float(output["iou_thr"]),
-            # The authors keep what reaches the threshold.
-            "output.score_threshold": float(np.nextafter(np.float32(output["conf_thr"]), np.float32(0))),
-            "output.max_detections": int(output.get("max_det_num", 1000)),
-            "heads.hard_examples": _hard_examples(net),
-        },
-    )
+    return {f"proposals.{name}": getattr(rpn, name) for name in names} | {
+        "output.nms_iou": float(output["iou_thr"]),
+        _THRESHOLD: float(output["conf_thr"]),
+        "output.max_detections": int(output.get("max_det_num", 1000)),
+    }
 
 
 def _hard_examples(net):
@@ -79,6 +90,21 @@ def of_stage(net, kind, stage):
     """Rows of what a stage put out; of a pyramid's boxes those that were pooled, some of them twice."""
     names = (f"out/{kind}_to_all{STAGES[stage]}", f"out/{kind}{STAGES[stage]}", "out/cls_score")
     return rows(next(net.test[name] for name in names if name in net.test))
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_an_import_takes_the_settings_of_the_net(net):
+    if (net.source or "").removeprefix("cascade-rcnn/examples/") not in RELEASED:
+        pytest.skip("no net that the authors released")
+    recipe = describe_checkpoint(net.folder / "net.caffemodel").recipe
+    for name, own in own_settings(net).items():
+        found = recipe.value(name)
+        if "voc" in net.source and (found, own) == EVALUATED_ON_VOC.get(name):
+            continue
+        if found is None or own is None:
+            assert found is own, name
+        else:
+            np.testing.assert_allclose(*np.broadcast_arrays(found, own), rtol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("net", NETS)

@@ -35,6 +35,7 @@ USUAL = ANCHORS | {
     "output.max_detections": 100,
     "short_side": 800,
     "max_side": 1333,
+    "round_sides": False,
 }
 OF_FAMILY = {
     "detectron": {

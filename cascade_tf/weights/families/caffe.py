@@ -11,6 +11,7 @@ import numpy as np
 
 from cascade_tf.parts import Part
 from cascade_tf.weights.families.caffe_architecture import architecture, recipe_of_blobs, stages_of
+from cascade_tf.weights.families.caffe_conventions import conventions
 from cascade_tf.weights.families.caffe_names import blob_of
 from cascade_tf.weights.families.caffe_size import kernel_elements
 from cascade_tf.weights.families.conventions import cascade_ious
@@ -65,9 +66,11 @@ class Caffe(Family):
     def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
         """See ``Family.settings``."""
         blobs = checkpoint.arrays
-        return architecture(blobs) | {
-            "heads.ious": cascade_ious(stages_of(blobs)),
-            **CONVENTIONS,
+        found, stages = architecture(blobs), stages_of(blobs)
+        return {
+            **found,
+            "heads.ious": cascade_ious(stages),
+            **conventions(blobs, found.get("backbone.depth"), stages),
         }
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
@@ -91,24 +94,6 @@ class Caffe(Family):
 
 
 CAFFE = Caffe()
-
-CONVENTIONS: dict[str, Any] = {
-    "inputs.order": "BGR",
-    "inputs.mean": (104.0, 117.0, 123.0),
-    "inputs.std": (1.0, 1.0, 1.0),
-    "proposals.inclusive": True,
-    "proposals.border": 1.0,
-    "heads.inclusive": True,
-    "heads.pooling.inclusive": True,
-    "heads.match_crowds": True,
-    "heads.crowd_cover": None,
-    "heads.min_side": 1.0,
-    "heads.round_statistics": True,
-    # A box outside of the image ends up inside out there, and is no detection.
-    "output.inclusive": False,
-    "output.border": 1.0,
-}
-"""What no blob tells: colours, boxes of (first pixel, last pixel), and the rules of training."""
 
 
 def _mean(place: Place, blobs: Any) -> Source:

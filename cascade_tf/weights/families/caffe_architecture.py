@@ -13,6 +13,10 @@ from cascade_tf.models import (
     cascade_rcnn_fpn_plus,
     cascade_rcnn_vgg16,
     cascade_rfcn,
+    faster_rcnn_alexnet,
+    faster_rcnn_fpn_plus,
+    faster_rcnn_vgg16,
+    rfcn,
 )
 from cascade_tf.parts import Part
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS, VOC_ANCHORS
@@ -24,7 +28,7 @@ _ANCHORS = {len(anchors): anchors for anchors in (COCO_ANCHORS, VOC_ANCHORS)}
 
 
 def recipe_of_blobs(blobs: Mapping[str, np.ndarray]) -> Part:
-    """The kind of detector that blobs of these names belong to.
+    """The kind of detector that blobs of these names belong to, baseline or cascade.
 
     Args:
         blobs: arrays by ``LAYER/INDEX``.
@@ -32,14 +36,14 @@ def recipe_of_blobs(blobs: Mapping[str, np.ndarray]) -> Part:
     Raises:
         ValueError: none of them.
     """
-    for blob, recipe in (
-        ("rpn_fpn2/0", cascade_rcnn_fpn_plus),
-        ("rfcn_cls/0", cascade_rfcn),
-        ("conv5_3/0", cascade_rcnn_vgg16),
-        ("conv5/0", cascade_rcnn_alexnet),
+    for blob, baseline, cascade in (
+        ("rpn_fpn2/0", faster_rcnn_fpn_plus, cascade_rcnn_fpn_plus),
+        ("rfcn_cls/0", rfcn, cascade_rfcn),
+        ("conv5_3/0", faster_rcnn_vgg16, cascade_rcnn_vgg16),
+        ("conv5/0", faster_rcnn_alexnet, cascade_rcnn_alexnet),
     ):
         if blob in blobs:
-            return recipe
+            return baseline if stages_of(blobs) == 1 else cascade
     raise ValueError("got a network on none of VGG16, AlexNet, R-FCN and FPN+, whose blobs are known here")
 
 

@@ -9,14 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cascade_tf.experiment.config import load_config
 from cascade_tf.models import (
     cascade_rcnn_alexnet,
     cascade_rcnn_fpn,
     cascade_rcnn_fpn_plus,
     cascade_rcnn_vgg16,
     cascade_rfcn,
+    faster_rcnn_alexnet,
     faster_rcnn_fpn,
+    faster_rcnn_fpn_plus,
+    faster_rcnn_vgg16,
+    rfcn,
 )
+from cascade_tf.parts import Part
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS, FPN_PLUS_ANCHORS, VOC_ANCHORS
 from cascade_tf.weights.families.caffe import CAFFE
 from cascade_tf.weights.families.caffe_names import blob_of
@@ -38,11 +44,31 @@ PAPER = {
 """Parameters of baseline and cascade, MiB."""
 SHARE = 0.002
 RECIPES = {
-    "vgg": cascade_rcnn_vgg16,
-    "alex": cascade_rcnn_alexnet,
-    "rfcn": cascade_rfcn,
-    "fpn": cascade_rcnn_fpn_plus,
+    "vgg": (faster_rcnn_vgg16, cascade_rcnn_vgg16),
+    "alex": (faster_rcnn_alexnet, cascade_rcnn_alexnet),
+    "rfcn": (rfcn, cascade_rfcn),
+    "fpn": (faster_rcnn_fpn_plus, cascade_rcnn_fpn_plus),
 }
+"""Baseline and cascade."""
+ROWS = {
+    "vgg": ("faster_rcnn_vgg16", "cascade_rcnn_vgg16"),
+    "alex": ("faster_rcnn_alexnet", "cascade_rcnn_alexnet"),
+    "rfcn": ("rfcn_r{}", "cascade_rfcn_r{}"),
+    "fpn": ("faster_rcnn_r{}_fpn_plus", "cascade_rcnn_r{}_fpn_plus"),
+}
+"""Configurations of both."""
+OWN_TO_CAFFE = {
+    # Boxes of (first pixel, last pixel), which trained weights expect and training here leaves out.
+    "proposals.inclusive": (True, False),
+    "proposals.border": (1.0, 0.0),
+    "heads.inclusive": (True, False),
+    "output.border": (1.0, 0.0),
+    # Theirs trained on background in crowds.
+    "heads.crowd_cover": (None, 0.7),
+    # Four outputs that nothing reads, but the files have them; R-FCN's here have them too.
+    "heads.head.background_offsets": (True, False),
+}
+"""Settings in which an import and the configuration of the same row differ: (import, configuration)."""
 ORACLE = Path(
     os.environ.get("CASCADE_TF_ORACLES", Path(__file__).parents[4] / "shared" / "oracles")
 ) / "paper" / "caffe_blobs.json"  # fmt: skip
@@ -52,8 +78,8 @@ def checkpoint(name):
     return synthetic.checkpoint(synthetic.blank(NETS[name]["blobs"]))
 
 
-def expected_recipe(name):
-    return next(recipe for part, recipe in RECIPES.items() if part in name)
+def of_net(name, table):
+    return next(pair for part, pair in table.items() if part in name)[name.endswith("cascade")]
 
 
 def mib(values):
@@ -65,7 +91,7 @@ def test_settings(name):
     arrays = checkpoint(name)
     assert CAFFE.matches(arrays)
     assert CAFFE.num_classes(arrays) == (80 if name.startswith("coco") else 20)
-    assert CAFFE.base(arrays) is expected_recipe(name)
+    assert CAFFE.base(arrays) is of_net(name, RECIPES)
     settings = CAFFE.settings(arrays)
     assert settings["heads.ious"] == ((0.5, 0.6, 0.7) if name.endswith("cascade") else (0.5,))
     CAFFE.check_size(arrays, settings)
@@ -76,10 +102,32 @@ def test_settings(name):
     assert recipe.value("proposals.anchors") == anchors
     # At full size the files say nothing but what the recipes have.
     architecture = {key: value for key, value in settings.items() if "channels" in key or "units" in key}
-    plain = expected_recipe(name).replace({"heads.ious": settings["heads.ious"]})
     for key, value in architecture.items():
-        standard = plain.value(key)
+        standard = of_net(name, RECIPES).value(key)
         assert standard in (value, None), key
+
+
+def plain(value):
+    """A setting to compare: of a part its name, and lists and tuples alike."""
+    if isinstance(value, Part):
+        return value.name
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_an_import_has_the_settings_of_its_row(name):
+    arrays = checkpoint(name)
+    data, _, net = name.partition("/")
+    row = of_net(name, ROWS).format(net[3 : net.index("-")])
+    found = CAFFE.recipe(arrays, CAFFE.settings(arrays))
+    configured = load_config(f"{data}/{row}").model
+    assert found.names() == configured.names()
+    for key, value in found.walk():
+        expected = configured.value(key)
+        if "channels" in key and expected is None:
+            continue  # The standard widths, which test_settings compares.
+        if plain(value) != plain(expected):
+            assert OWN_TO_CAFFE.get(key) == (value, expected), key
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in NETS])
@@ -195,6 +243,7 @@ def test_what_is_guessed_is_told(tmp_path):
     path = write_zeros(tmp_path / "net.caffemodel", ALEXNET)
     report = import_checkpoint(path, **{"output.nms_iou": 0.4}).report
     assert report.assumed["proposals.score_threshold_test"] == 0.05
+    assert report.assumed["round_sides"] is True
     assert report.assumed["output.score_threshold"] == 0.1
     assert "output.nms_iou" not in report.assumed
     assert "proposals.anchor_sizes" not in report.assumed
