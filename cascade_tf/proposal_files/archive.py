@@ -69,7 +69,7 @@ def from_arrays(arrays: Mapping[str, Any], source: str) -> ProposalSet:
     """Makes proposals of the arrays of an archive; their values are checked by `reading.checked`.
 
     Raises:
-        ValueError: an array is missing or of another kind or shape.
+        ValueError: an array is missing, of another kind or shape, or holds an integer outside its range.
     """
     for name, (kinds, axes) in _ARRAYS.items():
         if name not in arrays:
@@ -84,14 +84,26 @@ def from_arrays(arrays: Mapping[str, Any], source: str) -> ProposalSet:
     with np.errstate(over="ignore"):
         boxes, scores = (arrays[name].astype(np.float32, copy=False) for name in ("boxes", "scores"))
     return ProposalSet(
-        image_ids=arrays["image_ids"].astype(np.int64),
-        offsets=arrays["offsets"].astype(np.int64),
+        image_ids=_integers(arrays, "image_ids", np.int64),
+        offsets=_integers(arrays, "offsets", np.int64),
         boxes=boxes,
         scores=scores,
-        sizes=arrays["sizes"].astype(np.int32),
+        sizes=_integers(arrays, "sizes", np.int32, least=1),
         file_names=tuple(arrays["file_names"].tolist()),
         source=source,
     )
+
+
+def _integers(
+    arrays: Mapping[str, Any], name: str, dtype: type[np.signedinteger], least: int | None = None
+) -> np.ndarray:
+    """An array as the given kind of integers, which hold each of its numbers."""
+    array, limits = arrays[name], np.iinfo(dtype)
+    least = int(limits.min) if least is None else least
+    wrong = array[(array < least) | (array > limits.max)]
+    if wrong.size:
+        raise ValueError(f"{name}: got {wrong[0]}, expected integers in {least}..{limits.max}")
+    return array.astype(dtype)
 
 
 def _expected(name: str) -> str:

@@ -55,7 +55,7 @@ def checked(proposals: ProposalSet) -> ProposalSet:
     if proposals.file_names and len(proposals.file_names) != count:
         raise ValueError(f"file_names: got {len(proposals.file_names)}, expected {count}")
     offsets = proposals.offsets
-    if offsets[0] != 0 or offsets[-1] != total or np.any(np.diff(offsets) < 0):
+    if offsets[0] != 0 or offsets[-1] != total or np.any(offsets[1:] < offsets[:-1]):
         got = shown(offsets.tolist())
         raise ValueError(f"offsets: got {got}, expected numbers that rise from 0 to {total}, the boxes")
     ids, times = np.unique(proposals.image_ids, return_counts=True)

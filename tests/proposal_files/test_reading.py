@@ -187,6 +187,35 @@ WRONG_ARCHIVES = {
         {"offsets": np.int64([0, -1, 2, 3])},
         "offsets: got [0, -1, 2, 3], expected numbers that rise",
     ),
+    "rises_round": (
+        {
+            "offsets": np.int64([0, 2**63 - 1, -(2**63), -1, 3]),
+            "image_ids": np.int64([1, 2, 3, 4]),
+            "sizes": np.full((4, 2), 8),
+            "file_names": np.array(list("abcd")),
+        },
+        "offsets: got [0, 9223372036854775807, -9223372036854775808, -1,",
+    ),
+    "huge_offset": (
+        {"offsets": np.uint64([0, 2**63, 2, 3])},
+        "offsets: got 9223372036854775808, expected integers in -9223372036854775808..9223372036854775807",
+    ),
+    "huge_id": (
+        {"image_ids": np.uint64([42, 7, 2**64 - 1])},
+        "image_ids: got 18446744073709551615, expected integers in -9223372036854775808..9223372036854775807",
+    ),
+    "huge_size": (
+        {"sizes": np.int64([[40, 50], [60, 2**32 + 70], [80, 90]])},
+        "sizes: got 4294967366, expected integers in 1..2147483647",
+    ),
+    "negative_size": (
+        {"sizes": np.int32([[40, 50], [60, 70], [-80, 90]])},
+        "sizes: got -80, expected integers in 1..2147483647",
+    ),
+    "no_size": (
+        {"sizes": np.uint8([[40, 50], [0, 70], [80, 90]])},
+        "sizes: got 0, expected integers in 1..2147483647",
+    ),
     "names": ({"file_names": np.array(["a"])}, "file_names: got 1, expected 3"),
     "version": (
         {"version": np.int64(2)},
