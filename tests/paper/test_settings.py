@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+
 import pytest
 
 from cascade_tf.experiment.config import load_config
@@ -9,8 +11,6 @@ from tests.paper.files import NAMES, SETTINGS, entries, is_cascade, resolved
 
 # What makes a cascade of a baseline, and what experiments are called.
 THE_CASCADE_ITSELF = {"name", "model.heads.ious", "stages.weights", "stages.stds"}
-# At least so many settings of each configuration are held.
-FEWEST = 30
 
 
 def same(value, expected):
@@ -21,10 +21,37 @@ def same(value, expected):
     return type(value) is type(expected) and value == expected
 
 
+def has_no_meaning(setting, entry, values):
+    """Whether an entry of ``without_meaning`` is for a setting, where the others have these values."""
+    if not fnmatch.fnmatchcase(setting, entry["setting"]):
+        return False
+    if "where" not in entry:
+        return True
+    other, value = entry["where"]
+    return other in values and same(values[other], value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_is_listed_or_has_no_meaning(name):
+    values, listed = resolved(name), entries(name).keys()
+    meaningless = {
+        key
+        for key in values
+        if any(has_no_meaning(key, entry, values) for entry in SETTINGS["without_meaning"])
+    }
+    assert sorted(values.keys() - listed - meaningless) == []
+    assert sorted(listed & meaningless) == []
+
+
+@pytest.mark.parametrize("entry", SETTINGS["without_meaning"], ids=lambda entry: entry["setting"])
+def test_what_has_no_meaning_occurs_and_says_why(entry):
+    assert entry["why"]
+    assert any(has_no_meaning(key, entry, resolved(name)) for name in NAMES for key in resolved(name))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting(name):
     expected = {key: entry["value"] for key, entry in entries(name).items()}
-    assert len(expected) >= FEWEST
     batch = expected.pop("devices") * expected.pop("images_per_device")
     values = resolved(name)
     wrong = {
