@@ -145,6 +145,14 @@ class CascadeHeads(Layer):
         return (*of_stages, *(f"stage{number}_mask" for number in (self.masks.stages if self.masks else ())))
 
     @property
+    def weighted_by(self) -> dict[str, str]:
+        """By what ``fit`` weights a metric of a step: overlaps by the foreground boxes that they are of."""
+        numbers = range(1, len(self.stages) + 1)
+        return {
+            f"stage{n}_iou_{when}": f"stage{n}_positives" for n in numbers for when in ("before", "after")
+        }
+
+    @property
     def loss_weights(self) -> list[float]:
         """T factors of the stages' losses: 1 where the gradients are scaled instead."""
         return [1.0 if self.rescale_heads else stage.weight for stage in self.stages]

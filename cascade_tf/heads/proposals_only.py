@@ -61,6 +61,11 @@ class ProposalsOnly(Layer):
         """Names of the losses and metrics that ``fit`` shows: none."""
         return ()
 
+    @property
+    def weighted_by(self) -> dict[str, str]:
+        """By what ``fit`` weights a metric of a step: there is none."""
+        return {}
+
     def map_strides(self, names: Sequence[str]) -> Iterator[MapStrides]:
         """Nothing: no maps are read."""
         return iter(())

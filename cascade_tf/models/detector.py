@@ -34,8 +34,8 @@ class TwoStageDetector(Configured, keras.Model):
     Any Keras model that maps normalised images to a dict of feature maps, named so that they sort from fine
     to coarse, serves as the backbone: the package's own, ``keras.applications``, or KerasHub's pyramid
     outputs. Of the other parts the detector knows what they promise and not what they are: whoever makes
-    predictions in training also labels them and has their losses (``compute_losses``), and names those that
-    ``fit`` shows (``reported``).
+    predictions in training also labels them and has their losses (``compute_losses``), names those that
+    ``fit`` shows (``reported``), and says which metric weights another one in its mean (``weighted_by``).
 
     Args:
         backbone: images [B, H, W, 3] -> ``{"C2": [B, H/4, W/4, C], ...}``.
@@ -322,10 +322,10 @@ class TwoStageDetector(Configured, keras.Model):
         self, total: Tensor, losses: dict[str, Tensor], metrics: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         values = {"loss": total, **losses, **metrics}
+        # A step without foreground says nothing about overlaps, one with much says more.
+        weights = {**self.proposals.weighted_by, **self.heads.weighted_by}
         for name, mean in self._means.by_name.items():
-            # A step without foreground says nothing about overlaps, one with much says more.
-            stage, is_overlap, _ = name.partition("_iou_")
-            mean.update_state(values[name], values[f"{stage}_positives"] if is_overlap else None)
+            mean.update_state(values[name], values[weights[name]] if name in weights else None)
         return {name: mean.result() for name, mean in self._means.by_name.items()}
 
     def _stages(self, batch: Batch, training: bool) -> tuple[dict[str, Tensor], tuple[StageOutput, ...]]:

@@ -13,14 +13,20 @@ from cascade_tf.structures import Batch, Proposals, Tensor
 class ProposalGenerator(Layer):
     """Base of the parts that give proposals: a layer, and the one way in which a detector runs it.
 
-    A generator names the losses and metrics that ``fit`` shows (``reported``) and has
-    ``compute_losses(output, targets) -> (losses, metrics)``, as ``RegionProposal`` describes them.
+    A generator names the losses and metrics that ``fit`` shows (``reported``), says which of its metrics
+    weights another (``weighted_by``) and has ``compute_losses(output, targets) -> (losses, metrics)``, as
+    ``RegionProposal`` describes them.
 
     Attributes:
         takes_given: whether the proposals come with the batch, which then is a ``ProposalBatch``.
     """
 
     takes_given = False
+
+    @property
+    def weighted_by(self) -> dict[str, str]:
+        """By what ``fit`` weights a metric of a step, name by name; the others count alike in every step."""
+        return {}
 
     def map_strides(self, names: Sequence[str]) -> Iterator[MapStrides]:
         """The strides that it takes the maps of these names to have; none where it reads no maps."""

@@ -15,12 +15,14 @@ from cascade_tf.parts import constructors
 # By kind: methods and properties that a detector or another part uses.
 PROMISES = {
     "neck": ("call", "output_shapes", "output_strides", "named_layers"),
-    "proposals": ("call", "of_batch", "takes_given", "compute_losses", "reported", "map_strides"),
+    "proposals": (
+        "call", "of_batch", "takes_given", "compute_losses", "reported", "weighted_by", "map_strides",
+    ),
     "pooling": ("call", "pool_in_turn", "pooled_shape", "cells", "map_strides"),
     "box head": ("build_on", "prepare", "pool", "call", "makes_maps", "map_strides", "named_layers"),
     "heads": (
-        "call", "compute_losses", "reported", "class_probabilities", "detection_boxes", "with_masks",
-        "num_stages", "has_masks", "map_strides",
+        "call", "compute_losses", "reported", "weighted_by", "class_probabilities", "detection_boxes",
+        "with_masks", "num_stages", "has_masks", "map_strides",
     ),
     "output": ("call",),
     "inputs": ("call",),

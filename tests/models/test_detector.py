@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from cascade_tf.heads import ProposalsOnly
 from cascade_tf.models import TwoStageDetector, faster_rcnn_fpn
 from tests.boxes.examples import targets
 from tests.models.examples import CLASS_NAMES, build, ground_truth, image_batch, one
@@ -217,6 +220,46 @@ def test_backbone_must_name_its_maps(detector):
             image_inputs=detector.image_inputs,
             class_names=CLASS_NAMES,
         )
+
+
+class OtherNames(ProposalsOnly):
+    """Heads whose metrics, the sides of the image, have names of their own."""
+
+    reported = ("quality", "mean_iou_of_all", "side")
+    weighted_by: ClassVar = {"mean_iou_of_all": "found"}
+
+    def compute_losses(self, features, outputs, image_size, targets):
+        height, width = tf.unstack(image_size[0])
+        metrics = {"mean_iou_of_all": height, "side": height, "found": width}
+        return {"quality": 0.5 * height}, metrics
+
+
+def test_a_part_says_itself_by_what_a_metric_is_weighted(detector):
+    names = ("backbone", "neck", "proposals", "detection_output", "image_inputs")
+    parts = {name: getattr(detector, name) for name in names}
+    other = TwoStageDetector(**parts, heads=OtherNames(1), class_names=("object",))
+    batch, truth = image_batch(size=((64, 96), (60, 80))), ground_truth()
+    steps = [(one(batch, image), one(truth, image)) for image in (0, 1)]
+    other.compile(run_eagerly=True)
+    for step in steps:
+        shown = other.test_step(step)
+    assert set(shown) == {"loss", "rpn_objectness", "rpn_box", *OtherNames.reported}
+    assert float(shown["side"]) == 62.0
+    assert float(shown["quality"]) == 31.0
+    np.testing.assert_allclose(shown["mean_iou_of_all"], (96 * 64 + 80 * 60) / (96 + 80), rtol=1e-6)
+
+
+def test_overlaps_are_weighted_by_the_foreground_that_they_are_of(detector):
+    steps = [(one(image_batch(), image), one(ground_truth(), image)) for image in (0, 1)]
+    detector.compile(run_eagerly=True)
+    for step in steps:
+        shown = detector.test_step(step)
+    metrics = [detector.compute_losses(*step, training=False)[1] for step in steps]
+    weights = [float(values["stage1_positives"]) for values in metrics]
+    assert weights[0] != weights[1]
+    for name in ("stage1_iou_before", "stage1_iou_after"):
+        expected = np.average([values[name] for values in metrics], weights=weights)
+        np.testing.assert_allclose(shown[name], expected, rtol=1e-5)
 
 
 @pytest.mark.slow
