@@ -1,8 +1,8 @@
 """One training step and one export of each kind of detector, by the paper's own configurations made small.
 
-Configurations of one kind differ in numbers alone, so that one of each runs: building all sixty would take
-ten minutes. Detectors with a standard pyramid are trained and exported in ``tests/end_to_end``; of them those
-run here that have a part of their own.
+A kind is what constructors a detector is made of. Configurations of one kind differ in numbers alone, so that
+one of each runs, or several whose numbers make other layers: building all sixty would take ten minutes.
+Detectors with a standard pyramid are exported in ``tests/serving``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.experiment.config import build_detector, load_config, with_classes
+from cascade_tf.parts import Part
 from cascade_tf.serving.export import export_saved_model
+from cascade_tf.structures import ProposalBatch
 from cascade_tf.training.optimizer import make_optimizer, matches
-from tests.models.examples import CLASS_NAMES, ground_truth, image_batch
+from tests.conformance.catalogue import instances, proposals
+from tests.models.examples import CLASS_NAMES, HEIGHT, WIDTH, ground_truth, image_batch
+from tests.paper.files import NAMES
 
 # Eager and exported networks round in another order.
 SCORE_TOLERANCE = 1e-4
@@ -28,6 +32,7 @@ SMALL = {
     "neck.channels": 8,
     "heads.head.units": 8,
     "heads.head.channels": 8,
+    "heads.masks.head.channels": 8,
     "heads.num_samples": 16,
     "proposals.channels": 8,
     "output.max_detections": 5,
@@ -52,6 +57,9 @@ KINDS = {
     "ablations/fpn_plus_four_stages": (28, 16),
     "coco/cascade_rcnn_x101_32x8d_fpn_1x": (23, 23),
     "coco/cascade_rcnn_r50_fpn_gn_1x": (12, 12),
+    "coco/cascade_mask_rcnn_r50_fpn_1x": (29, 29),
+    "coco/fast_rcnn_r50_fpn_1x": (12, 12),
+    "proposals/rpn_r50_fpn_1x": (11, 11),
 }
 EXPORTED = (
     "coco/cascade_rcnn_vgg16",
@@ -68,7 +76,31 @@ def small(name):
     limits = ("pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test")
     settings |= {key: 20 for key in known if key.endswith(limits)}
     model = experiment.model.replace(settings)
-    return with_classes(dataclasses.replace(experiment, model=model), CLASS_NAMES, [3, 5, 9])
+    classes = (("object",), (1,)) if experiment.data.one_class else (CLASS_NAMES, (3, 5, 9))
+    return with_classes(dataclasses.replace(experiment, model=model), *classes)
+
+
+def kind_of(name):
+    """The constructors of a configuration's parts, each with its place."""
+    model = load_config(name).model
+    parts = {path: value.name for path, value in model.walk() if isinstance(value, Part)}
+    return frozenset(parts.items()) | {("", model.name)}
+
+
+def batch_for(experiment, batch):
+    """The images, with proposals where the detector makes none of its own."""
+    if experiment.model.value("proposals").name == "GivenProposals":
+        return ProposalBatch(*batch, proposals(HEIGHT, WIDTH))
+    return batch
+
+
+def labels_for(detector):
+    return instances(HEIGHT, WIDTH) if detector.has_masks else ground_truth()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_configuration_is_of_a_kind_that_runs(name):
+    assert kind_of(name) in {kind_of(other) for other in KINDS}
 
 
 @pytest.mark.slow
@@ -81,11 +113,11 @@ def test_a_step_and_for_each_family_an_export(name, tmp_path):
     optimizer.build(variables)
     before = [variable.numpy() for variable in variables]
     with tf.GradientTape() as tape:
-        losses, _ = detector.compute_losses(image_batch(), ground_truth())
+        losses, _ = detector.compute_losses(batch_for(experiment, image_batch()), labels_for(detector))
         total = tf.add_n(list(losses.values()))
     optimizer.apply(tape.gradient(total, variables), variables)
     assert np.isfinite(total)
-    stages = len(experiment.model.value("heads.ious"))
+    stages = len(experiment.model.value("heads.ious") or ())
     assert {f"stage{number}_box" for number in range(1, stages + 1)} <= losses.keys()
     changed = [(variable.numpy() != old).any() for variable, old in zip(variables, before, strict=True)]
     # Levels whose anchors are larger than the images have nothing to learn.
