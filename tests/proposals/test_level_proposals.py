@@ -278,6 +278,25 @@ def test_losses_are_means_of_levels():
     np.testing.assert_allclose(second, [np.log1p(np.exp(-1)), 0.0], rtol=1e-6)
 
 
+def test_images_count_by_the_anchors_that_were_drawn_of_them():
+    """So the losses of two replicas do not average to that of their batch, as the authors' do not."""
+    layer = one_cell([(10, 10)] * 2)
+    first = output_of(layer, [0.0, 2.0], [[0.5, 0, 0, 0], [3, 0, 0, 0]])
+    second = output_of(layer, [-1.0, 50.0], [[0, 0.25, 0, 0], [9, 9, 9, 9]])
+    both = first._replace(
+        logits=tf.concat([first.logits, second.logits], axis=0),
+        deltas=tf.concat([first.deltas, second.deltas], axis=0),
+    )
+    labels = tf.constant([[1, 1], [1, -1]])
+    deltas = tf.zeros([2, 2, 4])
+    (whole,) = layer.losses_of_levels(both, AnchorTargets(labels, deltas))
+    (of_first,) = layer.losses_of_levels(first, AnchorTargets(labels[:1], deltas[:1]))
+    (of_second,) = layer.losses_of_levels(second, AnchorTargets(labels[1:], deltas[1:]))
+    for batch, one, other in zip(whole, of_first, of_second, strict=True):
+        np.testing.assert_allclose(batch, (2 * one + other) / 3, rtol=1e-6)
+        assert abs(batch - (one + other) / 2) > 0.05
+
+
 def test_reads_the_maps_it_is_told_to():
     layer = LevelProposals(levels=("C4",), channels=None)
     layer.build({"C3": (None, None, None, 4), "C4": (None, None, None, 6), "C5": (None, None, None, 9)})
