@@ -71,6 +71,11 @@ def each(value):
     return int(found[1]) / int(found[2]) if found else value
 
 
+def all_below_half(value):
+    """None, which is all below the first stage's threshold, for the range that says so."""
+    return None if value == [0, 0.5] else value
+
+
 def shapes(value):
     levels = list(value.values()) if isinstance(value, dict) else [value]
     return [[[int(side) for side in text.split("x")] for text in level] for level in levels]
@@ -91,6 +96,7 @@ SAME = {
     "model.heads.ious": ("iou_thresholds", as_it_is),
     "model.heads.num_samples": ("rois_per_image_stage1", each),
     "model.heads.foreground_fraction": ("stage1_foreground_share", as_it_is),
+    "model.heads.background_range": ("stage1_background_range", all_below_half),
     "model.heads.append_ground_truth": ("ground_truth_appended", lambda value: "all" if value else "none"),
     "model.heads.clip_boxes": ("clip_between_stages", as_it_is),
     "model.heads.head.units": ("fc_units", as_it_is),
