@@ -20,7 +20,8 @@ import program
 
 from cascade_tf.files import write_atomically
 
-SOURCES = ("auto", "detectron2", "mmdetection", "detectron", "tensorpack")
+# The families of detectors; their own list would bring TensorFlow, and --help would take seconds.
+SOURCES = ("auto", "detectron2", "mmdetection", "detectron", "tensorpack", "caffe")
 OPTIONS = program.Flags(of_runs=False)
 OPTIONS.choice("source", "auto", SOURCES, "The checkpoint's framework; auto goes by the tensors' names.")
 OPTIONS.string("checkpoint", None, "The checkpoint: a file, or a name of the catalogue.", "FILE")
@@ -59,12 +60,12 @@ def convert(arguments: Sequence[str]) -> None:
         raise ValueError(f"--output: got {str(output)!r}, expected a name that ends in {SUFFIX}")
     program.writable_folder(output.parent, "output folder")
     from cascade_tf.experiment.weights_file import write_weights_file
-    from cascade_tf.experiment.weights_source import experiment_of, find_weights
+    from cascade_tf.experiment.weights_source import adjustable_model, experiment_of, find_weights
     from cascade_tf.weights.importing import import_checkpoint
 
     names, ids = _classes()
+    changes = program.model_changes(OPTIONS, lambda: adjustable_model(checkpoint, OPTIONS.values.source))
     found = find_weights(checkpoint)
-    changes, _ = program.model_changes(OPTIONS)
     imported = import_checkpoint(
         found.path,
         OPTIONS.values.source,

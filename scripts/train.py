@@ -66,7 +66,7 @@ def train(arguments: Sequence[str]) -> int:
     """Trains the experiment of ``--config``."""
     from cascade_tf.training.failed_evaluations import EvaluationFailedError
 
-    experiment = program.configured_experiment(OPTIONS)
+    experiment = program.configured_experiment(OPTIONS, with_model=not OPTIONS.values.weights)
     workdir = Path(OPTIONS.need("workdir"))
     if OPTIONS.values.backbone_weights:
         experiment = dataclasses.replace(experiment, backbone_weights=OPTIONS.values.backbone_weights)
@@ -100,15 +100,16 @@ def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment
         FileNotFoundError: there are no such weights.
     """
     from cascade_tf.experiment.config import read_experiment
-    from cascade_tf.experiment.weights_source import describe_weights, find_weights
+    from cascade_tf.experiment.weights_source import adjustable_model, describe_weights, find_weights
 
     if experiment.backbone_weights:
         raise ValueError("got both --weights and --backbone_weights, expected one of them")
-    changes, _ = program.model_changes(OPTIONS)
     if has_checkpoint(workdir):
         started = read_experiment(workdir)
         if started.weights == name:
+            changes = program.model_changes(OPTIONS, lambda: started.model)
             return dataclasses.replace(experiment, model=started.model.replace(changes), weights=name)
+    changes = program.model_changes(OPTIONS, lambda: adjustable_model(name))
     described = describe_weights(find_weights(name), changes)
     logging.info("the model is that of %s; model settings of the configuration are not used", name)
     return dataclasses.replace(experiment, model=described.model, weights=name)

@@ -23,11 +23,12 @@ from cascade_tf.experiment.weights_file import (
     load_into,
     read_description,
 )
-from cascade_tf.models import TwoStageDetector
+from cascade_tf.models import TwoStageDetector, cascade_mask_rcnn_fpn
 from cascade_tf.parts import Part
 from cascade_tf.weights.import_report import listed
 from cascade_tf.weights.importing import (
     Imported,
+    base_recipe,
     describe_checkpoint,
     import_checkpoint,
     import_weights,
@@ -129,6 +130,23 @@ def _weights_in(folder: Path) -> Path:
         f"weights {str(folder)!r}: got a folder without {config.EXPERIMENT_FILE}, expected the folder of a "
         "training run, a file or a detector of the catalogue"
     )
+
+
+def adjustable_model(name: str | os.PathLike[str], framework: str = "auto") -> Part:
+    """The model whose settings can be changed as weights are loaded.
+
+    Args:
+        name: see `find_weights`. Nothing is downloaded: the catalogue's detectors all have standard pyramids,
+            and a mistake is better found before a download than after it.
+        framework: of the file, where it is not one of ours; ``"auto"`` goes by its names.
+
+    Raises:
+        ValueError: the file cannot be read or understood.
+    """
+    if not Path(name).exists():
+        return cascade_mask_rcnn_fpn
+    source = find_weights(name)
+    return _ours(source, _saved(source)).model if source.is_ours else base_recipe(source.path, framework)
 
 
 def describe_weights(

@@ -107,6 +107,21 @@ def import_checkpoint(
     return Imported(detector, described.settings, report, described.recipe)
 
 
+def base_recipe(path: str | os.PathLike[str], source: str = "auto") -> Part:
+    """The detector of which a checkpoint's has settings: with whatever else its family can have.
+
+    Args:
+        path: the checkpoint.
+        source: name of its family, or ``"auto"``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file cannot be read, its family is unknown, or its network cannot be built.
+    """
+    checkpoint = read_checkpoint(path)
+    return _base(checkpoint, find_family(checkpoint, source, DETECTOR_FAMILIES))
+
+
 def describe_checkpoint(path: str | os.PathLike[str], source: str = "auto", **overrides: Any) -> Description:
     """Says which detector a checkpoint holds, without building it.
 
@@ -163,10 +178,8 @@ def import_weights(
 
 
 def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str, Any]) -> Description:
-    with _path_in_errors(checkpoint, family, _MALFORMED):
-        base = family.base(checkpoint)
     # What is wrong here is the caller's, not the file's.
-    check_arguments(overrides, base=base)
+    check_arguments(overrides, base=_base(checkpoint, family))
     with _path_in_errors(checkpoint, family, _MALFORMED):
         num_classes = family.num_classes(checkpoint)
         settings = family.settings(checkpoint)
@@ -175,6 +188,11 @@ def _describe(checkpoint: CheckpointFile, family: Family, overrides: Mapping[str
         ids = COCO_CATEGORY_IDS if names == COCO_CLASSES else tuple(range(1, num_classes + 1))
         settings = {**with_mask_pooling(settings), **overrides}
         return Description(names, ids, family.recipe(checkpoint, settings), settings)
+
+
+def _base(checkpoint: CheckpointFile, family: Family) -> Part:
+    with _path_in_errors(checkpoint, family, _MALFORMED):
+        return family.base(checkpoint)
 
 
 def _transfer(

@@ -34,10 +34,10 @@ def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Ex
         experiment = trained_experiment(options)
         with dtype_policy(policy), waiting("loading the detector"):
             return load_run(experiment, options.values.workdir), experiment
-    from cascade_tf.experiment.weights_source import find_weights, load_weights
+    from cascade_tf.experiment.weights_source import adjustable_model, find_weights, load_weights
 
     _refuse_both(options)
-    changes, _ = model_changes(options)
+    changes = model_changes(options, lambda: adjustable_model(options.values.weights))
     with dtype_policy(policy), waiting("loading the detector"):
         detector, experiment = load_weights(find_weights(options.values.weights), changes)
     return detector, with_settings_of_use(experiment, options)

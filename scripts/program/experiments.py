@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .flags import Flags
 
 if TYPE_CHECKING:
     from cascade_tf.experiment.config import Experiment
+    from cascade_tf.parts import Part
+
+_MODEL = "model."
 
 
-def configured_experiment(options: Flags) -> Experiment:
-    """Returns the experiment of ``--config`` with ``--set`` and ``--dataset_dir`` applied."""
+def configured_experiment(options: Flags, with_model: bool = True) -> Experiment:
+    """Returns the experiment of ``--config`` with ``--set`` and ``--dataset_dir`` applied.
+
+    Args:
+        options: the program's flags.
+        with_model: False leaves out settings of the model, which then are those of another one.
+    """
     from cascade_tf.experiment.config import load_config
 
-    return _adjusted(load_config(options.need("config")), options)
+    overrides = [text for text in options.overrides if with_model or not _of_model(text)]
+    return _adjusted(load_config(options.need("config")), options, overrides)
 
 
 def trained_experiment(options: Flags) -> Experiment:
@@ -26,16 +35,21 @@ def trained_experiment(options: Flags) -> Experiment:
     return _adjusted(read_experiment(options.need("workdir")), options)
 
 
-def model_changes(options: Flags) -> tuple[dict[str, Any], Experiment]:
-    """Returns the settings of the model in ``--set``, and a blank experiment with the other settings."""
+def model_changes(options: Flags, base: Callable[[], Part]) -> dict[str, Any]:
+    """Returns the settings of the model in ``--set``, and refuses what no experiment has among the others.
+
+    Args:
+        options: the program's flags.
+        base: gives the model whose settings they are; it is asked where there are some.
+    """
     from cascade_tf.experiment.config import Experiment
     from cascade_tf.experiment.overrides import changes
     from cascade_tf.models import cascade_mask_rcnn_fpn
 
     blank = Experiment(name="", model=cascade_mask_rcnn_fpn)
-    of_model = changes(blank.model, [text[len("model.") :] for text in options.overrides if _of_model(text)])
-    others = [text for text in options.overrides if not _of_model(text)]
-    return of_model, _adjusted(blank, options, others)
+    _adjusted(blank, options, [text for text in options.overrides if not _of_model(text)])
+    of_model = [text.removeprefix(_MODEL) for text in options.overrides if _of_model(text)]
+    return changes(base(), of_model) if of_model else {}
 
 
 def with_settings_of_use(experiment: Experiment, options: Flags) -> Experiment:
@@ -64,7 +78,7 @@ def takes_proposals(experiment: Experiment) -> bool:
 
 
 def _of_model(override: str) -> bool:
-    return override.startswith("model.")
+    return override.startswith(_MODEL)
 
 
 def _adjusted(experiment: Experiment, options: Flags, overrides: Sequence[str] | None = None) -> Experiment:

@@ -11,8 +11,8 @@ from absl import flags
 
 WEIGHTS_TEXT = (
     "a name of the catalogue such as detectron2/cascade_mask_rcnn_R_50_FPN_3x, a checkpoint of detectron2, "
-    "MMDetection, Detectron or tensorpack, the folder of a run such as runs/mine (its best weights, else its "
-    "last), a .weights.h5 of a run or of convert_weights.py, or a .keras file."
+    "MMDetection, Detectron, tensorpack or Caffe, the folder of a run such as runs/mine (its best weights, "
+    "else its last), a .weights.h5 of a run or of convert_weights.py, or a .keras file."
 )
 PRECISIONS = ("float32", "bfloat16")
 _INDENT: dict[str, Any] = {"initial_indent": " " * 6, "subsequent_indent": " " * 6}

@@ -12,8 +12,11 @@ from PIL import Image
 
 import cascade_tf
 from cascade_tf.training.run_log import read_metrics
+from cascade_tf.weights.families import DETECTOR_FAMILIES
 from cascade_tf.weights.importing import import_checkpoint
 from tests.golden import detectron2 as golden
+from tests.weights.sparse_caffemodel import write_zeros
+from tests.weights.synthetic_caffe import ALEXNET
 from tests.weights.torch_writer import write_pickle
 
 NAMES = [f"class {number}" for number in range(1, 6)]
@@ -321,3 +324,42 @@ def test_a_file_that_is_no_checkpoint(call, tmp_path):
     complaint = call("convert_weights", f"--checkpoint={file}", f"--output={output}").complaint
     assert str(file) in complaint
     assert not output.exists()
+
+
+@pytest.fixture(scope="session")
+def alexnet(tmp_path_factory) -> Path:
+    """A file as the authors of the paper have them, of a small Faster R-CNN on AlexNet."""
+    return write_zeros(tmp_path_factory.mktemp("caffe") / "net.caffemodel", ALEXNET)
+
+
+def test_settings_of_other_detectors_than_the_standard_pyramid(call, alexnet, tmp_path):
+    output = tmp_path / "alexnet.weights.h5"
+    # LevelProposals has the first, RegionProposal the last.
+    own, other = "--set=model.proposals.min_side=2", "--set=model.proposals.anchor_sizes=32"
+    said = call(
+        "convert_weights", "--source=caffe", f"--checkpoint={alexnet}", f"--output={output}", own, *SMALL
+    )
+    assert said.status == 0, said.err
+    assert cascade_tf.load(output).proposals.min_side == 2.0
+    found = tmp_path / "found"
+    for weights in (alexnet, output):
+        said = call("predict", f"--weights={weights}", f"--output={found}", other, "a.jpg")
+        assert "unknown setting 'model.proposals.anchor_sizes'" in said.complaint
+        said = call("predict", f"--weights={weights}", f"--output={found}", own, "a.jpg")
+        assert "none of 1 inputs can be read" in said.complaint
+
+
+def test_training_takes_the_settings_of_the_weights_model(call, alexnet, drawn, tmp_path):
+    """Those of the configuration's model, a standard pyramid, are others."""
+    arguments = (f"--dataset_dir={drawn}", f"--workdir={tmp_path / 'run'}", f"--weights={alexnet}")
+    for setting, complaint in (
+        ("model.proposals.anchor_sizes=32", "unknown setting 'model.proposals.anchor_sizes'"),
+        ("model.proposals.min_side=-2", "min_side"),
+    ):
+        said = call("train", "--config=custom/cascade", *arguments, f"--set={setting}", "--set=train.steps=1")
+        assert complaint in said.complaint
+
+
+def test_every_family_of_detectors_is_a_source(call):
+    said = call("convert_weights", "--help")
+    assert f"--source=auto|{'|'.join(family.name for family in DETECTOR_FAMILIES)}\n" in said.out
