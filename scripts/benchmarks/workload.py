@@ -49,14 +49,16 @@ class Family(NamedTuple):
 _RFCN = ("cascade_rfcn", "rfcn")
 _FPN_PLUS = ("cascade_rcnn_fpn_plus", "faster_rcnn_fpn_plus")
 _R101 = {"backbone.depth": 101}
+# FPN+ keeps what passes its thresholds, which of random weights may be any number. Trained, about a thousand.
+_ROOM = {"proposals.post_nms_test": 1000}
 FAMILIES = {
     "fpn": Family("cascade_rcnn_fpn", "faster_rcnn_fpn"),
     "vgg16": Family("cascade_rcnn_vgg16", "faster_rcnn_vgg16", "Faster R-CNN, VGG"),
     "alexnet": Family("cascade_rcnn_alexnet", "faster_rcnn_alexnet"),
     "rfcn": Family(*_RFCN, "R-FCN, ResNet-50"),
     "rfcn_r101": Family(*_RFCN, "R-FCN, ResNet-101", _R101),
-    "fpn_plus": Family(*_FPN_PLUS, "FPN+, ResNet-50"),
-    "fpn_plus_r101": Family(*_FPN_PLUS, "FPN+, ResNet-101", _R101),
+    "fpn_plus": Family(*_FPN_PLUS, "FPN+, ResNet-50", _ROOM),
+    "fpn_plus_r101": Family(*_FPN_PLUS, "FPN+, ResNet-101", {**_R101, **_ROOM}),
 }
 DEFAULT = "fpn"
 
