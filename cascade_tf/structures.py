@@ -75,10 +75,14 @@ Batch = ImageBatch | ProposalBatch
 class Targets(NamedTuple):
     """Ground truth of one batch, in the network's frame.
 
+    A row that has a class but is neither ``valid`` nor a ``crowd`` is an object to ignore, cut off or too
+    small: what matches it is left out of the losses, while background over it stays background
+    (`cascade_tf.boxes.ignored_objects`).
+
     Attributes:
         boxes: [B, G, 4] float32.
-        classes: [B, G] int32 in 1..K, 0 in the padding.
-        valid: [B, G] bool, objects to detect (neither padding nor crowd).
+        classes: [B, G] int32 in 1..K, 0 in the padding and for a crowd of which no class is known.
+        valid: [B, G] bool, objects to detect (neither padding, nor to ignore, nor crowd).
         crowd: [B, G] bool, regions of many objects: nothing inside is punished as a false positive.
         seed: [B, 2] int32, the random numbers of this example's sampling. Sampling is a pure function of the
             example, so that a run resumes exactly and does not depend on the number of replicas.

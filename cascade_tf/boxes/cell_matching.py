@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from cascade_tf.boxes.anchors import ShapeGrid
 from cascade_tf.boxes.geometry import cover, pairwise_iou
-from cascade_tf.boxes.matching import BACKGROUND, FOREGROUND, IGNORED, Match
+from cascade_tf.boxes.matching import BACKGROUND, FOREGROUND, IGNORED, Match, ignored_objects
 from cascade_tf.structures import Targets, Tensor
 
 
@@ -24,7 +24,7 @@ def match_cells(
     max_outside: float | None = None,
     crowd_cover: float | None = 0.4,
     inclusive: bool = False,
-    ignored: Tensor | None = None,
+    match_crowds: bool = False,
 ) -> Match:
     """Labels anchors as the data layers of the authors' Caffe code do (zhaoweicai/cascade-rcnn).
 
@@ -33,8 +33,8 @@ def match_cells(
     otherwise, unless the anchor stands for an object already. Of two objects that claim an anchor the first
     gets it.
 
-    Objects that are too small or whose centre lies outside of the image are not searched for: the anchors
-    that they would be matched with are ignored.
+    Objects to ignore, that are too small or whose centre lies outside of the image are not searched for: the
+    anchors that they would be matched with are ignored.
 
     Args:
         grid: of the anchors.
@@ -54,16 +54,14 @@ def match_cells(
         inclusive: the authors' arithmetic, for which boxes are (first pixel, last pixel) and anchors are not:
             these are one pixel wider and higher in overlaps, and an object's centre lies half a pixel before
             its own.
-        ignored: [B, G] bool, boxes that are matched as objects are but not searched for; None: none are.
+        match_crowds: crowds are matched as if they were objects to ignore.
 
     Returns:
         The match. ``index`` and ``iou`` of a claimed anchor are of the object that claims it.
     """
-    present = targets.valid if ignored is None else targets.valid | ignored
+    present = targets.valid | ignored_objects(targets, match_crowds=match_crowds)
     centres = _centres(targets.boxes, inclusive)
     wanted = targets.valid & _is_searched(targets.boxes, centres, image_size, min_object_side)
-    if ignored is not None:
-        wanted &= ~ignored
     compared = anchors + tf.constant([0.0, 0.0, 1.0, 1.0]) if inclusive else anchors
     overlaps = tf.where(present[:, None, :], pairwise_iou(compared[None], targets.boxes), 0.0)
     considered = grid.of_image(image_size, feature_sizes)

@@ -26,6 +26,20 @@ class Match(NamedTuple):
     iou: Tensor
 
 
+def ignored_objects(targets: Targets, *, match_crowds: bool = False) -> Tensor:
+    """Objects that candidates are compared with, but that none shall stand for.
+
+    Args:
+        targets: ground truth; those with a class that are neither valid nor crowds are to be ignored.
+        match_crowds: whether crowds are taken for such objects too.
+
+    Returns:
+        [B, G] bool.
+    """
+    ignored = (targets.classes > 0) & ~targets.valid & ~targets.crowd
+    return ignored | targets.crowd if match_crowds else ignored
+
+
 def match_boxes(
     boxes: Tensor,
     targets: Targets,
@@ -36,26 +50,26 @@ def match_boxes(
 ) -> Match:
     """Labels boxes by one threshold: foreground from ``iou`` on, background below (paper, Eq. 5).
 
+    Objects to ignore are matched as the others are, and what would be the foreground of one is ignored, as in
+    the authors' Caffe code.
+
     Args:
         boxes: [B, N, 4] float32.
         targets: ground truth; an image may have none.
         iou: the quality that a detector is trained for, 0..1.
         crowd_cover: background boxes whose area lies in a crowd region by at least this share are ignored.
             None counts them as background.
-        match_crowds: crowds are matched as if they were objects, and what would be the foreground of one is
-            ignored. The authors' Caffe code does so with objects that its data marks as ignored, without
-            ``crowd_cover``.
+        match_crowds: crowds are matched as if they were objects to ignore.
 
     Returns:
         The match; every box of an image without objects is background with IoU 0.
     """
-    matched = targets.valid | targets.crowd if match_crowds else targets.valid
+    ignored = ignored_objects(targets, match_crowds=match_crowds)
+    matched = targets.valid | ignored
     overlaps = _object_overlaps(boxes, targets.boxes, matched)
     index, best = _best_object(overlaps, matched)
-    labels = tf.where(best >= iou, FOREGROUND, BACKGROUND)
-    if match_crowds:
-        of_crowd = tf.gather(tf.pad(targets.crowd, [[0, 0], [0, 1]]), index, batch_dims=1)
-        labels = tf.where(of_crowd & (labels == FOREGROUND), IGNORED, labels)
+    of_ignored = tf.gather(tf.pad(ignored, [[0, 0], [0, 1]]), index, batch_dims=1)
+    labels = tf.where(best >= iou, tf.where(of_ignored, IGNORED, FOREGROUND), BACKGROUND)
     return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
 
 
@@ -70,6 +84,8 @@ def match_anchors(
     crowd_cover: float | None = 0.7,
 ) -> Match:
     """Labels anchors by two thresholds and gives every object the anchors that overlap it most.
+
+    Background whose IoU with an object to ignore reaches ``background_iou`` is ignored.
 
     Args:
         anchors: [N, 4] float32, the same for every image.
@@ -95,6 +111,7 @@ def match_anchors(
         attained = (overlaps == largest) & targets.valid[:, None, :]
         claimed = tf.reduce_any(attained if claim_untouched else attained & (largest > 0.0), axis=2)
         labels = tf.where(claimed, FOREGROUND, labels)
+    labels = _ignore_near(labels, anchors, targets, background_iou)
     return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
 
 
@@ -132,6 +149,18 @@ def _best_object(overlaps: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     index = tf.argmax(padded, axis=2, output_type=tf.int32)
     first = tf.argmax(tf.pad(tf.cast(valid, tf.int32), [[0, 0], [0, 1]]), axis=1, output_type=tf.int32)
     return tf.where(best > 0.0, index, first[:, None]), best
+
+
+def _ignore_near(labels: Tensor, anchors: Tensor, targets: Targets, iou: float) -> Tensor:
+    """Labels without the background that overlaps objects to ignore by ``iou``."""
+    ignored = ignored_objects(targets)
+
+    def ignore() -> Tensor:
+        overlaps = _object_overlaps(anchors[None], targets.boxes, ignored)
+        near = tf.reduce_any(overlaps >= iou, axis=2)
+        return tf.where(near & (labels == BACKGROUND), IGNORED, labels)
+
+    return tf.cond(tf.reduce_any(ignored), ignore, lambda: labels)
 
 
 def _ignore_crowds(labels: Tensor, boxes: Tensor, targets: Targets, crowd_cover: float | None) -> Tensor:

@@ -92,8 +92,9 @@ def train_batches(
             without it they stay as they are stored.
         photometric_distortion: change brightness, contrast, saturation and hue by chance.
         crop: instead of shrinking an image whose longer side is above ``max_side``, cut it to that around one
-            of its objects. An object whose centre is cut off becomes a crowd.
-        min_object_side: an object becomes a crowd if its box, at the network's scale, has a shorter side,
+            of its objects. An object whose centre is cut off is to be ignored (see ``Targets``); of such an
+            object the mask is zeros too.
+        min_object_side: an object is to be ignored if its box, at the network's scale, has a shorter side,
             pixels.
 
     Returns:
@@ -138,6 +139,7 @@ def train_batches(
         size = shortest_edge_size(height, width, step.short_side, _NO_LIMIT if crop else max_side)
         image = resize_and_pad(image, size, flip=step.flip, multiple=1 if crop else size_divisor)
         boxes, classes, crowd = table.objects_of(index)
+        valid = tf.logical_not(crowd)
         boxes = _moved(boxes, (height, width), size, step.flip)
         proposals = None if given is None else given.proposals_of(index)
         if proposals is not None:
@@ -145,23 +147,23 @@ def train_batches(
             proposals = proposals._replace(boxes=moved)
         drawn = None if draw is None else draw(index, size, step.flip, tf.shape(image)[:2])
         if crop:
-            window = choose_window(boxes, tf.logical_not(crowd), size, max_side, step.seed)
+            window = choose_window(boxes, valid, size, max_side, step.seed)
             image = pad_images(cut_image(image, window), size_divisor)
             boxes, has_centre = cut_boxes(boxes, window)
             if proposals is not None:
                 proposals = proposals._replace(boxes=cut_boxes(proposals.boxes, window)[0])
-            crowd = crowd | tf.logical_not(has_centre)
+            valid &= has_centre
             if drawn is not None:
                 drawn = cut_masks(*drawn, window, tf.shape(image)[:2])
             size = window.height, window.width
         if min_object_side > 0.0:
-            crowd = crowd | tf.reduce_any(boxes[:, 2:] - boxes[:, :2] < min_object_side, axis=1)
+            valid &= tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= min_object_side, axis=1)
         batch = _batch(table, index, image, size, proposals)
-        targets = Targets(boxes, classes, tf.logical_not(crowd), crowd, step.seed)
+        targets = Targets(boxes, classes, valid, crowd, step.seed)
         if drawn is None:
             return batch, targets
         if crop or min_object_side > 0.0:
-            drawn = _without_crowds(drawn[0], crowd), drawn[1]
+            drawn = _only_valid(drawn[0], valid), drawn[1]
         return batch, _with_masks(targets, *drawn)
 
     batches = _planned(plan, start_step, num_steps).map(
@@ -302,16 +304,16 @@ def _read(
     return index, image
 
 
-def _without_crowds(masks: Tensor, crowd: Tensor) -> Tensor:
-    return tf.where(_at_least_one(crowd)[:, None, None], tf.zeros_like(masks), masks)
+def _only_valid(masks: Tensor, valid: Tensor) -> Tensor:
+    return tf.where(_at_least_one(valid)[:, None, None], masks, tf.zeros_like(masks))
 
 
 def _with_masks(targets: Targets, masks: Tensor, intact: Tensor) -> InstanceTargets:
     # An object without a mask is still one: as a crowd it is neither learnt nor punished, while an empty mask
     # would teach the mask heads nonsense, and its absence would teach the boxes' heads that it is background.
-    crowd = targets.crowd | ~intact
+    crowd = targets.crowd | (targets.valid & ~intact)
     boxes, classes, valid, crowd = (
-        _at_least_one(values) for values in (targets.boxes, targets.classes, ~crowd, crowd)
+        _at_least_one(values) for values in (targets.boxes, targets.classes, targets.valid & intact, crowd)
     )
     return InstanceTargets(boxes, classes, valid, crowd, targets.seed, masks)
 

@@ -107,7 +107,7 @@ def cascade(
         background_range: the IoU from which and the one below which boxes are background in the first stage;
             None: all below the stage's threshold, as in later stages.
         top_up: whether boxes outside ``background_range`` fill up the first stage's ``num_samples``.
-        match_crowds: whether a crowd is matched like an object, and its matches ignored.
+        match_crowds: whether a crowd is matched like an object to ignore.
         min_side: shortest side of boxes that go on to the next stage in training, pixels.
         hard_examples: RoIs per image that take part in the losses, those with the largest; None: all.
 

@@ -70,7 +70,7 @@ class LevelProposals(ProposalGenerator):
         min_object_side: see ``match_cells``.
         max_outside: see ``match_cells``.
         crowd_cover: see ``match_cells``.
-        match_crowds: anchors that would be matched with a crowd, were it an object, are ignored.
+        match_crowds: see ``match_cells``.
         inclusive: the authors' arithmetic of (first pixel, last pixel): see ``clip_boxes`` and
             ``match_cells``; and half a pixel is taken off the centre that is learned.
         border: see ``clip_boxes``.
@@ -309,7 +309,7 @@ class LevelProposals(ProposalGenerator):
             max_outside=self.max_outside,
             crowd_cover=self.crowd_cover,
             inclusive=self.inclusive,
-            ignored=targets.crowd if self.match_crowds else None,
+            match_crowds=self.match_crowds,
         )
 
     def sample(self, labels: Tensor, seed: Tensor, feature_sizes: Tensor) -> Tensor:

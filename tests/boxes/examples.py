@@ -20,7 +20,7 @@ def targets(images, size=None, seeds=None):
     """Ground truth of a batch.
 
     Args:
-        images: for each image a list of (box, class); class 0 marks a crowd.
+        images: for each image a list of (box, class); class 0 marks a crowd, -c an object to ignore.
         size: G, padded number of objects; None is the largest number in an image.
         seeds: [B, 2].
     """
@@ -30,7 +30,7 @@ def targets(images, size=None, seeds=None):
     valid, crowd = np.zeros([len(images), size], bool), np.zeros([len(images), size], bool)
     for image, objects in enumerate(images):
         for place, (box, label) in enumerate(objects):
-            boxes[image, place], classes[image, place] = box, label
+            boxes[image, place], classes[image, place] = box, abs(label)
             valid[image, place], crowd[image, place] = label > 0, label == 0
     seeds = np.stack([np.arange(len(images)), np.arange(len(images)) + 7], axis=1) if seeds is None else seeds
     return Targets(*(tf.constant(value) for value in (boxes, classes, valid, crowd, np.int32(seeds))))

@@ -16,8 +16,8 @@ ROW = ShapeGrid([[(10, 10)]], (10,))
 ROW_SIZE = (10, 30)
 
 
-def match(objects, grid=ROW, cells=((1, 3),), image_size=ROW_SIZE, ignored=None, **rule):
-    """Labels and objects of the anchors of one image; objects are boxes, crowds are in a tuple (box, 0)."""
+def match(objects, grid=ROW, cells=((1, 3),), image_size=ROW_SIZE, **rule):
+    """Labels and objects of anchors of one image; objects are boxes, or (box, class) as for ``targets``."""
     pairs = [one if len(one) == 2 else (one, place + 1) for place, one in enumerate(objects)]
     sizes = tf.constant(cells, tf.int32)
     found = match_cells(
@@ -26,7 +26,6 @@ def match(objects, grid=ROW, cells=((1, 3),), image_size=ROW_SIZE, ignored=None,
         sizes,
         targets([pairs]),
         tf.constant([image_size], tf.float32),
-        ignored=None if ignored is None else tf.constant([ignored]),
         **rule,
     )
     return found.labels[0].numpy().tolist(), found.index[0].numpy().tolist()
@@ -90,9 +89,22 @@ def test_objects_that_are_not_searched_for():
     assert match([small, outside], min_object_side=4.0)[0] == [0, 1, -1]
     assert match([small, outside], min_object_side=4.1)[0] == [0, -1, -1]
     assert match([(10, 0, 20, 10)], min_object_side=11.0)[0] == [0, -1, 0]
-    assert match([(10, 0, 20, 10)], ignored=[True])[0] == [0, -1, 0]
+    ignored = ((10, 0, 20, 10), -1)
+    assert match([ignored])[0] == [0, -1, 0]
     # Another object can be found in its place.
-    assert match([(10, 0, 20, 10), (11, 0, 20, 10)], ignored=[True, False])[0] == [0, 1, 0]
+    assert match([ignored, (11, 0, 20, 10)])[0] == [0, 1, 0]
+
+
+def test_an_object_to_ignore_leaves_background_over_it_and_a_crowd_does_not():
+    # The region covers all of each anchor; none has an IoU of more than 0.25 with it.
+    region = (-5, 0, 35, 10)
+    assert match([(region, -1)])[0] == [0, 0, 0]
+    assert match([(region, -1)], match_crowds=True)[0] == [0, 0, 0]
+    assert match([(region, 0)])[0] == [-1, -1, -1]
+    # A crowd that is no region either is an object to ignore, if that is wanted.
+    crowd = ((10, 0, 20, 10), 0)
+    assert match([crowd], crowd_cover=None)[0] == [0, 0, 0]
+    assert match([crowd], crowd_cover=None, match_crowds=True)[0] == [0, -1, 0]
 
 
 def test_crowd_regions_together_hide_background():

@@ -84,6 +84,28 @@ def test_matched_crowds_are_ignored_from_the_threshold_on():
     assert match(boxes, some, **settings)[0] == [1, 1, 0, 1, 1]
 
 
+def test_objects_to_ignore_are_matched_and_leave_background_over_them():
+    """A crowd in their place would hide the half too, which it covers altogether."""
+    half = (0, 0, 5, 10)
+    some = targets([[(FAR, 1), (SQUARE, -2), (NINE_TENTHS, 3)]])
+    boxes = [SQUARE, half, NINE_TENTHS, FAR]
+    labels, index, iou = match(boxes, some, iou=0.6)
+    assert labels == [-1, 0, 1, 1]
+    assert index == [1, 2, 2, 0]
+    np.testing.assert_allclose(iou, [1, 5 / 9, 1, 1], rtol=1e-6)
+    crowd = targets([[(FAR, 1), (SQUARE, 0), (NINE_TENTHS, 3)]])
+    assert match(boxes, crowd, iou=0.6)[0] == [1, -1, 1, 1]
+
+
+def test_anchors_near_an_object_to_ignore_are_no_background():
+    anchors = tf.constant([SQUARE, SEVEN_TENTHS, THIRD, (0, 0, 2.9, 10), FAR], tf.float32)
+    found = match_anchors(anchors, targets([[(FAR, 1), (SQUARE, -1)]]))
+    np.testing.assert_array_equal(found.labels, [[-1, -1, -1, 0, 1]])
+    # What stands for an object goes on to do so.
+    found = match_anchors(anchors, targets([[(SEVEN_TENTHS, 1), (SQUARE, -1)]]))
+    assert found.labels[0, 1] == 1
+
+
 @pytest.mark.parametrize("size", [0, 2])
 def test_matched_crowds_without_objects(size):
     labels, index, iou = match([SQUARE, FAR], targets([[]], size=size), iou=0.5, match_crowds=True)

@@ -237,6 +237,15 @@ def test_a_crowd_that_is_matched_takes_its_foreground_away():
     assert sorted(labels_of(topped)) == [-1] * 4 + [0, 0, 2, 2]
 
 
+def test_an_object_to_ignore_takes_its_foreground_away():
+    some = targets([[(FAR, -1), (SQUARE, 2)]])
+    inside = (33.0, 33, 37, 37)
+    drawn = sample_rois(proposals([FAR, NEAR, inside]), some, iou=0.5, num_samples=None)
+    assert labels_of(drawn) == [-1, 2, 0, -1, 2]
+    topped = sample_rois(proposals([FAR, NEAR, inside]), some, iou=0.5, num_samples=8, top_up=True)
+    assert sorted(labels_of(topped)) == [-1] * 5 + [0, 2, 2]
+
+
 @pytest.mark.parametrize("append", [True, False])
 def test_equals_loops(append):
     images = [list(zip(random_boxes(4, seed=s, min_side=5), (1, 2, 3, 0), strict=True)) for s in range(3)]

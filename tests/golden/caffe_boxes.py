@@ -47,13 +47,14 @@ def proposals_of(rois, number):
 
 
 def targets_of(objects, number):
-    """Rows (image, box, label, ignored, ...) as ground truth; ignored objects are crowds."""
+    """Rows (image, box, label, ignored, ...) as ground truth."""
     objects = objects[objects[:, 0] >= 0]
     boxes, classes, ignored, exists = padded(
         objects[:, 0], number, continuous(objects[:, 1:5]), objects[:, 5].astype(np.int32), objects[:, 6] > 0
     )
-    seed = np.zeros([number, 2], np.int32)
-    return Targets(*map(tf.constant, (boxes, classes, exists & ~ignored, exists & ignored, seed)))
+    assert (classes[ignored] > 0).all()
+    no_crowd, seed = np.zeros_like(ignored), np.zeros([number, 2], np.int32)
+    return Targets(*map(tf.constant, (boxes, classes, exists & ~ignored, no_crowd, seed)))
 
 
 def coder_of(settings):

@@ -31,20 +31,17 @@ def by_anchor(maps, images, channels):
 
 
 def objects_and_regions(objects, regions, number):
-    """Ground truth of rows (image, box, label, ignored, ...) and of regions (image, box) that are crowds.
-
-    Returns:
-        Targets, and [B, G] bool the objects to ignore.
-    """
+    """Ground truth of rows (image, box, label, ignored, ...) and of regions (image, box) that are crowds."""
     images = np.concatenate([objects[:, 0], regions[:, 0]])
     boxes = continuous(np.concatenate([objects[:, 1:5], regions[:, 1:5]]))
     is_region = np.arange(len(images)) >= len(objects)
     classes = np.concatenate([objects[:, 5], np.zeros(len(regions))]).astype(np.int32)
     ignored = np.concatenate([objects[:, 6] > 0, np.zeros(len(regions), bool)])
     boxes, classes, ignored, crowd, exists = padded(images, number, boxes, classes, ignored, is_region)
+    assert (classes[ignored] > 0).all()
     seed = np.zeros([number, 2], np.int32)
     targets = (boxes, classes, exists & ~ignored & ~crowd, crowd, seed)
-    return Targets(*map(tf.constant, targets)), tf.constant(ignored)
+    return Targets(*map(tf.constant, targets))
 
 
 class RecordedRPN:

@@ -82,9 +82,7 @@ def cascade_of(net, number):
         std = [float(value) for value in settings["bbox_std"]]
         # The first stage's draw is taken as given.
         stages.append(Stage(head, float(settings["fg_thr"]), std, weight, num_samples=None))
-    return CascadeHeads(
-        stages, OwnBoxes(), rescale_heads=False, crowd_cover=None, match_crowds=True, min_side=1.0
-    )
+    return CascadeHeads(stages, OwnBoxes(), rescale_heads=False, min_side=1.0)
 
 
 def drawn_proposals(net, number):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.boxes import ShapeGrid, match_cells
 from cascade_tf.proposals import LevelProposals
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS, FPN_PLUS_ANCHORS, VOC_ANCHORS
 from cascade_tf.structures import AnchorTargets, LevelOutput
@@ -178,47 +177,28 @@ def test_labels_of_the_layer(case):
     if "anchor_ignore_iou_thr" in given:
         pytest.skip("no released net ignores anchors by the share that lies in the image")
     shapes, strides = shapes_of(given), numbers(given["stride"])
-    grid = ShapeGrid([shapes[:6], shapes[6:]], (strides[0], strides[6]))
     maps = [np.stack([case.array(f"out/label{place}") for place in places], 1) for places in (range(6), (6,))]
     images = len(maps[0])
     sizes = np.array([one.shape[-2:] for one in maps], np.int32)
     offsets = case.array("in/offsets")
-    targets, ignored = objects_and_regions(case.array("in/windows"), case.array("in/roni"), images)
+    targets = objects_and_regions(case.array("in/windows"), case.array("in/roni"), images)
     margin = given.get("anchor_ignore_margin_ratio")
-    match = match_cells(
-        grid,
-        tf.concat(grid(sizes), axis=0),
-        tf.constant(sizes),
-        targets,
-        tf.constant(offsets[:, [3, 2]], tf.float32),
+    layer = LevelProposals(
+        anchors=[shapes[:6], shapes[6:]],
+        strides=(strides[0], strides[6]),
         foreground_iou=float(given["fg_threshold"]),
         min_object_side=float(given.get("min_gt_width", 0)),
         max_outside=None if margin is None else float(margin),
         crowd_cover=float(given.get("ignore_fg_threshold", 0.4)),
         inclusive=True,
-        ignored=ignored,
     )
+    anchors, size = tf.concat(layer.grid(sizes), axis=0), tf.constant(offsets[:, [3, 2]], tf.float32)
+    match = layer.match(LevelOutput(None, None, anchors, tf.constant(sizes), size), targets)
     expected = np.concatenate([by_anchor(one, images, 6) for one in maps], axis=1)
     # Images of this package begin in the upper left corner.
     for image in np.flatnonzero(np.all(offsets[:, :2] == 0, axis=1)):
         own = [type(one)(*(value[image : image + 1] for value in one)) for one in (match, targets)]
         check_labels(*own, expected[image : image + 1], least=5)
-
-
-def match_of(network, layer, output):
-    """The match of a training pass, with the objects that its data marks as ignored."""
-    targets, ignored = network.objects()
-    match = match_cells(
-        layer.grid,
-        output.anchors,
-        output.feature_sizes,
-        targets,
-        output.image_size,
-        **network.rules,
-        inclusive=True,
-        ignored=ignored,
-    )
-    return match, targets
 
 
 def all_anchors(network, layer):
@@ -234,7 +214,8 @@ def all_anchors(network, layer):
 def test_labels_of_nets(net):
     network = RecordedRPN(net)
     layer = network.layer()
-    match, targets = match_of(network, layer, all_anchors(network, layer))
+    targets = network.objects()
+    match = layer.match(all_anchors(network, layer), targets)
     check_labels(match, targets, network.labels(), least=10)
 
 
@@ -245,7 +226,8 @@ def chosen_targets(network, levels):
     """Labels and offsets of the anchors that the net chose, on some levels."""
     layer, found = network.layer(), network.net.train
     every = all_anchors(network, layer)
-    match, targets = match_of(network, layer, every)
+    targets = network.objects()
+    match = layer.match(every, targets)
     images = len(found["in/data_u8"])
     kept = [by_anchor(found[f"out/hid/{name}_loss/keep_map"], images, 1)[..., 0] for name in network.names]
     match = match._replace(labels=tf.where(np.concatenate(kept, axis=1) > 0, match.labels, -1))

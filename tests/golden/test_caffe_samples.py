@@ -42,8 +42,6 @@ def sample(settings, proposals, objects, drawn):
         num_samples=None if drawn or wanted < 0 else wanted,
         foreground_fraction=float(settings.get("fg_fraction", 0.25)),
         append_ground_truth=settings.get("append_gtbox", "true") == "true",
-        crowd_cover=None,
-        match_crowds=True,
         background_range=None if drawn else background,
         top_up=settings.get("pickup_discard", "true") == "true",
     )
