@@ -87,7 +87,8 @@ def test_proposals_of_the_layer(case):
         anchors=[shapes_of(given["box_group_param"])],
         max_growth=float(given.get("field_whr", 2)),
         max_shift=1 / float(given.get("field_xyr", 2)),
-        score_threshold_test=threshold,
+        # Above 1 no box is one; no recorded probability is 1 either.
+        score_threshold_test=min(threshold, 1.0),
         min_side=float(given.get("min_size", 15)),
         pre_nms_test=int(given.get("max_nms_num", 5000)),
         post_nms_test=None,
