@@ -47,14 +47,15 @@ def propose(arguments: Sequence[str]) -> None:
     detector, experiment = program.open_detector(OPTIONS)
     if detector.takes_proposals:
         raise ValueError("the detector takes its proposals from a file, expected one that makes them")
+    from cascade_tf.proposal_files import write_proposals
+    from cascade_tf.proposal_files.collecting import check_stage, collect_proposals
+
+    check_stage(detector, OPTIONS.values.stage)
     # What is proposed has no class, so that those of the data set may be any.
     data = dataclasses.replace(experiment.data, one_class=True)
     experiment = dataclasses.replace(experiment, data=data, class_names=(), category_ids=())
     dataset = program.read_split(experiment, OPTIONS.values.split)
     program.writable_folder(path.parent, "folder of --output")
-    from cascade_tf.proposal_files import write_proposals
-    from cascade_tf.proposal_files.collecting import collect_proposals
-
     with program.progress_bar(
         len(dataset.examples), "proposing", "image", first="tracing the network"
     ) as bar:

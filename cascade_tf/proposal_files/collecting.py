@@ -38,19 +38,18 @@ def collect_proposals(
             first stage's. For the first no heads are run.
         batch_size: images that go through the network together.
         progress: called after each batch with the number of its images.
-        skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
+        skip_broken: images that cannot be read get no proposals, with a warning, instead of stopping.
         upright: as in ``eval_batches``.
 
     Returns:
-        The proposals at test, best first, with the sizes of the images and their names below the data set's
-        folder of pictures.
+        The proposals at test in the image, best first, of every image in the data set's order, with the sizes
+        of the images and their names below the data set's folder of pictures.
 
     Raises:
         ValueError: there is no such stage, ``batch_size`` is below 1, or an image cannot be read (the message
             names it).
     """
-    if not 1 <= stage <= detector.num_stages:
-        raise ValueError(f"stage: got {stage}, expected one of the detector's, 1..{detector.num_stages}")
+    check_stage(detector, stage)
     prepare_weights(detector)
     name = f"proposals of stage {stage}"
     run = traced(detector, name, lambda network, batch: _in_original_frame(network, batch, stage))
@@ -62,14 +61,12 @@ def collect_proposals(
         skip_broken=skip_broken,
         upright=upright,
     )
-    ids: list[int] = []
-    boxes, scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     try:
         for batch in batches:
             all_boxes, all_scores, valid = (value.numpy() for value in run(batch))
-            ids += batch.image_id.numpy().tolist()
-            boxes += [some[kept] for some, kept in zip(all_boxes, valid, strict=True)]
-            scores += [some[kept] for some, kept in zip(all_scores, valid, strict=True)]
+            rows = zip(batch.image_id.numpy().tolist(), all_boxes, all_scores, valid, strict=True)
+            found |= {image_id: (boxes[kept], scores[kept]) for image_id, boxes, scores, kept in rows}
             if progress is not None:
                 progress(len(valid))
     except tf.errors.OpError as error:
@@ -77,16 +74,23 @@ def collect_proposals(
         if line is None:
             raise
         raise ValueError(line) from None
-    examples = {example.image_id: example for example in dataset.examples}
-    chosen = [examples[image_id] for image_id in ids]
+    examples = dataset.examples
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    boxes, scores = zip(nothing, *(found.get(example.image_id, nothing) for example in examples), strict=True)
     return ProposalSet(
-        image_ids=np.array(ids, np.int64),
+        image_ids=np.array([example.image_id for example in examples], np.int64),
         offsets=np.cumsum([len(some) for some in scores], dtype=np.int64),
         boxes=np.concatenate(boxes),
         scores=np.concatenate(scores),
-        sizes=np.array([(example.height, example.width) for example in chosen], np.int32).reshape(-1, 2),
-        file_names=tuple(_name(example.path, dataset.image_dir) for example in chosen),
+        sizes=np.array([(example.height, example.width) for example in examples], np.int32).reshape(-1, 2),
+        file_names=tuple(_name(example.path, dataset.image_dir) for example in examples),
     )
+
+
+def check_stage(detector: Any, stage: int) -> None:
+    """Raises a ValueError unless the detector has a stage of this number."""
+    if not 1 <= stage <= detector.num_stages:
+        raise ValueError(f"stage: got {stage}, expected one of the detector's, 1..{detector.num_stages}")
 
 
 def _in_original_frame(detector: Any, batch: Batch, stage: int) -> tuple[Tensor, Tensor, Tensor]:

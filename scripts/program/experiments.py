@@ -73,8 +73,8 @@ def has_masks(experiment: Experiment) -> bool:
 
 def takes_proposals(experiment: Experiment) -> bool:
     """Whether the experiment's detector takes proposals from a file."""
-    part = experiment.model.value("proposals")
-    return getattr(part.constructor, "takes_given", False)
+    # Only what a part makes says so: its constructor may be a function.
+    return experiment.model.value("proposals")().takes_given
 
 
 def _of_model(override: str) -> bool:

@@ -106,11 +106,12 @@ def _checked(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDa
 def _with_proposals(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDataset:
     """The data set with the proposals that the model takes from a file, if it does."""
     of_split = "proposals" if split == "train" else "val_proposals"
-    file = getattr(experiment.data, of_split) or experiment.data.proposals
+    given = of_split if getattr(experiment.data, of_split) else "proposals"
+    file = getattr(experiment.data, given)
     if not takes_proposals(experiment):
         if file:
             raise ValueError(
-                f"got data.{of_split}={file}, expected none: the model makes its proposals itself, "
+                f"got data.{given}={file}, expected none: the model makes its proposals itself, "
                 "--set model.proposals=GivenProposals lets it take them from a file"
             )
         return dataset
