@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import keras
 from cascade_tf.layers.base import Configured, arguments_of_keras, require
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.local_response_normalization import LocalResponseNormalization
+from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
 CHANNELS = (96, 256, 384, 384, 256)
@@ -80,6 +81,10 @@ class AlexNet(Configured, keras.Model):
         self.freeze_at = freeze_at
         self.levels = tuple(sorted(levels))
         self.strides = {name: STRIDES[name] for name in self.levels}
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The convolutions, ``conv1`` to ``conv5``."""
+        return (NamedLayer(layer.name, layer) for layer in self.layers if layer.variables)
 
 
 def _check_channels(channels: Sequence[int]) -> None:

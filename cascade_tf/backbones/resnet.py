@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -14,6 +14,7 @@ from cascade_tf.layers.deformable_convolution import DeformableConv2D
 from cascade_tf.layers.dilated_convolution import DilatedConv2D
 from cascade_tf.layers.folding import FoldedNormalization
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
+from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.structures import Tensor
@@ -170,6 +171,14 @@ class ResNet(Configured, keras.Model):
         if self._blocks is None or not training:
             return super().call(inputs, training=training, mask=mask)
         return self._blocks(inputs, training)
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The convolutions with their normalisations, such as ``stem.conv1`` and ``res3.0.conv2``."""
+        layers = {layer.name: layer for layer in self.layers}
+        for name, layer in layers.items():
+            norm = layers.get(f"{name}_norm")
+            if norm is not None:
+                yield NamedLayer(name.replace("_", "."), layer, norm)
 
 
 class _Blocks:

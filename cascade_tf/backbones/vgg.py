@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
 from cascade_tf.layers.base import Configured, arguments_of_keras, require
+from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -81,6 +82,10 @@ class VGG16(Configured, keras.Model):
         self.freeze_at = freeze_at
         self.levels = tuple(sorted(levels))
         self.strides = {name: STRIDES[name] for name in self.levels}
+
+    def named_layers(self) -> Iterator[NamedLayer]:
+        """The convolutions, ``conv1_1`` to ``conv5_3``."""
+        return (NamedLayer(layer.name, layer) for layer in self.layers if layer.variables)
 
 
 def _convolution(x: Tensor, name: str, channels: int, frozen: bool) -> Tensor:

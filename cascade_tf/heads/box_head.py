@@ -87,6 +87,7 @@ class BoxHead(StageHead):
         height, width, channels = (size or 0 for size in input_shape[-3:])
         if 0 in (height, width, channels):
             raise ValueError(f"BoxHead needs RoI features of known size, got shape {tuple(input_shape)}")
+        self.cells = (height, width)
         self.convs, self.norms, self.dense = [], [], []
         for number in range(1, self.num_convs + 1):
             conv = keras.layers.Conv2D(
@@ -150,10 +151,10 @@ class BoxHead(StageHead):
         """The layers with weights: ``conv1`` ..., ``fc1`` ..., ``classifier`` and ``regressor``."""
         yield from numbered("conv", self.convs, self.norms)
         for number, layer in enumerate(self.dense, start=1):
-            yield NamedLayer(f"fc{number}", layer, reads_cells=number == 1)
-        first = not self.dense
-        yield NamedLayer("classifier", self.classifier, reads_cells=first, of_classes=True)
-        yield NamedLayer("regressor", self.regressor, reads_cells=first, of_classes=not self.class_agnostic)
+            yield NamedLayer(f"fc{number}", layer, cells=self.cells if number == 1 else None)
+        cells = None if self.dense else self.cells
+        yield NamedLayer("classifier", self.classifier, cells=cells, of_classes=True)
+        yield NamedLayer("regressor", self.regressor, cells=cells, of_classes=not self.class_agnostic)
 
     def _convolve(self, x: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -15,14 +15,15 @@ class NamedLayer(NamedTuple):
         name: within the part, such as ``"lateral2"`` or ``"fc1"``; dots separate parts inside parts.
         layer: with a kernel, maybe a bias.
         norm: normalisation behind it; None or one without weights where there is none.
-        reads_cells: whether its inputs are pooled features flattened as (row, column, channel).
+        cells: (height, width) of the pooled features that are its inputs, flattened as (row, column,
+            channel); None where these are others.
         of_classes: whether the shape of its weights depends on the number of classes.
     """
 
     name: str
     layer: keras.layers.Layer
     norm: keras.layers.Layer | None = None
-    reads_cells: bool = False
+    cells: tuple[int, int] | None = None
     of_classes: bool = False
 
 

@@ -56,7 +56,7 @@ def head_start(
     heads = _heads(detector)
     values = _values(layers, arrays)
     reason = _other_heads(heads, layers) or _other_map(detector, layers.level)
-    reason = reason or _other_tensors(values) or _other_cells(detector, heads, values)
+    reason = reason or _other_tensors(values) or _other_cells(heads, values)
     if not reason:
         wanted = max(place.shape[-1] for head in heads for name, place in head.items() if name in values)
         found = min(value.shape[-1] for value in values.values())
@@ -112,9 +112,9 @@ def _layers(names: Iterable[str]) -> str:
 def _other_map(detector: TwoStageDetector, level: str) -> str:
     if detector.neck is not None:
         return f"the heads read the neck's maps, and it the backbone's {level}"
-    read = getattr(detector.heads.pooling, "level", None)
-    levels = detector.backbone.levels if read is None else (read,)
-    return "" if tuple(levels) == (level,) else f"the heads read {', '.join(levels)}, and it {level}"
+    assumed = detector.heads.map_strides(sorted(detector.backbone.output))
+    maps = sorted({name for one in assumed for name in one.maps})
+    return "" if maps == [level] else f"the heads read {', '.join(maps)}, and it {level}"
 
 
 def _other_tensors(values: Mapping[str, np.ndarray]) -> str:
@@ -130,10 +130,10 @@ def _other_tensors(values: Mapping[str, np.ndarray]) -> str:
     return "" if values else "its layers are not all there, or read no such cells"
 
 
-def _other_cells(detector: TwoStageDetector, heads: list[_Head], values: Mapping[str, np.ndarray]) -> str:
+def _other_cells(heads: list[_Head], values: Mapping[str, np.ndarray]) -> str:
     name, kernel = next(iter(values.items()))
-    height, width = detector.heads.pooling.cells
     for head in heads:
+        height, width = head[name].cells or (1, 1)
         found = (height, width, head[name].shape[0] // (height * width))
         if found != kernel.shape[:3]:
             return f"the heads read {_described(found)}, and it {_described(kernel.shape)}"

@@ -203,6 +203,8 @@ def _transfer(
     allow_partial: bool,
     assumed: Mapping[str, Any] | None = None,
 ) -> ImportReport:
+    # A checkpoint's names mean nothing in a backbone that is none of the package's.
+    backbone_places(detector.backbone)
     found = places(detector)
     kept = {}
     given = len(described.class_names)

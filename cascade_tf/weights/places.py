@@ -11,7 +11,6 @@ import keras
 from cascade_tf.models import TwoStageDetector
 
 NORM_VECTORS = ("gamma", "beta", "moving_mean", "moving_variance")
-_CONVOLUTION = re.compile(r"(stem_|res[2-5]_\d+_)(conv[123]|shortcut)|conv[1-5](?:_[123])?")
 
 
 class Place(NamedTuple):
@@ -22,14 +21,16 @@ class Place(NamedTuple):
         variable: the Keras variable.
         kind: layout of the value: ``"conv"`` [kh, kw, in / groups, out], ``"deconv"`` [kh, kw, out, in],
             ``"dense"`` [in, out], ``"first_dense"`` [P P C, out] behind pooled features that are flattened as
-            (row, column, channel), or ``"vector"``.
+            (row, column, channel), ``"vector"``, or ``"other"`` of a backbone that does not name its layers.
         class_dependent: whether its shape depends on the number of classes.
+        cells: (height, width) of the P x P cells of a ``"first_dense"``.
     """
 
     name: str
     variable: Any
     kind: str
     class_dependent: bool = False
+    cells: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,13 +46,17 @@ def places(detector: TwoStageDetector) -> dict[str, Place]:
     ``moving_variance``), ``backbone.res3.0.conv2.offset.bias`` (deformable), ``fpn.lateral2.kernel``,
     ``rpn.hidden.kernel``, and with the number of the stage ``head1.fc1.kernel``, ``mask1.predictor.bias``.
 
+    A backbone that does not name its layers, such as one of ``keras.applications``, has Keras's names:
+    ``backbone.Conv1.kernel``. Two of one constructor have the same.
+
     Args:
         detector: built.
 
     Raises:
-        TypeError: a part has weights and does not name them.
+        TypeError: another part has weights and does not name them.
     """
-    found = backbone_places(detector.backbone)
+    backbone = detector.backbone
+    found = backbone_places(backbone) if hasattr(backbone, "named_layers") else _places_by_path(backbone)
     parts = (("fpn.", detector.neck), ("rpn.", detector.proposals), ("", detector.heads))
     for prefix, part in parts:
         if part is not None:
@@ -80,9 +85,9 @@ def _places(prefix: str, part: Any) -> Iterator[Place]:
                 "expected one with named_layers"
             )
         return
-    for name, layer, norm, reads_cells, of_classes in part.named_layers():
-        yield from _layer(prefix + name, layer, "first_dense" if reads_cells else _kind(layer), of_classes)
-        yield from _norm(prefix + name, norm)
+    for named in part.named_layers():
+        yield from _layer(prefix + named.name, named.layer, named.of_classes, named.cells)
+        yield from _norm(prefix + named.name, named.norm)
 
 
 def _kind(layer: keras.layers.Layer) -> str:
@@ -92,40 +97,55 @@ def _kind(layer: keras.layers.Layer) -> str:
 
 
 def backbone_places(backbone: keras.Model) -> dict[str, Place]:
-    """The places of a ``ResNet``, ``VGG16`` or ``AlexNet``, by the canonical names of a detector.
+    """The places of a backbone, by the canonical names of a detector.
 
     VGG16's names are ``backbone.conv1_1.kernel`` to ``backbone.conv5_3.bias``, AlexNet's
     ``backbone.conv1.kernel`` to ``backbone.conv5.bias``.
 
     Args:
-        backbone: one of the package's own.
+        backbone: that names its layers, as the package's own do.
 
     Raises:
-        TypeError: the model has weights under names that none of them has.
+        TypeError: it has weights and does not name them.
     """
-    found: list[Place] = []
-    layers = {layer.name: layer for layer in backbone.layers}
-    for name, layer in layers.items():
-        match = _CONVOLUTION.fullmatch(name)
-        if match:
-            parts = name.split("_") if match[1] else [name]
-            canonical = ".".join(["backbone", *parts])
-            found += _layer(canonical, layer, "conv")
-            found += _norm(canonical, layers.get(f"{name}_norm"))
-    if len(found) != len(backbone.variables):
-        raise TypeError(
-            f"weights: got the backbone {type(backbone).__name__} with {len(backbone.variables)} variables, "
-            f"of which {len(found)} have known names, expected a ResNet, VGG16 or AlexNet"
-        )
-    return {place.name: place for place in found}
+    return {place.name: place for place in _places("backbone.", backbone)}
 
 
-def _layer(name: str, layer: Any, kind: str, class_dependent: bool = False) -> Iterator[Place]:
-    yield Place(f"{name}.kernel", layer.kernel, kind, class_dependent)
+def _places_by_path(backbone: keras.Model) -> dict[str, Place]:
+    """The places of any Keras model, by the paths of its variables."""
+    found: dict[str, Place] = {}
+    # Layers without names of their own are numbered through the process, not through the model.
+    automatic = {_plain(type(layer).__name__) for layer in backbone._flatten_layers()}
+    numbers: dict[str, dict[str, int]] = {}
+    for variable in backbone.variables:
+        steps = []
+        for step in variable.path.split("/"):
+            stem = re.sub(r"_\d+$", "", step)
+            if _plain(stem) in automatic:
+                known = numbers.setdefault(stem, {})
+                step = f"{stem}{known.setdefault(step, len(known) + 1)}"
+            steps.append(step)
+        name = ".".join(["backbone", *steps])
+        # Models inside the model may have layers of the same names.
+        twins = sum(other == name or other.startswith(f"{name}#") for other in found)
+        name = f"{name}#{twins + 1}" if twins else name
+        found[name] = Place(name, variable, "other")
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _layer(
+    name: str, layer: Any, class_dependent: bool = False, cells: tuple[int, int] | None = None
+) -> Iterator[Place]:
+    kind = "first_dense" if cells else _kind(layer)
+    yield Place(f"{name}.kernel", layer.kernel, kind, class_dependent, cells)
     if getattr(layer, "bias", None) is not None:
         yield Place(f"{name}.bias", layer.bias, "vector", class_dependent)
     if getattr(layer, "offset", None) is not None:
-        yield from _layer(f"{name}.offset", layer.offset, "conv")
+        yield from _layer(f"{name}.offset", layer.offset)
 
 
 def _norm(name: str, layer: Any) -> Iterator[Place]:

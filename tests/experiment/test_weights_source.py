@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from cascade_tf.experiment import config
+from cascade_tf.experiment import config, weights_source
 from cascade_tf.experiment.weights_source import (
     describe_weights,
     find_backbone_weights,
@@ -17,6 +17,7 @@ from cascade_tf.experiment.weights_source import (
     start_from,
 )
 from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.parts import of_kind, part
 from cascade_tf.weights.places import places
 from tests.tiny_detector import CATEGORY_IDS, CLASS_NAMES, SETTINGS, noise
 
@@ -93,6 +94,34 @@ def test_a_start_keeps_what_does_not_depend_on_other_classes(form, names, run, d
     assert ("left at their initial values" in said) is not same
     if not same:
         assert "the weights have 3 classes (red, white, platelet)" in said
+
+
+@of_kind("backbone")
+def one_convolution(name="backbone"):
+    """A network that does not name its layers; in each process they have the names that come next."""
+    images = keras.Input((None, None, 3))
+    return keras.Model(
+        images, {"C5": keras.layers.Conv2D(4, 3, strides=16, padding="same")(images)}, name=name
+    )
+
+
+def test_a_start_on_a_backbone_that_does_not_name_its_layers(run, monkeypatch):
+    recipe = cascade_rcnn_fpn.replace(
+        SETTINGS
+        | {
+            "backbone": part(one_convolution),
+            "neck": None,
+            "proposals.strides": (16,),
+            "proposals.anchor_sizes": (32,),
+            "heads.pooling.strides": (16,),
+        }
+    )
+    old, new = recipe(("red", "white")), recipe(CLASS_NAMES)
+    monkeypatch.setattr(weights_source, "load_weights", lambda source: (old, None))
+    said = start_from(new, find_weights(path_of("keras", run)))
+    assert f"loaded {len(new.variables) - 6} variables" in said
+    kernels = [detector.backbone.variables[0].numpy() for detector in (old, new)]
+    np.testing.assert_array_equal(*kernels)
 
 
 def test_numbered_classes_are_nobodys_names(detector, tmp_path):

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from cascade_tf.backbones import VGG16, AlexNet, ResNet
+from cascade_tf.models import cascade_rcnn_fpn
+from cascade_tf.parts import of_kind, part
 from cascade_tf.weights.places import backbone_places, places
 from cascade_tf.weights.recipe_arguments import recipe_of
 
@@ -130,11 +132,63 @@ def test_backbones():
     assert found["backbone.conv2.kernel"].shape == (5, 5, 1, 4)
 
 
-def test_another_backbone_is_refused():
+@of_kind("backbone")
+def own_backbone(name="backbone"):
+    """A network of the user's: a layer with a name of its own, some without, and a model inside the model."""
     images = keras.Input((None, None, 3))
-    other = keras.Model(images, {"C2": keras.layers.Conv2D(4, 3, name="somewhere")(images)})
-    with pytest.raises(TypeError, match="2 variables, of which 0 have known names, expected a ResNet"):
-        backbone_places(other)
+    x = keras.layers.Conv2D(4, 3, strides=4, padding="same", name="stem")(images)
+    inner = keras.Input((None, None, 4))
+    block = keras.Model(inner, keras.layers.Conv2D(4, 1, name="stem")(inner), name="block")
+    x = keras.layers.BatchNormalization()(keras.layers.DepthwiseConv2D(3, strides=2, padding="same")(x))
+    c3 = block(keras.layers.BatchNormalization()(x))
+    c4 = keras.layers.MaxPooling2D()(c3)
+    return keras.Model(images, {"C3": c3, "C4": c4, "C5": keras.layers.MaxPooling2D()(c4)}, name=name)
+
+
+@of_kind("backbone")
+def mobile_net(name="backbone"):
+    network = keras.applications.MobileNetV2((None, None, 3), alpha=0.35, include_top=False, weights=None)
+    ends = {"C3": "block_6_expand_relu", "C4": "block_13_expand_relu", "C5": "out_relu"}
+    outputs = {level: network.get_layer(layer).output for level, layer in ends.items()}
+    return keras.Model(network.inputs, outputs, name=name)
+
+
+def on(backbone, class_names):
+    """A detector on a backbone that names no layers."""
+    recipe = cascade_rcnn_fpn.replace(
+        {
+            "backbone": part(backbone),
+            "neck.channels": 8,
+            "heads.head.units": 8,
+            "proposals.strides": (8, 16, 32, 64),
+            "proposals.anchor_sizes": (16, 32, 64, 128),
+            "heads.pooling.strides": (8, 16, 32),
+        }
+    )
+    return recipe(class_names)
+
+
+@pytest.mark.parametrize("backbone", [own_backbone, mobile_net])
+def test_a_backbone_without_names_has_those_of_keras(backbone):
+    old, new = on(backbone, ("a", "b")), on(backbone, ("a", "b", "c"))
+    found = places(old)
+    assert {id(place.variable) for place in found.values()} == {id(value) for value in old.variables}
+    assert list(found) == list(places(new))
+    expected = {
+        own_backbone: (
+            "stem.kernel",
+            "depthwise_conv2d1.kernel",
+            "batch_normalization2.gamma",
+            "stem.kernel#2",
+        ),
+        mobile_net: ("Conv1.kernel", "bn_Conv1.moving_mean", "block_13_depthwise.kernel"),
+    }
+    assert {f"backbone.{name}" for name in expected[backbone]} <= found.keys()
+
+
+def test_a_backbone_without_names_is_refused_by_imports():
+    with pytest.raises(TypeError, match="the part Functional, whose weights have no names"):
+        backbone_places(own_backbone())
 
 
 def test_shapes_are_those_of_the_values():

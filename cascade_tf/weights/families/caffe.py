@@ -61,7 +61,8 @@ class Caffe(Family):
 
     def check_size(self, checkpoint: CheckpointFile, settings: Mapping[str, Any]) -> None:
         """See ``Family.check_size``."""
-        check_elements(checkpoint, kernel_elements(settings, self.num_classes(checkpoint)))
+        elements = kernel_elements(self.base(checkpoint), settings, self.num_classes(checkpoint))
+        check_elements(checkpoint, elements)
 
     def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
         """See ``Family.settings``."""
@@ -81,7 +82,7 @@ class Caffe(Family):
         if place.name.endswith("moving_variance"):
             epsilon = model.backbone.get_layer(_norm_layer(place.name)).epsilon
             return Source((), lambda: np.full(place.shape, 1.0 - epsilon, np.float32))
-        return Source((blob_of(place.name, blobs),), channels_first(place, model))
+        return Source((blob_of(place.name, blobs),), channels_first(place))
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""

@@ -21,7 +21,6 @@ from cascade_tf.models import (
 from cascade_tf.parts import Part
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS, VOC_ANCHORS
 from cascade_tf.weights.families.caffe_names import block_name
-from cascade_tf.weights.families.caffe_size import ALEXNET_CELLS
 
 _VGG_GROUPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 _ANCHORS = {len(anchors): anchors for anchors in (COCO_ANCHORS, VOC_ANCHORS)}
@@ -69,8 +68,7 @@ def architecture(blobs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         found["backbone.channels"] = tuple(len(blobs[f"conv{number}/0"]) for number in range(1, 6))
     else:
         found |= _residual(blobs)
-    is_alexnet = "conv5/0" in blobs
-    found["heads.pooling.output_size"] = ALEXNET_CELLS if is_alexnet else 7
+    found["heads.pooling.output_size"] = recipe_of_blobs(blobs).value("heads.pooling.output_size")
     if "rpn_fpn2/0" in blobs:
         found["neck.channels"] = len(blobs["fpn2/0"])
         found["proposals.channels"] = len(blobs["rpn_fpn2/0"])

@@ -6,23 +6,24 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from cascade_tf.backbones import AlexNet
 from cascade_tf.backbones.resnet import BLOCKS
 from cascade_tf.backbones.vgg import CONVOLUTIONS
+from cascade_tf.parts import Part
 
-ALEXNET_CELLS = 6
-"""Cells per side that AlexNet's heads pool; all others pool 7."""
 # Kernel elements for each pair of channels, over the number of groups.
 _ALEXNET_KERNELS = (121.0, 25.0 / 2, 9.0, 9.0 / 2, 9.0 / 2)
 
 
-def kernel_elements(settings: Mapping[str, Any], num_classes: int) -> int:
+def kernel_elements(recipe: Part, settings: Mapping[str, Any], num_classes: int) -> int:
     """Elements of all kernels but the small ones of anchors.
 
     Args:
-        settings: of the family, by dotted names.
+        recipe: of the family.
+        settings: that the family tells of it, by dotted names.
         num_classes: K.
     """
-    found, maps = _backbone(settings)
+    found, maps = _backbone(settings, recipe.value("backbone").constructor is AlexNet)
     hidden = settings["proposals.channels"]
     if "neck.channels" in settings:
         width = settings["neck.channels"]
@@ -34,13 +35,13 @@ def kernel_elements(settings: Mapping[str, Any], num_classes: int) -> int:
     return round(found + len(settings["heads.ious"]) * _head(settings, read, num_classes))
 
 
-def _backbone(settings: Mapping[str, Any]) -> tuple[float, list[int]]:
+def _backbone(settings: Mapping[str, Any], is_alexnet: bool) -> tuple[float, list[int]]:
     """Elements, and the channels of its maps."""
     if "backbone.depth" in settings:
         return _residual(settings)
     channels = list(settings["backbone.channels"])
     pairs = list(itertools.pairwise([3, *channels]))
-    if settings["heads.pooling.output_size"] == ALEXNET_CELLS:
+    if is_alexnet:
         kernels = zip(_ALEXNET_KERNELS, pairs, strict=True)
         return sum(kernel * before * after for kernel, (before, after) in kernels), channels
     groups = zip(CONVOLUTIONS, pairs, strict=True)

@@ -83,7 +83,7 @@ class Detectron(Family):
         name = blob_of(place.name, checkpoint.arrays)
         if ".norm." in place.name:
             return norm_source(re.sub(r"_gn_\w$", "", name), place, "group", {})
-        return Source((name,), _conversion(place, model))
+        return Source((name,), _conversion(place))
 
     def ignored(self, name: str) -> str | None:
         """See ``Family.ignored``."""
@@ -126,8 +126,8 @@ def _without_background(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _conversion(place: Place, detector: Any) -> Callable[..., np.ndarray]:
-    convert = channels_first(place, detector)
+def _conversion(place: Place) -> Callable[..., np.ndarray]:
+    convert = channels_first(place)
     if ".regressor." in place.name:
         return lambda values: convert(values[4:])
     if ".predictor." in place.name:

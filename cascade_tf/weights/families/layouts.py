@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
@@ -92,20 +91,15 @@ def classifier_sources(names: Iterable[tuple[str, str]], pooled: int) -> dict[st
     return sources
 
 
-def channels_first(place: Place, detector: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """The conversion of a place's value from the layout that PyTorch, Caffe and Caffe2 share.
-
-    Args:
-        place: of the detector.
-        detector: whose box heads pool P x P cells.
-    """
-    return behind_pooling(detector) if place.kind == "first_dense" else CHANNELS_FIRST[place.kind]
+def channels_first(place: Place) -> Callable[[np.ndarray], np.ndarray]:
+    """The conversion of a place's value from the layout that PyTorch, Caffe and Caffe2 share."""
+    return CHANNELS_FIRST[place.kind] if place.cells is None else behind_pooling(place)
 
 
-def behind_pooling(detector: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """``first_dense_from_ochw`` with the detector's P."""
-    height, _ = detector.heads.pooling.cells
-    return functools.partial(first_dense_from_ochw, pooled=height)
+def behind_pooling(place: Place) -> Callable[[np.ndarray], np.ndarray]:
+    """``first_dense_from_ochw`` with the P of a place behind pooled features."""
+    pooled, _ = place.cells or (1, 1)
+    return functools.partial(first_dense_from_ochw, pooled=pooled)
 
 
 def shape_from_channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:

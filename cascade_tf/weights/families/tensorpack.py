@@ -72,7 +72,7 @@ class Tensorpack(Family):
         """See ``Family.source``."""
         name = tensor_name(place.name, checkpoint.arrays)
         if place.kind == "first_dense":
-            convert = behind_pooling(model)
+            convert = behind_pooling(place)
             return Source((name,), lambda values: convert(values.T))
         return Source((name,), _without_background if ".regressor." in place.name else np.asarray)
 

@@ -55,7 +55,7 @@ class TorchFamily(Family):
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""
-        convert = channels_first(place, model)
+        convert = channels_first(place)
         if ".classifier." in place.name:
             convert = _with_background_first(convert)
         return Source((self.tensor_name(place.name, checkpoint),), convert)
