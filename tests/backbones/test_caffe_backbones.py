@@ -40,10 +40,7 @@ def resnet_of(net, **settings):
     )
 
 
-VGG_NETS = [net for start in ("vgg", "kitti", "city", "wider") for net in recorded_nets(start)]
-
-
-@pytest.mark.parametrize("net", VGG_NETS)
+@pytest.mark.parametrize("net", recorded_nets("vgg", "mscnn"))
 def test_vgg16(net):
     backbone = VGG16(channels=channels_of(net, [f"conv{group}_1" for group in range(1, 6)]))
     features = with_weights(backbone, net.weights)(net.images())
@@ -59,13 +56,13 @@ def test_alexnet(net):
     assert_recorded(features, net, {"C3": "conv3", "C4": "conv4", "C5": "conv5"})
 
 
-@pytest.mark.parametrize("net", recorded_nets("fpn"))
+@pytest.mark.parametrize("net", recorded_nets("fpn50"))
 def test_resnet(net):
     features = with_weights(resnet_of(net), net.weights)(net.images())
     assert_recorded(features, net, {"C4": "res4f", "C5": "res5c"})
 
 
-@pytest.mark.parametrize("net", recorded_nets("rfcn"))
+@pytest.mark.parametrize("net", recorded_nets("rfcn50"))
 @pytest.mark.parametrize("recompute", [False, True])
 def test_resnet_with_dilation(net, recompute):
     backbone = resnet_of(net, dilate_res5=True, levels=("C4", "C5"), recompute=recompute)
@@ -75,6 +72,8 @@ def test_resnet_with_dilation(net, recompute):
 
 def assert_trains_as_recorded(backbone, net, level, blob):
     """The gradients of all kernels that train, from the recorded one of a map."""
+    if f"dout/{blob}" not in net.train:
+        pytest.skip(f"the gradient of {blob} is not recorded")
     last = np.moveaxis(net.train[f"dout/{blob}"], 1, -1)
     layers = [one for one in backbone.layers if isinstance(one, keras.layers.Conv2D) and one.trainable]
     kernels = [layer.kernel.value for layer in layers]
@@ -89,7 +88,7 @@ def test_gradients_of_alexnet(net):
     assert_trains_as_recorded(backbone, net, "C5", "conv5")
 
 
-@pytest.mark.parametrize("net", recorded_nets("rfcn50_coco"))
+@pytest.mark.parametrize("net", recorded_nets("rfcn50"))
 @pytest.mark.parametrize("recompute", [False, True])
 def test_gradients_of_resnet(net, recompute):
     """Of the stages in front of the region proposals, which send a gradient of their own into C4."""
@@ -97,7 +96,7 @@ def test_gradients_of_resnet(net, recompute):
     assert_trains_as_recorded(backbone, net, "C4", "res4f")
 
 
-@pytest.mark.parametrize("net", recorded_nets("rfcn50_coco"))
+@pytest.mark.parametrize("net", recorded_nets("rfcn50"))
 def test_gradients_of_dilated_stage(net):
     backbone = resnet_of(net, dilate_res5=True, freeze_at=4)
     assert_trains_as_recorded(backbone, net, "C5", "res5c")

@@ -2,7 +2,8 @@
 
 A baseline of each family and one cascade are in the folder ``caffe/nets``. All nets are in the folder
 ``nets`` of that which the environment variable GOLDEN_CAFFE names, by default ``../shared/golden_caffe``
-beside the project; where it is missing the tests run on the few.
+beside the project; where it is missing or has no nets the tests run on the few. What a net is, its layers
+say, whatever its folder is called.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cascade_tf.weights.files.checkpoint_file import read_checkpoint
 from tests.golden.caffe_layers import BESIDE, COMMITTED
 
 _ALL = Path(os.environ.get("GOLDEN_CAFFE", BESIDE)) / "nets"
-FOLDER = _ALL if _ALL.is_dir() else COMMITTED / "nets"
+FOLDER = _ALL if any(_ALL.glob("*/net.caffemodel")) else COMMITTED / "nets"
 PIXEL_MEAN = np.array([104, 117, 123], np.float32)
 
 
@@ -43,6 +44,26 @@ class RecordedNet:
     def layers_of(self, phase):
         """Settings of the layers of a phase by their names."""
         return {layer["name"]: layer["params"] for layer in self._tables[phase]}
+
+    @functools.cached_property
+    def kind(self):
+        """Which of the authors' networks: vgg, alex, rfcn50, fpn101 and so on; mscnn for other proposals."""
+        depth = 101 if "res4b22_branch2a" in self.layers else 50
+        for layer, kind in (("rpn_fpn2_cls", f"fpn{depth}"), ("rfcn_cls", f"rfcn{depth}")):
+            if layer in self.layers:
+                return kind
+        if "rpn_cls" not in self.layers:
+            return "mscnn"
+        return "vgg" if "conv5_3" in self.layers else "alex"
+
+    @property
+    def is_voc(self):
+        """Whether there are VOC's nine anchors in a cell, with two scores each."""
+        return "rpn_cls/0" in self.weights and len(self.weights["rpn_cls/0"]) == 18
+
+    def inputs_of(self, name):
+        """What a layer of the test phase reads."""
+        return next(layer["bottoms"] for layer in self._tables["test"] if layer["name"] == name)
 
     @property
     def source(self):
@@ -83,12 +104,11 @@ class RecordedNet:
         return (rois[:, 1:, 0, 0] + np.float32([0, 0, 1, 1]))[None]
 
 
-def recorded_nets(start=""):
-    """Parameters for a test: the nets whose names start so."""
-    found = sorted(path.parent for path in FOLDER.glob(f"{start}*/net.caffemodel"))
-    if found:
-        return [pytest.param(RecordedNet(path), id=path.name) for path in found]
+def recorded_nets(*starts):
+    """Parameters for a test: the nets of the kinds that start so."""
+    nets = [RecordedNet(path.parent) for path in sorted(FOLDER.glob("*/net.caffemodel"))]
+    found = [pytest.param(net, id=net.folder.name) for net in nets if net.kind.startswith(starts)]
     skip = pytest.mark.skip(
-        reason=f"no recorded net begins with {start!r}: GOLDEN_CAFFE names no folder of all"
+        reason=f"no recorded net is of a kind in {starts}: GOLDEN_CAFFE names no folder of all"
     )
-    return [pytest.param(None, id="none", marks=skip)]
+    return found or [pytest.param(None, id="none", marks=skip)]

@@ -71,10 +71,8 @@ class RecordedRPN:
 
     def map_name(self, level):
         """What the map that a level reads is called."""
-        _, _, fpn = self.names[level].partition("_")
-        return (
-            fpn or {"vgg": "conv5_3", "alex": "conv5", "rfcn50": "res4f"}[self.net.folder.name.split("_")[0]]
-        )
+        (name,) = self.net.inputs_of(self.caffe_name(level, "hidden"))
+        return name
 
     def load_weights(self, layer, levels):
         """Builds a layer of some levels for recorded maps, and gives it the net's weights."""
@@ -121,9 +119,9 @@ class RecordedRPN:
     @property
     def rules(self):
         """Settings of the labels, which the nets' own files do not hold."""
-        if "coco" in self.net.folder.name:
-            return {"max_outside": 0.5, "min_object_side": 5.0}
-        return {"max_outside": None, "min_object_side": 0.0}
+        if self.net.is_voc:
+            return {"max_outside": None, "min_object_side": 0.0}
+        return {"max_outside": None if self.net.kind == "fpn101" else 0.5, "min_object_side": 5.0}
 
     def feature_sizes(self, levels=None):
         """[L, 2] int32 rows and columns of the maps."""

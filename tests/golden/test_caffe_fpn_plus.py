@@ -32,7 +32,7 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found, expected, atol=RELATIVE * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("net", recorded_nets("fpn"))
+@pytest.mark.parametrize("net", recorded_nets("fpn50"))
 def test_the_maps_are_the_recorded_ones(net):
     features = pyramid(net)
     assert list(features) == ["P2", "P3", "P4", "P5"]

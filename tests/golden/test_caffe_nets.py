@@ -24,7 +24,7 @@ from tests.golden.caffe_nets import recorded_nets
 from tests.golden.caffe_rpn import RecordedRPN
 from tests.golden.test_caffe_proposals import chosen_targets
 
-NETS = [net for start in ("alex", "fpn", "rfcn", "vgg") for net in recorded_nets(start)]
+NETS = recorded_nets("alex", "fpn", "rfcn", "vgg")
 _BLOBS = Path(__file__).parents[1] / "weights" / "families" / "caffe_blobs.json"
 RELEASED = frozenset(json.loads(_BLOBS.read_text()))
 # Coordinates of up to two hundred pixels, regressed three times in float32.
@@ -99,7 +99,7 @@ def test_an_import_takes_the_settings_of_the_net(net):
     recipe = describe_checkpoint(net.folder / "net.caffemodel").recipe
     for name, own in own_settings(net).items():
         found = recipe.value(name)
-        if "voc" in net.source and (found, own) == EVALUATED_ON_VOC.get(name):
+        if net.is_voc and (found, own) == EVALUATED_ON_VOC.get(name):
             continue
         if found is None or own is None:
             assert found is own, name
@@ -129,7 +129,7 @@ def test_proposals_boxes_and_scores(net):
         np.testing.assert_allclose(probabilities, average, atol=PROBABILITY)
 
 
-@pytest.mark.parametrize("net", [net for net in NETS if not (net.id or "").startswith("fpn")])
+@pytest.mark.parametrize("net", recorded_nets("alex", "rfcn", "vgg"))
 def test_detections(net):
     """All but what near ties decide: of two boxes of one score the authors may have kept the other.
 

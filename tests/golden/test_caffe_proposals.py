@@ -23,7 +23,7 @@ LOSS = 1e-5
 WEIGHT = 1e-4
 # The largest gradient of an anchor is of the order of 1e-2.
 GRADIENT = 1e-6
-NETS = [*recorded_nets("vgg"), *recorded_nets("alex"), *recorded_nets("rfcn"), *recorded_nets("fpn")]
+NETS = recorded_nets("vgg", "alex", "rfcn", "fpn")
 
 
 def of_cascade_rcnn(cases):
@@ -148,8 +148,8 @@ def test_anchors_of_nets():
     for net in (one.values[0] for one in NETS):
         if net is not None:
             anchors = tuple(tuple(level) for level in RecordedRPN(net).layer().anchors)
-            single = (COCO_ANCHORS,) if "coco" in net.folder.name else (VOC_ANCHORS,)
-            assert anchors == (FPN_PLUS_ANCHORS if net.folder.name.startswith("fpn") else single)
+            single = (VOC_ANCHORS,) if net.is_voc else (COCO_ANCHORS,)
+            assert anchors == (FPN_PLUS_ANCHORS if net.kind.startswith("fpn") else single)
 
 
 # Labels.
