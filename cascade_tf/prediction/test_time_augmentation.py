@@ -108,7 +108,7 @@ def detect_prepared(
     detections = _select(detector, boxes, probabilities, valid, batch.image_size, augmentation.vote_iou)
     if not detector.has_masks:
         return detections
-    return InstanceDetections(*detections, _mean_masks(detector, views, passes, detections))
+    return InstanceDetections(*detections, _mean_masks(views, passes, detections))
 
 
 class _Views:
@@ -168,7 +168,9 @@ def _last_stage(detector: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _masks_of_boxes(detector: Any, batch: Batch, boxes: Tensor, classes: Tensor) -> Tensor:
-    return detector.heads.masks(detector.features(batch), boxes, classes)
+    # Scores play no part in masks.
+    detections = Detections(boxes, tf.zeros_like(boxes[..., 0]), classes, classes > 0)
+    return detector.heads.with_masks(detector.features(batch), detections).masks
 
 
 def _select(
@@ -196,13 +198,13 @@ def _select(
     return traced(detector, f"selection with voting {vote_iou}", select, signature)(*tensors)
 
 
-def _mean_masks(detector: Any, views: _Views, passes: Sequence[Pass], detections: Detections) -> Tensor:
+def _mean_masks(views: _Views, passes: Sequence[Pass], detections: Detections) -> Tensor:
     """[B, D, M, M] mean of the final boxes' masks over the passes."""
     most = int(np.sum(detections.valid, axis=1).max(initial=0))
-    batch, count = detections.classes.shape
+    count = detections.classes.shape[1]
     if most == 0:
-        side = detector.heads.masks.mask_size
-        return tf.zeros([batch, count, side, side])
+        # One pass tells the size of the masks that there are not.
+        passes = passes[:1]
     boxes, classes = detections.boxes[:, :most], detections.classes[:, :most]
     total: Any = 0.0
     for one in passes:

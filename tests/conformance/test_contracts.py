@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cascade_tf.heads import CascadeHeads
+from cascade_tf.heads import CascadeHeads, MaskBranch
 from cascade_tf.parts import constructors
 
 # By kind: methods and properties that a detector or another part uses.
 PROMISES = {
+    "backbone": ("named_layers",),
     "neck": ("call", "output_shapes", "output_strides", "named_layers"),
     "proposals": (
         "call", "of_batch", "takes_given", "compute_losses", "reported", "weighted_by", "map_strides",
@@ -35,6 +36,8 @@ USERS = (
     "cascade_tf.prediction.network_calls",
     "cascade_tf.prediction.test_time_augmentation",
     "cascade_tf.training",
+    "cascade_tf.weights.head_start",
+    "cascade_tf.weights.importing",
     "cascade_tf.weights.places",
 )
 
@@ -66,7 +69,6 @@ def test_promises_are_explained(kind):
 
 def test_every_kind_of_a_detectors_settings_has_a_promise():
     assert {one.kind for one in constructors().values()} - set(PROMISES) == {
-        "backbone",
         "detector",
         "masks",
         "mask head",
@@ -78,9 +80,45 @@ def sources(module):
     return sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
 
 
+def words(source):
+    """All names, attributes, imports and strings of a module, and the modules that it imports from."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield from (node.name, node.name.rpartition(".")[2])
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+PARTS = {
+    word
+    for kind in (*PROMISES, "masks", "mask head")
+    for one in [*constructors(kind).values(), CascadeHeads, MaskBranch]
+    for word in (one.__name__, one.__module__)
+}
+
+
 @pytest.mark.parametrize("module", USERS)
 def test_users_of_parts_name_none(module):
-    parts = {name for kind in (*PROMISES, "backbone", "masks", "mask head") for name in constructors(kind)}
     for path in sources(module):
-        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
-        assert not names & (parts | {"CascadeHeads"}), path
+        assert not set(words(path.read_text())) & PARTS, path
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "isinstance(part, FPN)",
+        "necks.FPN",
+        "type(part).__name__ == 'FPN'",
+        "from cascade_tf.necks import FPN as Neck",
+        "from cascade_tf.necks.fpn import something",
+        "import cascade_tf.necks.fpn",
+    ],
+)
+def test_a_part_can_be_named_in_many_ways(source):
+    assert set(words(source)) & PARTS

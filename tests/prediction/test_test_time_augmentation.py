@@ -19,7 +19,7 @@ from cascade_tf.models import cascade_mask_rcnn_fpn, faster_rcnn_fpn
 from cascade_tf.prediction import inference
 from cascade_tf.prediction.network_calls import make_batch
 from cascade_tf.prediction.test_time_augmentation import Augmentation, Pass
-from cascade_tf.structures import ImageBatch
+from cascade_tf.structures import ImageBatch, InstanceDetections
 from tests.reference import cascade as reference
 from tests.reference import voting
 from tests.tiny_detector import CATEGORY_IDS, CLASS_NAMES, SETTINGS, noise
@@ -63,20 +63,7 @@ class KnownNetwork:
         return batch
 
 
-class _Masks:
-    mask_size = MASK_SIDE
-
-    def __call__(self, features, boxes, classes):
-        rows = tf.ones([MASK_SIDE, 1]) * MASK_COLUMNS
-        masks = tf.tile(rows[None, None], [*tf.unstack(tf.shape(classes)), 1, 1])
-        left, width = boxes[..., 0] / 1000, tf.ones_like(boxes[..., 0]) * features.image_size[:, 1:] / 1000
-        told = tf.tile(tf.stack([left, width], axis=-1)[..., None], [1, 1, 1, MASK_SIDE])
-        return tf.concat([told, masks[:, :, 2:]], axis=2) * tf.cast(classes > 0, tf.float32)[..., None, None]
-
-
 class _Heads:
-    masks = _Masks()
-
     def __init__(self, class_aware):
         self.class_aware = class_aware
 
@@ -94,6 +81,15 @@ class _Heads:
     def class_probabilities(self, outputs):
         score = outputs[-1].batch.image_size[:, :1] / 256
         return tf.stack([1 - score, 0 * score, score], axis=-1)
+
+    def with_masks(self, features, detections):
+        boxes, classes = detections.boxes, detections.classes
+        rows = tf.ones([MASK_SIDE, 1]) * MASK_COLUMNS
+        masks = tf.tile(rows[None, None], [*tf.unstack(tf.shape(classes)), 1, 1])
+        left, width = boxes[..., 0] / 1000, tf.ones_like(boxes[..., 0]) * features.image_size[:, 1:] / 1000
+        told = tf.tile(tf.stack([left, width], axis=-1)[..., None], [1, 1, 1, MASK_SIDE])
+        valid = tf.cast(detections.valid, tf.float32)[..., None, None]
+        return InstanceDetections(*detections, tf.concat([told, masks[:, :, 2:]], axis=2) * valid)
 
 
 def _extent(rows):
