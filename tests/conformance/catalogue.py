@@ -7,7 +7,7 @@ layer gets all properties by a new entry here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,17 @@ import tensorflow as tf
 from cascade_tf import heads, layers, necks, pooling
 from cascade_tf import proposals as proposal_generators
 from cascade_tf.backbones import VGG16, AlexNet, ResNet
-from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn
+from cascade_tf.models import (
+    cascade_mask_rcnn_fpn,
+    cascade_rcnn_alexnet,
+    cascade_rcnn_fpn,
+    cascade_rcnn_fpn_plus,
+    cascade_rcnn_vgg16,
+    cascade_rfcn,
+    faster_rcnn_fpn,
+    rpn_fpn,
+)
+from cascade_tf.parts import Part
 from cascade_tf.structures import ImageBatch, InstanceTargets, Proposals, Targets
 
 BATCH = 2
@@ -48,6 +58,20 @@ TINY = {
     "max_side": 96,
     "*.implementation": "tensorflow",
 }
+
+# Of the authors' networks, whose anchors are listed and whose limits may be one for each level.
+TINY_CAFFE = {
+    **{name: TINY[name] for name in ("output.max_detections", "output.score_threshold")},
+    **{name: TINY[name] for name in ("short_side", "max_side", "*.implementation")},
+    "proposals.channels": 8,
+    "proposals.score_threshold_train": 0.0,
+    "proposals.score_threshold_test": 0.0,
+    "proposals.pre_nms_train": 60,
+    "proposals.pre_nms_test": 50,
+    "proposals.post_nms_test": 30,
+    "heads.num_samples": 16,
+}
+TINY_RESNET = {name: TINY[name] for name in ("backbone.depth", "backbone.norm", "backbone.width")}
 
 
 @dataclass(frozen=True)
@@ -317,6 +341,15 @@ LAYERS: dict[str, Subject] = {
 
 CLASS_NAMES = ("square", "disc", "star")
 
+
+def _images(height: int, width: int) -> tuple[ImageBatch]:
+    return (image_batch(height, width),)
+
+
+def _detector(recipe: Part, settings: Mapping[str, Any], names: tuple[str, ...] = CLASS_NAMES) -> Subject:
+    return Subject(functools.partial(recipe, names, **settings), _images)
+
+
 DETECTORS: dict[str, Subject] = {
     "cascade_mask_rcnn_fpn": Subject(
         functools.partial(
@@ -335,6 +368,26 @@ DETECTORS: dict[str, Subject] = {
     "faster_rcnn_fpn": Subject(
         functools.partial(faster_rcnn_fpn, CLASS_NAMES, **TINY), lambda h, w: (image_batch(h, w),)
     ),
+    "cascade_rcnn_vgg16": _detector(
+        cascade_rcnn_vgg16,
+        {**TINY_CAFFE, "backbone.channels": (4, 4, 8, 8, 8), "heads.head.units": 16},
+    ),
+    "cascade_rcnn_alexnet": _detector(
+        cascade_rcnn_alexnet,
+        {**TINY_CAFFE, "backbone.channels": (4, 8, 8, 8, 8), "heads.head.units": 16},
+    ),
+    "cascade_rfcn": _detector(
+        cascade_rfcn, {**TINY_CAFFE, **TINY_RESNET, "heads.head.channels": 8, "heads.pooling.output_size": 3}
+    ),
+    "cascade_rcnn_fpn_plus": _detector(
+        cascade_rcnn_fpn_plus,
+        {**TINY_CAFFE, **TINY_RESNET, "neck.channels": 8, "heads.head.units": 16},
+    ),
+    "rpn_fpn": _detector(
+        rpn_fpn,
+        {name: value for name, value in TINY.items() if not name.startswith("heads.")},
+        ("object",),
+    ),
 }
 
 EVERYTHING = {**LAYERS, **DETECTORS}
@@ -349,5 +402,9 @@ GRAPHS = {
         "ResNet-stride_in_3x3",
         "faster_rcnn_fpn",
         "cascade_rcnn_fpn",
+        "cascade_rcnn_vgg16",
+        "cascade_rcnn_alexnet",
+        "cascade_rcnn_fpn_plus",
+        "rpn_fpn",
     )
 }
