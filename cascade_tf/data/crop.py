@@ -10,10 +10,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from cascade_tf.ops.resize import pad_images, resize_part
+from cascade_tf.ops.resize_and_pad import resize_and_pad
 from cascade_tf.structures import Tensor
 
 # The window's centre lies so many pixels beside the object's, on each axis, at most.
 SHIFT = 10
+# A side of so many windows is too much to make for one of them.
+_LONG = 4
 # No other purpose draws from an example's seed with this number.
 _STREAM = 72
 
@@ -63,10 +67,38 @@ def choose_window(
     return Window(start[0], start[1], window[0], window[1])
 
 
-def cut_image(image: Tensor, window: Window) -> Tensor:
-    """The window of an image [H, W, C]."""
-    rows = slice(window.top, window.top + window.height)
-    return image[rows, window.left : window.left + window.width]
+def resize_window(
+    image: Tensor, size: tuple[Tensor, Tensor], window: Window, *, flip: Tensor, multiple: int
+) -> Tensor:
+    """The window of the resized and mirrored image, padded.
+
+    Of an image that is much longer than the window, what is cut off is never made.
+
+    Args:
+        image: [H, W, 3] uint8.
+        size: (height, width) of the whole resized image, int32 scalars.
+        window: the part of it that stays.
+        flip: mirror left and right, bool scalar.
+        multiple: as in ``resize_and_pad``.
+
+    Returns:
+        [H', W', 3] uint8.
+    """
+    rows, columns = window.top + window.height, window.left + window.width
+
+    def of_whole() -> Tensor:
+        resized = resize_and_pad(image, size, flip=flip, multiple=1)
+        return pad_images(resized[window.top : rows, window.left : columns], multiple)
+
+    def alone() -> Tensor:
+        left = tf.where(flip, size[1] - columns, window.left)
+        part = resize_part(image, size, (window.top, left), (window.height, window.width))
+        part = tf.cast(part, tf.uint8)
+        return pad_images(tf.cond(flip, lambda: tf.reverse(part, [1]), lambda: part), multiple)
+
+    # Per pixel the op for whole images is several times as fast.
+    is_long = (size[0] > _LONG * window.height) | (size[1] > _LONG * window.width)
+    return tf.cond(is_long, alone, of_whole)
 
 
 def cut_boxes(boxes: Tensor, window: Window) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cascade_tf.data import augment, images
 from cascade_tf.data.coco import CocoDataset
-from cascade_tf.data.crop import choose_window, cut_boxes, cut_image, cut_masks
+from cascade_tf.data.crop import choose_window, cut_boxes, cut_masks, resize_window
 from cascade_tf.data.distortion import distort_colours
 from cascade_tf.data.masks import mask_function
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
@@ -137,7 +137,6 @@ def train_batches(
             image = distort_colours(image, step.seed)
         height, width = table.size_of(index)
         size = shortest_edge_size(height, width, step.short_side, _NO_LIMIT if crop else max_side)
-        image = resize_and_pad(image, size, flip=step.flip, multiple=1 if crop else size_divisor)
         boxes, classes, crowd = table.objects_of(index)
         valid = tf.logical_not(crowd)
         boxes = _moved(boxes, (height, width), size, step.flip)
@@ -145,17 +144,20 @@ def train_batches(
         if proposals is not None:
             moved = _moved(proposals.boxes, (height, width), size, step.flip)
             proposals = proposals._replace(boxes=moved)
-        drawn = None if draw is None else draw(index, size, step.flip, tf.shape(image)[:2])
         if crop:
             window = choose_window(boxes, valid, size, max_side, step.seed)
-            image = pad_images(cut_image(image, window), size_divisor)
+            image = resize_window(image, size, window, flip=step.flip, multiple=size_divisor)
             boxes, has_centre = cut_boxes(boxes, window)
             if proposals is not None:
                 proposals = proposals._replace(boxes=cut_boxes(proposals.boxes, window)[0])
             valid &= has_centre
+            drawn = None if draw is None else draw(index, size, step.flip, tf.stack(size))
             if drawn is not None:
                 drawn = cut_masks(*drawn, window, tf.shape(image)[:2])
             size = window.height, window.width
+        else:
+            image = resize_and_pad(image, size, flip=step.flip, multiple=size_divisor)
+            drawn = None if draw is None else draw(index, size, step.flip, tf.shape(image)[:2])
         if min_object_side > 0.0:
             valid &= tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= min_object_side, axis=1)
         batch = _batch(table, index, image, size, proposals)

@@ -7,7 +7,7 @@ from cascade_tf.ops.mask_targets import crop_masks
 from cascade_tf.ops.nms import NMSOutput, batched_nms
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.ps_roi_pool import ps_roi_pool
-from cascade_tf.ops.resize import pad_images, resize_image, shortest_edge_size
+from cascade_tf.ops.resize import pad_images, resize_image, resize_part, shortest_edge_size
 from cascade_tf.ops.roi_align import assign_levels, roi_align, roi_align_in_turn
 from cascade_tf.ops.roi_pool import roi_pool
 from cascade_tf.ops.soft_nms import batched_soft_nms
@@ -25,6 +25,7 @@ __all__ = [
     "paste_masks",
     "ps_roi_pool",
     "resize_image",
+    "resize_part",
     "roi_align",
     "roi_align_in_turn",
     "roi_pool",

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from cascade_tf.boxes import ignored_objects
 from cascade_tf.data.coco import read_dataset_dir
-from cascade_tf.data.crop import SHIFT, Window, choose_window, cut_boxes, cut_masks
+from cascade_tf.data.crop import SHIFT, Window, choose_window, cut_boxes, cut_masks, resize_window
 from cascade_tf.data.pipeline import train_batches
+from cascade_tf.ops.resize_and_pad import resize_and_pad
 from tests.data.small_dataset import content_with_masks, write_annotations
 
 DRAWS = 300
@@ -87,6 +88,26 @@ def test_boxes_move_and_lose_what_has_its_centre_outside():
     np.testing.assert_array_equal(moved, np.array(boxes) - [20, 10, 20, 10])
     # The fourth centre lies on the right border, which belongs to the next pixel; the last one above.
     assert has_centre.numpy().tolist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_resized_window_is_the_window_of_the_resized(flip):
+    rng = np.random.default_rng(5)
+    image, size = tf.constant(rng.integers(0, 256, (21, 50, 3), dtype=np.uint8)), (35, 83)
+    whole = resize_and_pad(image, size, flip=flip, multiple=1).numpy().astype(int)
+    for numbers in ((2, 7, 30, 12), (0, 0, 35, 12), (5, 71, 8, 12), (2, 43, 30, 40), (0, 0, 35, 83)):
+        window = Window(*map(tf.constant, numbers))
+        found = resize_window(
+            image, tuple(map(tf.constant, size)), window, flip=tf.constant(flip), multiple=32
+        ).numpy()
+        top, left, height, width = numbers
+        assert found.shape == (-(-height // 32) * 32, -(-width // 32) * 32, 3)
+        difference = found[:height, :width] - whole[top : top + height, left : left + width]
+        # Rounding in float32 may fall to the other side.
+        assert np.abs(difference).max() <= 1
+        assert (difference != 0).mean() < 0.01
+        assert not found[height:].any()
+        assert not found[:, width:].any()
 
 
 def test_masks_move_with_their_pixels():

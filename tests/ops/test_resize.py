@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.ops import pad_images, resize_image, shortest_edge_size
+from cascade_tf.ops import pad_images, resize_image, resize_part, shortest_edge_size
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "resize.npz"
 # Pillow computes with 8-bit weights, TensorFlow in float32: a value near .5 may round to the other side.
@@ -97,6 +97,28 @@ def test_pads_at_the_right_and_the_bottom(rng, size, multiple, expected):
     np.testing.assert_array_equal(padded[:, : size[0], : size[1]], images)
     assert padded.sum(dtype=np.float64) == pytest.approx(images.sum(dtype=np.float64))
     np.testing.assert_array_equal(pad_images(images[0], multiple), padded[0])
+
+
+@pytest.mark.parametrize("size", [(21, 60), (7, 9), (40, 333), (4, 5)])
+def test_a_part_equals_that_of_the_whole(size, rng):
+    image = rng.integers(0, 256, (13, 31, 3), dtype=np.uint8)
+    whole = resize_image(image, size).numpy()
+    for top, left, height, width in ((0, 0, *size), (1, 2, 3, 3), (size[0] - 2, size[1] - 4, 2, 4)):
+        part = resize_part(image, size, (top, left), (height, width)).numpy()
+        expected = whole[top : top + height, left : left + width]
+        assert part.shape == expected.shape
+        assert np.abs(part - expected).max() <= 1
+        assert (part != expected).mean() < 0.01
+
+
+def test_a_part_of_a_very_long_image(rng):
+    """The whole would be 540 MB; in it every column is 60 wide."""
+    image = np.repeat(rng.integers(0, 256, (1, 5000, 3), dtype=np.uint8), 10, axis=0)
+    part = resize_part(image, (600, 300_000), (0, 180_000), (600, 120)).numpy()
+    for number, column in enumerate((3000, 3001)):
+        # Its centre lies half a pixel after the pixel 29 of its 60.
+        expected = image[0, column] * (119 / 120) + image[0, column - 1] / 120
+        np.testing.assert_allclose(part[:, 60 * number + 29], np.tile(expected, (600, 1)), atol=0.6)
 
 
 def test_pad_rejects_a_wrong_multiple():
