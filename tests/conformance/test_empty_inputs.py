@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance.catalogue import DETECTORS, LAYERS, SIZES, targets, targets_of
+from tests.conformance.catalogue import DETECTORS, LAYERS
+from tests.conformance.sample_inputs import SIZES, targets, targets_of
 
 
 @pytest.mark.parametrize("name", ["CascadeHeads", "CascadeHeads-class_aware"])

@@ -14,9 +14,9 @@ from cascade_tf.heads import CascadeHeads
 from cascade_tf.parts import constructors
 from cascade_tf.structures import Detections, ProposalBatch
 from cascade_tf.weights.places import backbone_places
-from tests.conformance.catalogue import (
+from tests.conformance.catalogue import LAYERS
+from tests.conformance.sample_inputs import (
     BATCH,
-    LAYERS,
     NUM_CLASSES,
     SIZES,
     boxes,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance.catalogue import DETECTORS, LAYERS, SIZES
+from tests.conformance.catalogue import DETECTORS, LAYERS
 from tests.conformance.compare import assert_equal, leaves
+from tests.conformance.sample_inputs import SIZES
 
 
 @pytest.mark.parametrize("name", LAYERS)

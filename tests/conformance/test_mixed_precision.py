@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.structures import Proposals
-from tests.conformance.catalogue import DETECTORS, EVERYTHING, LAYERS, SIZES, image_size, pyramid, targets_of
+from tests.conformance.catalogue import DETECTORS, EVERYTHING, LAYERS
+from tests.conformance.sample_inputs import SIZES, image_size, pyramid, targets_of
 
 GEOMETRY = ("boxes", "anchors", "deltas", "logits", "scores", "gt_boxes", "gt_iou")
 

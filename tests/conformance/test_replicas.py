@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tests.conformance.catalogue import BATCH, DETECTORS, GRAPHS, SIZES, targets
+from tests.conformance.catalogue import DETECTORS, GRAPHS
 from tests.conformance.compare import assert_equal
+from tests.conformance.sample_inputs import BATCH, SIZES, targets
 
 # Convolutions over one image and over two add up in another order.
 TOLERANCE = 2e-5

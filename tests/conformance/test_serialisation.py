@@ -8,8 +8,9 @@ import json
 import keras
 import pytest
 
-from tests.conformance.catalogue import EVERYTHING, SIZES
+from tests.conformance.catalogue import EVERYTHING
 from tests.conformance.compare import assert_equal
+from tests.conformance.sample_inputs import SIZES
 
 
 @pytest.mark.parametrize("name", EVERYTHING)

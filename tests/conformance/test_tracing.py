@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tests.conformance.catalogue import GRAPHS, SIZES
+from tests.conformance.catalogue import GRAPHS
 from tests.conformance.compare import assert_equal
+from tests.conformance.sample_inputs import SIZES
 
 # Fused kernels of a graph round differently from one op after another.
 TOLERANCE = 2e-5

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.heads import ProposalsOnly
-from tests.conformance.catalogue import image_size, proposals, targets
+from tests.conformance.sample_inputs import image_size, proposals, targets
 
 
 def test_probability_is_the_sigmoid_of_the_score_and_boxes_stay():

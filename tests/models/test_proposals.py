@@ -13,7 +13,8 @@ from cascade_tf.parts import part
 from cascade_tf.prediction.test_time_augmentation import Augmentation, detect
 from cascade_tf.proposals import GivenProposals
 from cascade_tf.structures import ProposalBatch
-from tests.conformance.catalogue import CLASS_NAMES, TINY, image_batch, proposals, targets
+from tests.conformance.catalogue import CLASS_NAMES, TINY
+from tests.conformance.sample_inputs import image_batch, proposals, targets
 
 SIZE = (64, 96)
 

@@ -15,7 +15,8 @@ from cascade_tf.structures import ImageBatch
 from cascade_tf.training.precision import dtype_policy
 from cascade_tf.training.step import raw_variable
 from cascade_tf.weights.recipe_arguments import recipe_of
-from tests.conformance.catalogue import TINY, image_batch, targets_of
+from tests.conformance.catalogue import TINY
+from tests.conformance.sample_inputs import image_batch, targets_of
 
 # The recomputed graph is optimised by itself, so that sums may come in another order.
 TOLERANCE = 1e-5

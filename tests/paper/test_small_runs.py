@@ -18,7 +18,7 @@ from cascade_tf.parts import Part
 from cascade_tf.serving.export import export_saved_model
 from cascade_tf.structures import ProposalBatch
 from cascade_tf.training.optimizer import make_optimizer, matches
-from tests.conformance.catalogue import instances, proposals
+from tests.conformance.sample_inputs import instances, proposals
 from tests.models.examples import CLASS_NAMES, HEIGHT, WIDTH, ground_truth, image_batch
 from tests.paper.files import NAMES
 

@@ -7,7 +7,7 @@ import pytest
 
 from cascade_tf.proposals import GivenProposals
 from cascade_tf.structures import ProposalBatch, Proposals
-from tests.conformance.catalogue import image_batch
+from tests.conformance.sample_inputs import image_batch
 
 BOXES = np.float32([[0, 0, 10, 10], [5, 5, 200, 300], [70, 2, 90, 9], [4, 4, 4, 9]])
 SCORES = np.float32([3.0, 2.0, 1.0, 0.5])

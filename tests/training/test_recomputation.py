@@ -8,7 +8,7 @@ import tensorflow as tf
 from cascade_tf.training.distribution import batch_signature
 from cascade_tf.training.optimizer import MomentumSGD
 from cascade_tf.training.step import UpdateStep
-from tests.conformance.catalogue import image_batch, targets
+from tests.conformance.sample_inputs import image_batch, targets
 from tests.models.test_recomputation import SIZE, make
 
 
