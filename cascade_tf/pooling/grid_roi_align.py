@@ -13,6 +13,7 @@ from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.grid_roi_align import grid_roi_align
 from cascade_tf.ops.pooling_arguments import check_pad_ratio, checked_size
 from cascade_tf.ops.roi_align import assign_levels
+from cascade_tf.pooling.map_channels import channels_of
 from cascade_tf.structures import Tensor
 
 
@@ -76,8 +77,7 @@ class GridROIAlign(Layer):
 
     def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Shape of ``call``'s result for features of these shapes."""
-        channels = next(iter(shapes.values()))[-1]
-        return (None, None, *self.cells, channels)
+        return (None, None, *self.cells, channels_of("GridROIAlign", shapes, self._names(shapes)))
 
     def map_strides(self, names: Iterable[str]) -> Iterator[MapStrides]:
         """The strides that it takes the maps of these names to have."""

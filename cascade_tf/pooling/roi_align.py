@@ -12,6 +12,7 @@ import tensorflow as tf
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.roi_align import assign_levels, roi_align, roi_align_in_turn
+from cascade_tf.pooling.map_channels import channels_of
 from cascade_tf.structures import Tensor
 
 
@@ -70,8 +71,7 @@ class ROIAlign(Layer):
 
     def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Shape of ``call``'s result for features of these shapes."""
-        channels = next(iter(shapes.values()))[-1]
-        return (None, None, *self.cells, channels)
+        return (None, None, *self.cells, channels_of("ROIAlign", shapes, self._names(shapes)))
 
     def map_strides(self, names: Iterable[str]) -> Iterator[MapStrides]:
         """The strides that it takes the maps of these names to have."""
