@@ -82,6 +82,7 @@ class Part:
 
         Raises:
             TypeError: there is no such setting; the message says what may have been meant.
+            ValueError: a part is put where one of another kind belongs.
         """
         part = self
         for name, value in settings.items():
@@ -99,6 +100,8 @@ class Part:
             raise TypeError(f"setting {name!r}: there is no {absent}, choose a part for it first")
         elif rest or first not in self.types:
             raise TypeError(str(unknown_setting(name, root.names())))
+        else:
+            check_kind(name, kind_of(self.types[first], child if isinstance(child, Part) else None), value)
         return Part(self.constructor, {**self.given, first: value})
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -174,6 +177,26 @@ def choose(name: str, kind: str | None) -> Part:
             return Part(constructor)
     what = "a part" if kind is None else f"a part of the kind {kind!r}"
     raise ValueError(f"got {name!r}, expected {what}: {', '.join(sorted(found))}")
+
+
+def check_kind(name: str, kind: str | None, value: Any) -> None:
+    """Refuses a part of another kind than a setting has, where the setting has one.
+
+    Args:
+        name: of the setting.
+        kind: see `kind_of`.
+        value: of the setting; what is no part passes.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    found = getattr(value.constructor, "kind", None) if isinstance(value, Part) else None
+    if kind is not None and found is not None and found != kind:
+        known = ", ".join(sorted(constructors(kind)))
+        raise ValueError(
+            f"setting {name!r}: got {value.name!r} of the kind {found!r}, "
+            f"expected a part of the kind {kind!r}: {known}"
+        )
 
 
 def constructors(kind: str | None = None) -> dict[str, Callable[..., Any]]:

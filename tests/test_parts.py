@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cascade_tf.backbones import VGG16, ResNet
 from cascade_tf.heads import BoxHead, CascadeHeads, MaskHead, cascade, mask_heads
 from cascade_tf.models import cascade_mask_rcnn_fpn, cascade_rcnn_fpn, faster_rcnn_fpn, two_stage
+from cascade_tf.necks import FPN
 from cascade_tf.parts import Part, choose, constructor_name, constructors, expand, find_part, part
 
 
@@ -109,6 +112,33 @@ def test_a_part_stands_in_for_another_of_its_kind():
         ValueError, match="got 'fpn', expected a part of the kind 'backbone': AlexNet, ResNet, VGG16"
     ):
         choose("fpn", "backbone")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "backbone",
+            part(FPN),
+            "'backbone': got 'FPN' of the kind 'neck', expected a part of the kind 'backb",
+        ),
+        ("heads.head", part(MaskHead), "'heads.head': got 'MaskHead' of the kind"),
+        ("heads.masks", part(BoxHead), "'heads.masks': got 'BoxHead' of the kind"),
+    ],
+)
+def test_a_part_of_another_kind_is_refused(name, value, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        cascade_rcnn_fpn.replace({name: value})
+    assert "\n" not in str(error.value)
+
+
+def test_a_part_without_a_kind_is_taken_for_any():
+    def mine():
+        """Somebody's own function."""
+
+    own = cascade_rcnn_fpn.replace({"backbone": part(mine)})
+    assert own.value("backbone") == part(mine)
+    assert own.replace({"backbone": part(ResNet), "neck": None}).value("neck") is None
 
 
 def test_every_constructor_has_a_kind_and_a_name_of_its_own():

@@ -25,7 +25,8 @@ def apply_overrides(tree: Any, assignments: typing.Iterable[str]) -> Any:
 
     Args:
         tree: a dataclass whose fields are values, dataclasses or parts.
-        assignments: texts ``a.b=value``, applied in order. Sequences are written with commas (``0.5,0.6``),
+        assignments: texts ``a.b=value``, applied in order, but those first that choose a part, whose settings
+            others may change. Sequences are written with commas (``0.5,0.6``),
             those of sequences with brackets besides (``[0.1,0.2],[0.3,0.4]``), an absent value as ``none``,
             truth as ``true`` or ``false``, a part by its name (``vgg16``), which gives it its own defaults.
             ``a.*.b`` is every setting ``b`` at or below ``a``.
@@ -33,14 +34,39 @@ def apply_overrides(tree: Any, assignments: typing.Iterable[str]) -> Any:
     Raises:
         ValueError: an assignment has no ``=``, names no setting, or its value has the wrong type.
     """
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise ValueError(f"got the override {assignment!r}, expected the form a.b=value")
-        for path in expand(name, setting_names(tree) if "*" in name else ()):
-            tree = _replace(tree, tree, path, path.split("."), text.strip())
+    for assignment in _parts_first(tree, assignments):
+        tree = _assign(tree, assignment)
     return tree
+
+
+def _assign(tree: Any, assignment: str) -> Any:
+    name, equals, text = assignment.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise ValueError(f"got the override {assignment!r}, expected the form a.b=value")
+    for path in expand(name, setting_names(tree) if "*" in name else ()):
+        tree = _replace(tree, tree, path, path.split("."), text.strip())
+    return tree
+
+
+def _parts_first(tree: Any, assignments: typing.Iterable[str]) -> list[str]:
+    """The assignments in their order, but those first that choose a part, a part before those inside it."""
+    others = list(assignments)
+    choices = []
+    for assignment in sorted(others, key=lambda one: one.partition("=")[0].count(".")):
+        if "=" in assignment and _chooses_part(tree, assignment.partition("=")[0].strip()):
+            tree = _assign(tree, assignment)
+            choices.append(assignment)
+    return choices + [one for one in others if one not in choices]
+
+
+def _chooses_part(tree: Any, name: str) -> bool:
+    *groups, last = name.split(".")
+    for group in groups:
+        if group not in setting_types(tree) or not _is_group(_child(tree, group)):
+            return False
+        tree = _child(tree, group)
+    return takes_part(setting_types(tree).get(last))
 
 
 def changes(part: Part, assignments: typing.Iterable[str]) -> dict[str, Any]:
@@ -51,10 +77,11 @@ def changes(part: Part, assignments: typing.Iterable[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     root = _Model(part)
-    for assignment in assignments:
-        root = apply_overrides(root, [f"model.{assignment}"])
-        for name in expand(assignment.partition("=")[0].strip(), root.model.names()):
-            found[name] = root.model.value(name)
+    for assignment in _parts_first(root, [f"model.{one}" for one in assignments]):
+        root = _assign(root, assignment)
+        name = assignment.partition("=")[0].strip().removeprefix("model.")
+        for path in expand(name, root.model.names()):
+            found[path] = root.model.value(path)
     return found
 
 

@@ -14,7 +14,7 @@ import cascade_tf
 from cascade_tf.backbones import VGG16
 from cascade_tf.data import image_check, settings
 from cascade_tf.experiment import config
-from cascade_tf.experiment.overrides import apply_overrides, setting_names
+from cascade_tf.experiment.overrides import apply_overrides, changes, setting_names
 from cascade_tf.heads import MaskHead, mask_heads
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.parts import Part, of_kind, part
@@ -113,9 +113,24 @@ class TestOverrides:
         assert type(value) is type(expected)
 
     def test_a_part_is_exchanged_for_one_with_its_own_defaults(self, experiment):
-        changed = apply_overrides(experiment, ["model.backbone.depth=101", "model.backbone=vgg16"])
+        changed = apply_overrides(experiment, ["model.backbone=vgg16"])
         assert changed.model.value("backbone") == part(VGG16)
         assert changed.model.value("heads") == experiment.model.value("heads")
+
+    def test_a_part_is_chosen_before_its_settings_whatever_their_order(self, experiment):
+        texts = ["model.backbone.width=0.5", "model.heads.masks.head=mask_head", "model.heads.masks.stages=1"]
+        texts += ["model.backbone.freeze_at=3", "model.heads.masks=mask_heads", "model.backbone=vgg16"]
+        model = apply_overrides(experiment, texts).model
+        assert model.value("backbone") == part(VGG16, width=0.5, freeze_at=3)
+        assert model.value("heads.masks") == part(mask_heads, stages=(1,))
+        found = changes(experiment.model, [text.removeprefix("model.") for text in texts])
+        assert experiment.model.replace(found) == model
+        with pytest.raises(ValueError, match=r"unknown setting 'model\.backbone\.depth'"):
+            apply_overrides(experiment, ["model.backbone.depth=101", "model.backbone=vgg16"])
+
+    def test_a_star_among_the_settings_of_a_chosen_part(self, experiment):
+        model = apply_overrides(experiment, ["model.*.freeze_at=3", "model.backbone=vgg16"]).model
+        assert model.value("backbone") == part(VGG16, freeze_at=3)
 
     def test_an_absent_part_is_put_in_by_its_name(self, experiment):
         texts = ["model.heads.masks=mask_heads", "model.heads.masks.head.channels=8", "model.neck=none"]
