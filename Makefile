@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
     $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Each takes up to four gigabytes. The tests of a file stay in one process.
+# At its end each takes up to nine gigabytes. The tests of a file stay in one process.
 TEST_PROCESSES ?= 2
 
 # A stamp carries the checksum of what it was made from. While it matches, no installer runs and no network is
