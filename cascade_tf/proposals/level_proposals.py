@@ -18,14 +18,13 @@ from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.ranges import require_not_negative, require_overlaps
 from cascade_tf.losses import rpn_losses
 from cascade_tf.ops import clip_values
+from cascade_tf.proposals.anchor_proposals import AnchorProposals
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
-from cascade_tf.proposals.generator import ProposalGenerator
 from cascade_tf.proposals.label_settings import check_label_settings
 from cascade_tf.proposals.suppression import suppress, without_padding
 from cascade_tf.structures import (
     AnchorTargets,
-    InstanceTargets,
     LevelOutput,
     Proposals,
     RPNOutput,
@@ -35,7 +34,7 @@ from cascade_tf.structures import (
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class LevelProposals(ProposalGenerator):
+class LevelProposals(AnchorProposals):
     """Class-agnostic proposals from one map or from several, with a head for each.
 
     The defaults are those of the authors' Faster R-CNN for COCO (zhaoweicai/cascade-rcnn,
@@ -359,29 +358,11 @@ class LevelProposals(ProposalGenerator):
             for layer in layers:
                 yield NamedLayer(layer.name, layer)
 
-    @property
-    def reported(self) -> tuple[str, ...]:
-        """Names of the losses and metrics that ``fit`` shows."""
-        return ("rpn_objectness", "rpn_box")
-
-    def compute_losses(
-        self, output: LevelOutput, targets: Targets | InstanceTargets
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Labels the anchors and says how far the output is from the labels.
-
-        Args:
-            output: of ``call``.
-            targets: ground truth.
-
-        Returns:
-            Losses ``rpn_objectness`` and ``rpn_box``, ready to be summed, and the metric ``rpn_positives``,
-            foreground anchors per image in the loss; float32 scalars.
-        """
-        labels = self.label(output, Targets(*targets[: len(Targets._fields)]))
+    def anchor_losses(self, output: LevelOutput, labels: AnchorTargets) -> tuple[Tensor, Tensor]:
+        """Means of the levels' losses; see ``AnchorProposals``."""
         losses = self.losses_of_levels(output, labels)
         objectness, box = (tf.add_n(values) / len(losses) for values in zip(*losses, strict=True))
-        positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels == 1, tf.float32), axis=1))
-        return {"rpn_objectness": objectness, "rpn_box": box}, {"rpn_positives": positives}
+        return objectness, box
 
     def losses_of_levels(self, output: LevelOutput, labels: AnchorTargets) -> list[tuple[Tensor, Tensor]]:
         """(objectness, box) loss of each level, float32 scalars that are not yet divided by their number."""

@@ -14,15 +14,15 @@ from cascade_tf.layers.base import require
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.losses import rpn_losses
+from cascade_tf.proposals.anchor_proposals import AnchorProposals
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
-from cascade_tf.proposals.generator import ProposalGenerator
 from cascade_tf.proposals.label_settings import check_label_settings
 from cascade_tf.proposals.suppression import suppress
-from cascade_tf.structures import AnchorTargets, InstanceTargets, Proposals, RPNOutput, Targets, Tensor
+from cascade_tf.structures import AnchorTargets, Proposals, RPNOutput, Targets, Tensor
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class RegionProposal(ProposalGenerator):
+class RegionProposal(AnchorProposals):
     """Class-agnostic proposals from every pyramid level, with one head shared by the levels.
 
     Args:
@@ -218,25 +218,6 @@ class RegionProposal(ProposalGenerator):
         for name in ("hidden", "objectness", "offsets"):
             yield NamedLayer(name, getattr(self, name))
 
-    @property
-    def reported(self) -> tuple[str, ...]:
-        """Names of the losses and metrics that ``fit`` shows."""
-        return ("rpn_objectness", "rpn_box")
-
-    def compute_losses(
-        self, output: RPNOutput, targets: Targets | InstanceTargets
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Labels the anchors and says how far the output is from the labels.
-
-        Args:
-            output: of ``call``.
-            targets: ground truth.
-
-        Returns:
-            Losses ``rpn_objectness`` and ``rpn_box``, ready to be summed, and the metric ``rpn_positives``,
-            foreground anchors per image in the loss; float32 scalars.
-        """
-        labels = self.label(output, Targets(*targets[: len(Targets._fields)]))
-        objectness, box = rpn_losses(output, labels, samples_per_image=self.samples_per_image, beta=self.beta)
-        positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels == 1, tf.float32), axis=1))
-        return {"rpn_objectness": objectness, "rpn_box": box}, {"rpn_positives": positives}
+    def anchor_losses(self, output: RPNOutput, labels: AnchorTargets) -> tuple[Tensor, Tensor]:
+        """Losses over the number of anchors that are to be drawn; see ``AnchorProposals``."""
+        return rpn_losses(output, labels, samples_per_image=self.samples_per_image, beta=self.beta)

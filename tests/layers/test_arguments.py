@@ -96,6 +96,16 @@ def test_only_a_number_of_samples_from_a_range_can_be_filled_up(settings):
 
 
 def test_the_ends_of_the_ranges_and_none_are_taken():
-    LevelProposals(foreground_iou=0.3, claim_iou=0.0, crowd_cover=None, max_outside=None, channels=None)
-    RegionProposal(foreground_iou=1.0, background_iou=0.0, crowd_cover=0.0, beta=0.0, channels=1)
-    cascade(3, redundant_iou=1.0, crowd_cover=None, box_beta=0.0)
+    levels = LevelProposals(
+        foreground_iou=0.3, claim_iou=0.0, crowd_cover=None, max_outside=None, channels=None
+    )
+    assert (levels.foreground_iou, levels.claim_iou, levels.crowd_cover, levels.max_outside) == (
+        0.3,
+        0,
+        None,
+        None,
+    )
+    region = RegionProposal(foreground_iou=1.0, background_iou=0.0, crowd_cover=0.0, beta=0.0, channels=1)
+    assert (region.foreground_iou, region.background_iou, region.crowd_cover, region.channels) == (1, 0, 0, 1)
+    heads = cascade(3, redundant_iou=1.0, crowd_cover=None, box_beta=0.0)
+    assert (heads.redundant_iou, heads.crowd_cover, heads.box_beta) == (1.0, None, 0.0)
