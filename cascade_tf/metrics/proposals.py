@@ -20,6 +20,7 @@ import numpy as np
 
 from cascade_tf.files import write_atomically
 from cascade_tf.metrics import coco_input
+from cascade_tf.metrics.overlaps import pairwise_iou
 from cascade_tf.metrics.results import IOU_THRESHOLDS
 
 LIMITS = (100, 300, 1000)
@@ -136,19 +137,6 @@ def own_overlaps(overlaps: np.ndarray) -> np.ndarray:
         found[which] = left[best, which]
         left[best], left[:, which] = -1, -1
     return found
-
-
-def pairwise_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """[n, m] float64 intersection over union of boxes [n, 4] and [m, 4]; 0 where both are empty."""
-    boxes, others = boxes[:, None].astype(np.float64), others[None].astype(np.float64)
-    sides = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
-    both = np.prod(np.maximum(sides, 0), axis=-1)
-    either = _area(boxes) + _area(others) - both
-    return np.divide(both, either, out=np.zeros_like(both), where=both > 0)
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
 
 
 def _objects(records: Sequence[Mapping[str, Any]]) -> dict[int, tuple[np.ndarray, np.ndarray]]:

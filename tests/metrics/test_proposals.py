@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cascade_tf.metrics import evaluate_proposals
-from cascade_tf.metrics.proposals import SIZES, own_overlaps, pairwise_iou
+from cascade_tf.metrics.proposals import SIZES, own_overlaps
 from cascade_tf.metrics.results import IOU_THRESHOLDS
 
 # Side of the square in which each object lies alone, pixels.
@@ -96,13 +96,6 @@ def test_pairs_are_taken_out_from_the_largest_overlap_on():
     np.testing.assert_array_equal(own_overlaps(overlaps), expected)
     # Two proposals find two objects at most.
     assert np.sum(own_overlaps(overlaps[:2]) > 0) == 2
-
-
-def test_overlaps_of_empty_boxes_are_zero():
-    boxes = np.float32([[0, 0, 0, 5], [0, 0, 4, 4], [2, 2, 1, 1]])
-    expected = np.zeros((3, 3))
-    expected[1, 1] = 1.0
-    np.testing.assert_array_equal(pairwise_iou(boxes, boxes), expected)
 
 
 def test_equals_pycocotools_where_objects_lie_apart():

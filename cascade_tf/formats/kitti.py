@@ -1,0 +1,138 @@
+"""KITTI's text files: one a frame, one line an object; labels of 15 columns, results of 16.
+
+The columns are type, truncated, occluded, alpha, x1, y1, x2, y2 and seven of the object in space; a result
+has its score behind them. Boxes have the coordinates that the benchmark compares, without a shift.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cascade_tf.files import write_atomically
+from cascade_tf.formats.numbers import read_numbers
+
+LABEL_COLUMNS = 15
+RESULT_COLUMNS = 16
+
+# What a detector of boxes in the image does not know, as the benchmark wants it written.
+_UNKNOWN_POSE = "-1 -1 -10"
+_UNKNOWN_SPACE = "-1 -1 -1 -1000 -1000 -1000 -10"
+
+
+class KittiObjects(NamedTuple):
+    """The labels of a frame, n of them, in the order of the file.
+
+    Attributes:
+        types: [n] names such as ``Car``, ``Van`` or ``DontCare``; upper and lower case are the same.
+        boxes: [n, 4] (x1, y1, x2, y2) pixels.
+        truncated: [n] share of the object outside of the image, 0..1.
+        occluded: [n] 0 fully visible, 1 partly hidden, 2 largely hidden, 3 unknown.
+    """
+
+    types: np.ndarray
+    boxes: np.ndarray
+    truncated: np.ndarray
+    occluded: np.ndarray
+
+
+class KittiDetections(NamedTuple):
+    """What was detected in a frame, n boxes.
+
+    Attributes:
+        types: [n] names of classes, as in ``KittiObjects``.
+        boxes: [n, 4] (x1, y1, x2, y2) pixels.
+        scores: [n], of any scale.
+    """
+
+    types: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+def read_labels(path: str | os.PathLike[str]) -> KittiObjects:
+    """Reads the labels of a frame.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line has another number of columns, or no number where one belongs.
+    """
+    types, numbers = _read_table(Path(path), LABEL_COLUMNS)
+    return KittiObjects(types, numbers[:, 3:7], numbers[:, 0], numbers[:, 1])
+
+
+def read_results(path: str | os.PathLike[str]) -> KittiDetections:
+    """Reads what was detected in a frame; an empty file says that it is nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line has another number of columns, or no number where one belongs.
+    """
+    types, numbers = _read_table(Path(path), RESULT_COLUMNS)
+    return KittiDetections(types, numbers[:, 3:7], numbers[:, 14])
+
+
+def read_frames(
+    label_folder: str | os.PathLike[str], result_folder: str | os.PathLike[str]
+) -> dict[str, tuple[KittiObjects, KittiDetections]]:
+    """Reads every frame that has a file of results, by its name; of the others nothing is said.
+
+    Args:
+        label_folder: holds ``<frame>.txt``, or ``label_2`` or ``training/label_2`` that do.
+        result_folder: likewise, or ``data``.
+
+    Raises:
+        FileNotFoundError: a folder is missing or holds no such file, or a frame with results has no labels.
+        ValueError: a file is broken.
+    """
+    labels = _folder(label_folder, ("", "label_2", "training/label_2"))
+    results = _folder(result_folder, ("", "data"))
+    return {
+        path.stem: (read_labels(labels / path.name), read_results(path))
+        for path in sorted(results.glob("*.txt"))
+    }
+
+
+def write_results(folder: str | os.PathLike[str], frames: Mapping[str, KittiDetections]) -> Path:
+    """Writes one file for each frame, an empty one where nothing was detected, and returns the folder.
+
+    Args:
+        folder: where to, made if it is missing.
+        frames: name of the frame, such as ``000007``, to its detections.
+    """
+    for name, detections in frames.items():
+        lines = [
+            f"{kind} {_UNKNOWN_POSE} {x1:.2f} {y1:.2f} {x2:.2f} {y2:.2f} {_UNKNOWN_SPACE} {score:.9g}\n"
+            for kind, (x1, y1, x2, y2), score in zip(
+                detections.types, detections.boxes, detections.scores, strict=True
+            )
+        ]
+        write_atomically(Path(folder) / f"{name}.txt", "".join(lines))
+    return Path(folder)
+
+
+def _folder(given: str | os.PathLike[str], places: tuple[str, ...]) -> Path:
+    for place in places:
+        folder = Path(given) / place
+        if next(folder.glob("*.txt"), None):
+            return folder
+    looked = ", ".join(str(Path(given) / place) for place in places)
+    raise FileNotFoundError(f"no frame's .txt file in {looked}")
+
+
+def _read_table(path: Path, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Types [n] and the other columns [n, columns - 1]."""
+    types, rows = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != columns:
+            raise ValueError(f"{path}, line {number}: expected {columns} columns, got {len(words)}")
+        rows.append(read_numbers(words[1:], f"{path}, line {number}"))
+        types.append(words[0])
+    return np.array(types, dtype=str), np.array(rows, np.float64).reshape(-1, columns - 1)

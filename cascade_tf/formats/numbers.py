@@ -1,0 +1,25 @@
+"""Numbers in lines of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def read_numbers(words: Iterable[str], where: str) -> list[float]:
+    """Returns words of a line as numbers.
+
+    Args:
+        words: of the line.
+        where: what a message calls it, such as ``"000001.txt, line 3"``.
+
+    Raises:
+        ValueError: one is not a number, or is none that can be reckoned with.
+    """
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{where}: numbers must be finite, got {numbers}")
+    return numbers

@@ -1,0 +1,220 @@
+"""PASCAL VOC's files for its protocols: a devkit's annotations, and the result files of its competition 4.
+
+In both, pixels are numbered from 1 and a box includes its last ones: its left and upper edges lie one lower
+as continuous coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cascade_tf.files import write_atomically
+from cascade_tf.formats.numbers import read_numbers
+
+CLASSES: tuple[str, ...] = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""PASCAL VOC's classes in its order."""
+
+# comp4_det_test_cat.txt; Detectron puts a word of its own behind comp4.
+_RESULT_NAME = re.compile(r"comp\d+(?:_[^_]+)?_det_(?P<split>.+)_(?P<name>[^_]+)\.txt")
+
+_FIRST_PIXEL = np.array([1.0, 1.0, 0.0, 0.0])
+
+
+class VocObjects(NamedTuple):
+    """The ground truth of a split, n objects.
+
+    Attributes:
+        images: [n] the name of the image that each lies in.
+        classes: [n] names.
+        boxes: [n, 4] (x1, y1, x2, y2), continuous pixels.
+        difficult: [n] bool.
+    """
+
+    images: np.ndarray
+    classes: np.ndarray
+    boxes: np.ndarray
+    difficult: np.ndarray
+
+
+class VocDetections(NamedTuple):
+    """What was detected in a split: n boxes, of equal scores the first ones are the better ones.
+
+    Attributes:
+        images: [n] the name of the image that each lies in.
+        classes: [n] names.
+        boxes: [n, 4] (x1, y1, x2, y2), continuous pixels.
+        scores: [n], of any scale.
+    """
+
+    images: np.ndarray
+    classes: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+def read_results(folder: str | os.PathLike[str]) -> tuple[str, VocDetections]:
+    """Reads the result files of all classes, ``comp4_det_<split>_<class>.txt``.
+
+    Args:
+        folder: holds them itself or in ``Main``. A class without a file was not detected.
+
+    Returns:
+        The split that their names say, and the detections.
+
+    Raises:
+        FileNotFoundError: there are no such files.
+        ValueError: they are of several splits, or a line is not ``image score xmin ymin xmax ymax``.
+    """
+    files = _result_files(Path(folder))
+    splits = sorted({match["split"] for match in files.values()})
+    if len(splits) > 1:
+        raise ValueError(f"{folder}: expected the results of one split, got {', '.join(splits)}")
+    images: list[str] = []
+    classes: list[str] = []
+    numbers: list[list[float]] = []
+    for path, match in files.items():
+        for line_number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if not line.strip():
+                continue
+            image, row = _read_line(line, f"{path}, line {line_number}")
+            images.append(image)
+            classes.append(match["name"])
+            numbers.append(row)
+    table = np.array(numbers, np.float64).reshape(-1, 5)
+    return splits[0], VocDetections(
+        np.array(images, dtype=str), np.array(classes, dtype=str), table[:, 1:] - _FIRST_PIXEL, table[:, 0]
+    )
+
+
+def write_results(
+    folder: str | os.PathLike[str],
+    split: str,
+    detections: VocDetections,
+    classes: Sequence[str] = CLASSES,
+) -> list[Path]:
+    """Writes the result file of every class, an empty one where there is nothing of it.
+
+    Args:
+        folder: where to.
+        split: such as ``test``.
+        detections: of all classes.
+        classes: whose files to write.
+
+    Returns:
+        The files, in the order of the classes.
+    """
+    paths = []
+    for name in classes:
+        own = detections.classes == name
+        boxes = detections.boxes[own] + _FIRST_PIXEL
+        lines = [
+            f"{image} {score:.6f} {' '.join(f'{side:.6f}' for side in box)}\n"
+            for image, score, box in zip(detections.images[own], detections.scores[own], boxes, strict=True)
+        ]
+        paths.append(write_atomically(Path(folder) / f"comp4_det_{split}_{name}.txt", "".join(lines)))
+    return paths
+
+
+def read_objects(devkit: str | os.PathLike[str], split: str) -> tuple[tuple[str, ...], VocObjects]:
+    """Reads the ground truth of a split.
+
+    Args:
+        devkit: the folder that holds ``Annotations`` and ``ImageSets``, or one above it that holds one such
+            folder with the split, such as ``VOCdevkit`` with ``VOC2007``.
+        split: the name of a list in ``ImageSets/Main``.
+
+    Returns:
+        The names of the split's images, and their objects.
+
+    Raises:
+        FileNotFoundError: there is no such list, or an image of it has no annotation.
+        ValueError: several folders have the split, or an annotation is broken: file, object and field.
+    """
+    edition = _edition(Path(devkit), split)
+    listed = _list_of(edition, split).read_text(encoding="utf-8").splitlines()
+    images = tuple(line.split()[0] for line in listed if line.strip())
+    rows = [
+        row for image in images for row in _read_annotation(edition / "Annotations" / f"{image}.xml", image)
+    ]
+    names, classes, boxes, difficult = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return images, VocObjects(
+        np.array(names, dtype=str),
+        np.array(classes, dtype=str),
+        np.array(boxes, np.float64).reshape(-1, 4) - _FIRST_PIXEL,
+        np.array(difficult, dtype=bool),
+    )
+
+
+def _result_files(folder: Path) -> dict[Path, re.Match[str]]:
+    for place in (folder, folder / "Main"):
+        matches = {path: _RESULT_NAME.fullmatch(path.name) for path in sorted(place.glob("*.txt"))}
+        files = {path: match for path, match in matches.items() if match}
+        if files:
+            return files
+    raise FileNotFoundError(f"no comp4_det_<split>_<class>.txt in {folder} or {folder / 'Main'}")
+
+
+def _read_line(line: str, where: str) -> tuple[str, list[float]]:
+    words = line.split()
+    if len(words) != 6:
+        raise ValueError(f"{where}: expected 'image score xmin ymin xmax ymax', got {line!r}")
+    return words[0], read_numbers(words[1:], where)
+
+
+def _list_of(edition: Path, split: str) -> Path:
+    return edition / "ImageSets" / "Main" / f"{split}.txt"
+
+
+def _edition(devkit: Path, split: str) -> Path:
+    """The folder of one year that has the split."""
+    folders = [devkit, *sorted(devkit.glob("VOC*")), *sorted(devkit.glob("VOCdevkit/VOC*"))]
+    having = [folder for folder in folders if _list_of(folder, split).is_file()]
+    if not having:
+        raise FileNotFoundError(f"no ImageSets/Main/{split}.txt in {devkit} or in a folder VOC* of it")
+    if len(having) > 1:
+        raise ValueError(f"split {split!r} is in {', '.join(map(str, having))}; name one of these folders")
+    return having[0]
+
+
+def _read_annotation(path: Path, image: str) -> list[tuple[str, str, list[float], bool]]:
+    """Image, class, corners as they are and whether it is difficult, of each object."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path}: not XML: {error}") from None
+    rows = []
+    for number, element in enumerate(root.iter("object")):
+        where = f"{path}, object {number}"
+        corners = [_number(element, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax")]
+        difficult = element.find("difficult") is not None and _number(element, "difficult", where) != 0
+        rows.append((image, _text(element, "name", where), corners, difficult))
+    return rows
+
+
+def _text(element: ElementTree.Element, field: str, where: str) -> str:
+    text = (element.findtext(field) or "").strip()
+    if not text:
+        raise ValueError(f"{where}: no {field}")
+    return text
+
+
+def _number(element: ElementTree.Element, field: str, where: str) -> float:
+    text = _text(element, field, where)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: {field} must be a finite number, got {text!r}")
+    return number
