@@ -1,15 +1,19 @@
 """Evaluation protocols: detections and ground truth in, named numbers out."""
 
+from cascade_tf.metrics.citypersons import evaluate_citypersons
 from cascade_tf.metrics.coco import evaluate_coco, evaluate_instances
 from cascade_tf.metrics.proposals import RecallResult, evaluate_proposals
 from cascade_tf.metrics.results import CocoResult, compare_csv, compare_table
+from cascade_tf.metrics.widerface import evaluate_widerface
 
 __all__ = [
     "CocoResult",
     "RecallResult",
     "compare_csv",
     "compare_table",
+    "evaluate_citypersons",
     "evaluate_coco",
     "evaluate_instances",
     "evaluate_proposals",
+    "evaluate_widerface",
 ]

@@ -1,0 +1,131 @@
+"""CityPersons' files of the official evaluation: ground truth and detections as JSON.
+
+They are COCO's files with fields of their own. Boxes stay (x, y, width, height) here: subsets are ranges of
+heights, and a height that went through corners would not be the file's any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cascade_tf.coco_format.file import load_annotation_file
+from cascade_tf.coco_format.results_file import load_results_file
+from cascade_tf.files import write_atomically
+
+PEDESTRIAN = 1
+"""The only category that is measured. Riders, sitting persons and groups are pedestrians with ``ignore``."""
+
+
+class Pedestrians(NamedTuple):
+    """The pedestrians of an image.
+
+    Attributes:
+        boxes: [G, 4] float64 (x, y, width, height).
+        heights: [G] float64, pixels.
+        visibility: [G] float64, visible part of the box's area, 0 to 1.
+        ignored: [G] bool, what is no pedestrian to be found: neither missed nor wrong.
+    """
+
+    boxes: np.ndarray
+    heights: np.ndarray
+    visibility: np.ndarray
+    ignored: np.ndarray
+
+
+def read_ground_truth(path: str | os.PathLike[str]) -> dict[int, Pedestrians]:
+    """Reads the ground truth, ``val_gt.json``.
+
+    Returns:
+        The id of each image and its pedestrians.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is broken; the message names file, annotation and field.
+    """
+    content = load_annotation_file(path)
+    rows: dict[int, list[list[float]]] = {}
+    for number, image in enumerate(content["images"]):
+        rows[_image_id(image, f"{path}: image {number}", "id")] = []
+    for number, record in enumerate(content["annotations"]):
+        what = f"{path}: annotation {number}"
+        image_id = _image_id(record, what, known=rows)
+        if record.get("category_id") == PEDESTRIAN:
+            row = [*_box(record, what), *(_number(record, field, what) for field in ("height", "vis_ratio"))]
+            rows[image_id].append([*row, _number({"ignore": 0, **record}, "ignore", what)])
+    return {image_id: _pedestrians(some) for image_id, some in rows.items()}
+
+
+def read_detections(
+    path: str | os.PathLike[str], image_ids: Iterable[int]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Reads detections of pedestrians; records of other categories are left out.
+
+    Args:
+        path: a JSON list of records with ``image_id``, ``category_id``, ``bbox`` and ``score``.
+        image_ids: those of the ground truth.
+
+    Returns:
+        Boxes [D, 4] float64 (x, y, width, height) and scores [D] of each image, in the order of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is broken, or names an image that is not of the ground truth.
+    """
+    rows: dict[int, list[list[float]]] = {image_id: [] for image_id in image_ids}
+    for number, record in enumerate(load_results_file(path)):
+        what = f"{path}: detection {number}"
+        image_id = _image_id(record, what, known=rows)
+        if record.get("category_id") == PEDESTRIAN:
+            rows[image_id].append([*_box(record, what), _number(record, "score", what)])
+    arrays = [np.array(some, np.float64).reshape(-1, 5) for some in rows.values()]
+    return [(array[:, :4], array[:, 4]) for array in arrays]
+
+
+def write_detections(
+    path: str | os.PathLike[str], detections: Iterable[tuple[int, np.ndarray, np.ndarray]]
+) -> Path:
+    """Writes the file that ``read_detections`` reads (the whole file or none) and returns its path.
+
+    Args:
+        path: file to write.
+        detections: image id, boxes [D, 4] (x, y, width, height) and scores [D].
+    """
+    records = [
+        {"image_id": int(image_id), "category_id": PEDESTRIAN, "bbox": box, "score": score}
+        for image_id, boxes, scores in detections
+        for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
+    ]
+    return write_atomically(path, json.dumps(records, allow_nan=False) + "\n")
+
+
+def _pedestrians(rows: Sequence[Sequence[float]]) -> Pedestrians:
+    array = np.array(rows, np.float64).reshape(-1, 7)
+    return Pedestrians(array[:, :4], array[:, 4], array[:, 5], array[:, 6] != 0)
+
+
+def _image_id(record: Any, what: str, field: str = "image_id", known: Mapping[int, Any] | None = None) -> int:
+    value = record.get(field) if isinstance(record, dict) else None
+    if type(value) is not int or (known is not None and value not in known):
+        expected = "a whole number" if known is None else "an image of the ground truth"
+        raise ValueError(f"{what}: {field} is {value!r}, expected {expected}")
+    return value
+
+
+def _number(record: Mapping[str, Any], field: str, what: str) -> float:
+    value = record.get(field)
+    if not isinstance(value, (int, float)) or not np.isfinite(value):
+        raise ValueError(f"{what}: {field} is {value!r}, expected a finite number")
+    return float(value)
+
+
+def _box(record: Mapping[str, Any], what: str) -> list[float]:
+    value = record.get("bbox")
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError(f"{what}: bbox is {value!r}, expected four numbers: x, y, width, height")
+    return [_number({"bbox": side}, "bbox", what) for side in value]

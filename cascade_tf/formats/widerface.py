@@ -1,0 +1,160 @@
+"""WIDER FACE's files: the evaluation's .mat files, and one text file of detections for each image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cascade_tf.files import write_atomically
+from cascade_tf.formats.mat import read_mat
+
+SETTINGS = ("easy", "medium", "hard")
+"""The three subsets of the faces, each of which contains the one before."""
+
+
+class Faces(NamedTuple):
+    """The faces of an image.
+
+    Attributes:
+        boxes: [G, 4] float64 (x1, y1, x2, y2), x2 = x1 + width. Some have no width or no height.
+        counted: setting -> [G] bool, the faces that the setting asks for.
+    """
+
+    boxes: np.ndarray
+    counted: Mapping[str, np.ndarray]
+
+
+def read_ground_truth(folder: str | os.PathLike[str]) -> dict[tuple[str, str], Faces]:
+    """Reads ``wider_face_val.mat`` and those of the settings, ``wider_easy_val.mat`` and so on.
+
+    Args:
+        folder: where the four files lie; ``ground_truth`` in the official evaluation.
+
+    Returns:
+        Event and name of each image, such as ``("0--Parade", "0_Parade_marchingband_1_465")``, and its faces.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        RuntimeError: SciPy, which reads them, is not installed.
+        ValueError: a file is broken, or they do not fit together.
+    """
+    folder = Path(folder)
+    path = folder / "wider_face_val.mat"
+    events, names, boxes = read_mat(path, ("event_list", "file_list", "face_bbx_list"))
+    chosen = {}
+    for setting in SETTINGS:
+        chosen[setting] = read_mat(folder / f"wider_{setting}_val.mat", ("gt_list",))[0]
+        if chosen[setting].shape != boxes.shape:
+            raise ValueError(f"{folder}: wider_{setting}_val.mat and {path.name} are not of the same images")
+    try:
+        return dict(_images(events, names, boxes, chosen))
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder}: not built as WIDER FACE's .mat files ({error})") from None
+
+
+def read_detections(
+    folder: str | os.PathLike[str], images: Iterable[tuple[str, str]]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reads ``<event>/<name>.txt`` for each of some images.
+
+    A file has a line with the image's name, one with the number of detections and one for each detection: x,
+    y, width, height, score.
+
+    Args:
+        folder: the folder of the events.
+        images: event and name of each.
+
+    Yields:
+        Boxes [D, 4] float64 (x1, y1, x2, y2) and scores [D] of each image.
+
+    Raises:
+        FileNotFoundError: an image has no file, which is not the same as no detections.
+        ValueError: a file is broken.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of detections")
+    for event, name in images:
+        path = folder / event / f"{name}.txt"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{path}: no such file; an image without detections has one all the same, with the count 0"
+            ) from None
+        rows = _rows(text, path)
+        yield _corners(rows[:, :4]), rows[:, 4]
+
+
+def write_detections(
+    folder: str | os.PathLike[str], detections: Iterable[tuple[str, str, np.ndarray, np.ndarray]]
+) -> None:
+    """Writes the files that ``read_detections`` reads, best detections first.
+
+    Coordinates have two decimals and scores nine digits, which tell any two float32 apart.
+
+    Args:
+        folder: the folder of the events, made where it is missing.
+        detections: event, name, boxes [D, 4] (x1, y1, x2, y2) and scores [D] of every image.
+    """
+    for event, name, boxes, scores in detections:
+        lines = [name, str(len(boxes))]
+        for k in np.argsort(-scores, kind="stable"):
+            x1, y1, x2, y2 = boxes[k].tolist()
+            lines.append(f"{x1:.2f} {y1:.2f} {x2 - x1:.2f} {y2 - y1:.2f} {scores[k]:.9g}")
+        write_atomically(Path(folder) / event / f"{name}.txt", "\n".join(lines) + "\n")
+
+
+def _images(
+    events: Any, names: Any, boxes: Any, chosen: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], Faces]]:
+    for i, event in enumerate(_texts(events)):
+        for j, name in enumerate(_texts(names[i, 0])):
+            corners = _corners(boxes[i, 0][j, 0])
+            counted = {
+                setting: _marked(numbers[i, 0][j, 0], len(corners), f"{event}/{name}, {setting}")
+                for setting, numbers in chosen.items()
+            }
+            yield (event, name), Faces(corners, counted)
+
+
+def _texts(cells: np.ndarray) -> list[str]:
+    return [str(cell[0]) for cell in cells[:, 0]]
+
+
+def _corners(boxes: Any) -> np.ndarray:
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def _marked(numbers: np.ndarray, count: int, what: str) -> np.ndarray:
+    """[count] bool from numbers of faces, the first of which is 1."""
+    numbers = np.asarray(numbers, np.int64).ravel()
+    unknown = numbers[(numbers < 1) | (numbers > count)]
+    if unknown.size:
+        raise ValueError(f"{what}: names face {unknown[0]} of {count}")
+    marked = np.zeros(count, bool)
+    marked[numbers - 1] = True
+    return marked
+
+
+def _rows(text: str, path: Path) -> np.ndarray:
+    """[D, 5] float64 from the text of a file of detections."""
+    _, count, rest = [*text.split("\n", 2), "", ""][:3]
+    try:
+        number = int(count)
+        rows = np.array(rest.split(), np.float64)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected name, count and rows of five numbers ({error})") from None
+    if rows.size != 5 * number:
+        raise ValueError(
+            f"{path}: got {rows.size} numbers, expected five for each of {number} detections: "
+            "x, y, width, height, score"
+        )
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{path}: got a number that is not finite")
+    return rows.reshape(number, 5)
