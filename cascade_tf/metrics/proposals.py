@@ -34,6 +34,8 @@ SIZES: dict[str, tuple[float, float]] = {
 }
 """Least and largest area of the objects that count, square pixels, by the letter in the numbers' names."""
 
+_TO_CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]], np.float64)  # of x, y, w, h
+
 
 @dataclasses.dataclass(frozen=True)
 class RecallResult:
@@ -119,6 +121,27 @@ def evaluate_proposals(
     )
 
 
+def without_classes(
+    detections: Sequence[Mapping[str, Any]], content: Mapping[str, Any]
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Detections as proposals: boxes [n, 4] (x1, y1, x2, y2) and scores [n] of each image that has some.
+
+    Args:
+        detections: in COCO's result format, of any category or none.
+        content: of the annotation file.
+
+    Raises:
+        ValueError: a detection names an unknown image, or has a missing or malformed field.
+    """
+    one_class = {**content, "categories": [{"id": 0}]}
+    records = [{**record, "category_id": 0} for record in detections]
+    grouped: dict[int, list[list[float]]] = {}
+    for record in coco_input.copy_detections(records, one_class, "bbox"):
+        grouped.setdefault(record["image_id"], []).append([*record["bbox"], record["score"]])
+    arrays = {image_id: np.array(rows, np.float64) for image_id, rows in grouped.items()}
+    return {image_id: (a[:, :4] @ _TO_CORNERS, a[:, 4]) for image_id, a in arrays.items()}
+
+
 def own_overlaps(overlaps: np.ndarray) -> np.ndarray:
     """Pairs proposals and objects one to one, the largest overlaps first.
 
@@ -145,10 +168,9 @@ def _objects(records: Sequence[Mapping[str, Any]]) -> dict[int, tuple[np.ndarray
     for record in records:
         if not record["iscrowd"]:
             grouped.setdefault(record["image_id"], []).append(record)
-    corners = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]], np.float64)
     return {
         image_id: (
-            np.array([record["bbox"] for record in some], np.float64) @ corners,
+            np.array([record["bbox"] for record in some], np.float64) @ _TO_CORNERS,
             np.array([record["area"] for record in some], np.float64),
         )
         for image_id, some in grouped.items()

@@ -85,7 +85,7 @@ class Flags:
         """Declares a flag that takes a number in ``[lower, upper]``."""
         flags.DEFINE_float(name, default, text, lower_bound=lower, upper_bound=upper, flag_values=self.values)
 
-    def choice(self, name: str, default: str, choices: Sequence[str], text: str) -> None:
+    def choice(self, name: str, default: str | None, choices: Sequence[str], text: str) -> None:
         """Declares a flag that takes one of a few words."""
         flags.DEFINE_enum(name, default, list(choices), text, flag_values=self.values)
 

@@ -1,0 +1,155 @@
+"""measure.py measures detections from files: numbers, the file that it writes, and errors in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cascade_tf.data.proposal_set import ProposalSet
+from cascade_tf.formats.widerface import write_detections
+from cascade_tf.proposal_files import write_proposals
+from tests.formats.widerface_files import write_ground_truth
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+PERSON = {"category_id": 1, "bbox": [0, 0, 40, 100]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def save(name, content):
+        path = tmp_path / name
+        path.write_text(json.dumps(content))
+        return path
+
+    return save
+
+
+@pytest.fixture
+def coco(write):
+    """Two images with a large object each."""
+    objects = [
+        {"id": i, "image_id": i, "area": 10000.0, "bbox": [0, 0, 100, 100], "category_id": 5} for i in (1, 2)
+    ]
+    return write(
+        "truth.json",
+        {"images": [{"id": 1}, {"id": 2}], "annotations": objects, "categories": [{"id": 5, "name": "cat"}]},
+    )
+
+
+@pytest.fixture
+def city(write):
+    """A pedestrian that is found with an IoU of 0.6 and one that is not found, in two images."""
+    people = [{**PERSON, "id": i, "image_id": i, "height": 100, "vis_ratio": 1.0} for i in (1, 2)]
+    truth = {
+        "images": [{"id": 1}, {"id": 2}],
+        "annotations": people,
+        "categories": [{"id": 1, "name": "pedestrian"}],
+    }
+    detections = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 24, 100], "score": 0.5}]
+    return f"--ground_truth={write('gt.json', truth)}", f"--detections={write('dt.json', detections)}"
+
+
+def test_citypersons(call, city, tmp_path):
+    output = tmp_path / "out" / "numbers.json"
+    said = call("measure", "--protocol=citypersons", *city, f"--json={output}")
+    assert said.status == 0, said.err
+    rows = [line.split() for line in said.out.splitlines()]
+    assert rows[:2] == [["MR/reasonable", "50.00"], ["MR/reasonable_small", "-"]]
+    numbers = json.loads(output.read_text())
+    assert numbers["MR/reasonable"] == pytest.approx(50.0)
+    assert numbers["MR/heavy"] is None
+    assert [name for name, _ in rows] == list(numbers)
+
+
+def test_another_overlap(call, city):
+    said = call("measure", "--protocol=citypersons", *city, "--iou=0.75")
+    assert said.out.splitlines()[0].split() == ["MR/reasonable", "100.00"]
+
+
+def test_widerface(call, tmp_path):
+    savemat = pytest.importorskip("scipy.io").savemat
+    events = {
+        "0--Parade": {"a": ([[0, 0, 9, 9], [50, 50, 9, 9]], {"easy": [1], "medium": [1, 2], "hard": [1, 2]})}
+    }
+    write_ground_truth(tmp_path, events, savemat)
+    boxes = np.array([[0, 0, 9, 9]], np.float64)
+    write_detections(tmp_path / "found", [("0--Parade", "a", boxes, np.ones(1))])
+    arguments = f"--ground_truth={tmp_path}", f"--detections={tmp_path / 'found'}"
+    said = call("measure", "--protocol=widerface", *arguments)
+    assert said.status == 0, said.err
+    assert [line.split() for line in said.out.splitlines()] == [
+        ["AP/easy", "100.00"], ["AP/medium", "50.00"], ["AP/hard", "50.00"],
+    ]  # fmt: skip
+
+
+def test_recall_of_a_list_and_of_an_archive(call, coco, write, tmp_path):
+    # Of a class that the data set does not have.
+    record = {"image_id": 1, "category_id": 7, "bbox": [0, 0, 100, 80], "score": 0.5}
+    listed = write("proposals.json", [record])
+    archive = tmp_path / "proposals.npz"
+    write_proposals(
+        archive,
+        ProposalSet(
+            image_ids=np.array([1, 2]),
+            offsets=np.array([0, 1, 1]),
+            boxes=np.array([[0, 0, 100, 80]], np.float32),
+            scores=np.ones(1, np.float32),
+            sizes=np.full((2, 2), 200, np.int32),
+            file_names=("1.png", "2.png"),
+        ),
+    )
+    for detections in (listed, archive):
+        output = tmp_path / "numbers.json"
+        said = call(
+            "measure",
+            "--protocol=recall",
+            f"--ground_truth={coco}",
+            f"--detections={detections}",
+            f"--json={output}",
+        )
+        assert said.status == 0, said.err
+        numbers = json.loads(output.read_text())
+        # Seven of ten thresholds for one of two objects; the other image has no proposals.
+        assert numbers["AR100"] == pytest.approx(35.0)
+        assert numbers["ARl1000"] == pytest.approx(35.0)
+        assert numbers["ARs100"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (["--protocol=voc"], "flag --protocol=voc: value should be one of"),
+        ([], "flag --protocol is missing, expected: <citypersons|"),
+        (["--protocol=citypersons", "--detections="], "flag --detections is missing"),
+        (["--protocol=citypersons", "--detections=x.json"], "x.json: no such file of detections"),
+        (["--protocol=citypersons", "--iou=2"], "flag --iou=2"),
+        (["--protocol=recall", "--iou=0.5"], "--iou with --protocol recall: expected one of citypersons, "),
+        (["--protocol=recall", "--ground_truth=x.json"], "x.json: no such annotation file"),
+    ],
+)
+def test_errors_are_one_line(call, city, changes, line):
+    assert line in call("measure", *city, *changes).complaint
+
+
+def test_a_broken_record_is_named(call, coco, write):
+    path = write("proposals.json", [{"image_id": 3, "bbox": [0, 0, 1, 1], "score": 1}])
+    complaint = call(
+        "measure", "--protocol=recall", f"--ground_truth={coco}", f"--detections={path}"
+    ).complaint
+    assert "proposals.json: detection 0: image_id 3 is not an image of the annotation file" in complaint
+
+
+def test_citypersons_needs_no_tensorflow(city):
+    """In a process of its own: this one has TensorFlow loaded."""
+    arguments = ["measure.py", "--protocol=citypersons", *city]
+    code = f"import sys, measure; measure.main({arguments!r}); assert 'tensorflow' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MR/reasonable" in done.stdout
