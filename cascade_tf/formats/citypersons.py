@@ -1,7 +1,8 @@
 """CityPersons' files of the official evaluation: ground truth and detections as JSON.
 
-They are COCO's files with fields of their own. Boxes stay (x, y, width, height) here: subsets are ranges of
-heights, and a height that went through corners would not be the file's any more.
+The JSON files are COCO's with fields of their own; the ground truth may be the annotations themselves, too. Boxes
+stay (x, y, width, height) here: subsets are ranges of heights, and a height that went through corners would not
+be the file's any more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from cascade_tf.coco_format.file import load_annotation_file
 from cascade_tf.coco_format.results_file import load_results_file
 from cascade_tf.files import write_atomically
+from cascade_tf.formats.citypersons_annotations import AnnotatedImage, read_annotations
 
 PEDESTRIAN = 1
 """The only category that is measured. Riders, sitting persons and groups are pedestrians with ``ignore``."""
@@ -39,22 +41,32 @@ class Pedestrians(NamedTuple):
 
 
 def read_ground_truth(path: str | os.PathLike[str]) -> dict[int, Pedestrians]:
-    """Reads the ground truth, ``val_gt.json``.
+    """Reads the ground truth.
+
+    Args:
+        path: ``val_gt.json``, or the annotations that it was made of, ``anno_val.mat``. The images of the
+            latter have the ids 1, 2, 3, ... in the order of the file, as they have in the former.
 
     Returns:
         The id of each image and its pedestrians.
 
     Raises:
         FileNotFoundError: there is no such file.
+        RuntimeError: it is a .mat file and SciPy, which reads them, is not installed.
         ValueError: it is broken; the message names file, annotation and field.
     """
+    if Path(path).suffix == ".mat":
+        return {i: _of_annotations(image) for i, image in enumerate(read_annotations(path), start=1)}
     content = load_annotation_file(path)
     rows: dict[int, list[list[float]]] = {}
     for number, image in enumerate(content["images"]):
-        rows[_image_id(image, f"{path}: image {number}", "id")] = []
+        image_id = image.get("id") if isinstance(image, dict) else None
+        if type(image_id) is not int:
+            raise ValueError(f"{path}: image {number}: id is {image_id!r}, expected a whole number")
+        rows[image_id] = []
     for number, record in enumerate(content["annotations"]):
         what = f"{path}: annotation {number}"
-        image_id = _image_id(record, what, known=rows)
+        image_id = _image_id(record, rows, what)
         if record.get("category_id") == PEDESTRIAN:
             row = [*_box(record, what), *(_number(record, field, what) for field in ("height", "vis_ratio"))]
             rows[image_id].append([*row, _number({"ignore": 0, **record}, "ignore", what)])
@@ -80,7 +92,7 @@ def read_detections(
     rows: dict[int, list[list[float]]] = {image_id: [] for image_id in image_ids}
     for number, record in enumerate(load_results_file(path)):
         what = f"{path}: detection {number}"
-        image_id = _image_id(record, what, known=rows)
+        image_id = _image_id(record, rows, what)
         if record.get("category_id") == PEDESTRIAN:
             rows[image_id].append([*_box(record, what), _number(record, "score", what)])
     arrays = [np.array(some, np.float64).reshape(-1, 5) for some in rows.values()]
@@ -104,17 +116,22 @@ def write_detections(
     return write_atomically(path, json.dumps(records, allow_nan=False) + "\n")
 
 
+def _of_annotations(image: AnnotatedImage) -> Pedestrians:
+    area, visible = (boxes[:, 2] * boxes[:, 3] for boxes in (image.boxes, image.visible))
+    share = np.divide(visible, area, out=np.zeros_like(area), where=area > 0)
+    return Pedestrians(image.boxes, image.boxes[:, 3], share, image.labels != PEDESTRIAN)
+
+
 def _pedestrians(rows: Sequence[Sequence[float]]) -> Pedestrians:
     array = np.array(rows, np.float64).reshape(-1, 7)
     return Pedestrians(array[:, :4], array[:, 4], array[:, 5], array[:, 6] != 0)
 
 
-def _image_id(record: Any, what: str, field: str = "image_id", known: Mapping[int, Any] | None = None) -> int:
-    value = record.get(field) if isinstance(record, dict) else None
-    if type(value) is not int or (known is not None and value not in known):
-        expected = "a whole number" if known is None else "an image of the ground truth"
-        raise ValueError(f"{what}: {field} is {value!r}, expected {expected}")
-    return value
+def _image_id(record: Any, known: Mapping[int, Any], what: str) -> int:
+    value = record.get("image_id") if isinstance(record, dict) else None
+    if not isinstance(value, (int, float)) or value not in known:
+        raise ValueError(f"{what}: image_id is {value!r}, expected an image of the ground truth")
+    return int(value)
 
 
 def _number(record: Mapping[str, Any], field: str, what: str) -> float:

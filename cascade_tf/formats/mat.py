@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 
-def read_mat(path: str | os.PathLike[str], fields: Sequence[str]) -> list[Any]:
-    """Returns some variables of a .mat file (versions 4 to 7.2) as NumPy arrays.
+def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the variables of a .mat file (versions 4 to 7.2) as NumPy arrays.
 
     Cells are arrays of objects and structures are structured arrays, as ``scipy.io.loadmat`` gives them.
 
     Args:
         path: the file.
-        fields: names of the variables.
+        names: of the variables, each of which must be there; empty: all that are there.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -32,10 +32,11 @@ def read_mat(path: str | os.PathLike[str], fields: Sequence[str]) -> list[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such .mat file")
     try:
-        content = loadmat(str(path), variable_names=list(fields))
+        content = loadmat(str(path), variable_names=list(names) or None)
     except Exception as error:  # a broken file fails anywhere in SciPy, in many ways
         raise ValueError(f"{path}: is no .mat file that can be read ({error})") from None
-    missing = [field for field in fields if field not in content]
+    missing = [name for name in names if name not in content]
     if missing:
-        raise ValueError(f"{path}: has no variable {missing[0]!r}, expected {', '.join(fields)}")
-    return [content[field] for field in fields]
+        raise ValueError(f"{path}: has no variable {missing[0]!r}, expected {', '.join(names)}")
+    # Beside the variables it has its own, such as the version.
+    return {name: value for name, value in content.items() if not name.startswith("__")}

@@ -44,14 +44,14 @@ def read_ground_truth(folder: str | os.PathLike[str]) -> dict[tuple[str, str], F
     """
     folder = Path(folder)
     path = folder / "wider_face_val.mat"
-    events, names, boxes = read_mat(path, ("event_list", "file_list", "face_bbx_list"))
+    faces = read_mat(path, ("event_list", "file_list", "face_bbx_list"))
     chosen = {}
     for setting in SETTINGS:
-        chosen[setting] = read_mat(folder / f"wider_{setting}_val.mat", ("gt_list",))[0]
-        if chosen[setting].shape != boxes.shape:
+        chosen[setting] = read_mat(folder / f"wider_{setting}_val.mat", ("gt_list",))["gt_list"]
+        if chosen[setting].shape != faces["face_bbx_list"].shape:
             raise ValueError(f"{folder}: wider_{setting}_val.mat and {path.name} are not of the same images")
     try:
-        return dict(_images(events, names, boxes, chosen))
+        return dict(_images(faces, chosen))
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{folder}: not built as WIDER FACE's .mat files ({error})") from None
 
@@ -81,7 +81,7 @@ def read_detections(
     for event, name in images:
         path = folder / event / f"{name}.txt"
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{path}: no such file; an image without detections has one all the same, with the count 0"
@@ -109,12 +109,10 @@ def write_detections(
         write_atomically(Path(folder) / event / f"{name}.txt", "\n".join(lines) + "\n")
 
 
-def _images(
-    events: Any, names: Any, boxes: Any, chosen: Mapping[str, Any]
-) -> Iterator[tuple[tuple[str, str], Faces]]:
-    for i, event in enumerate(_texts(events)):
-        for j, name in enumerate(_texts(names[i, 0])):
-            corners = _corners(boxes[i, 0][j, 0])
+def _images(faces: Mapping[str, Any], chosen: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Faces]]:
+    for i, event in enumerate(_texts(faces["event_list"])):
+        for j, name in enumerate(_texts(faces["file_list"][i, 0])):
+            corners = _corners(faces["face_bbx_list"][i, 0][j, 0])
             counted = {
                 setting: _marked(numbers[i, 0][j, 0], len(corners), f"{event}/{name}, {setting}")
                 for setting, numbers in chosen.items()

@@ -49,8 +49,9 @@ def _listed(path: Path, content: dict[str, list]) -> dict[int, tuple[np.ndarray,
     from cascade_tf.coco_format.results_file import load_results_file
     from cascade_tf.metrics.proposals import without_classes
 
+    records = load_results_file(path)
     try:
-        return without_classes(load_results_file(path), content)
+        return without_classes(records, content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -40,7 +40,7 @@ def ground_truth(*annotations):
 
 def test_ground_truth(save):
     content = ground_truth(
-        annotation(2), annotation(2, ignore=1, height=61, vis_ratio=1.0), annotation(2, category_id=2)
+        annotation(2), annotation(2.0, ignore=1, height=61, vis_ratio=1.0), annotation(2, category_id=2)
     )
     truth = read_ground_truth(save(content))
     assert list(truth) == [1, 2]

@@ -15,12 +15,14 @@ def savemat():
     return pytest.importorskip("scipy.io").savemat
 
 
-def test_variables_in_the_order_asked_for(tmp_path, savemat):
+def test_some_variables_or_all(tmp_path, savemat):
     path = tmp_path / "some.mat"
     savemat(path, {"a": np.arange(3), "b": "text", "c": 1.5})
-    b, a = read_mat(path, ("b", "a"))
-    assert b[0] == "text"
-    np.testing.assert_array_equal(a, [[0, 1, 2]])
+    some = read_mat(path, ("b", "a"))
+    assert set(some) == {"a", "b"}
+    assert some["b"][0] == "text"
+    np.testing.assert_array_equal(some["a"], [[0, 1, 2]])
+    assert set(read_mat(path)) == {"a", "b", "c"}
 
 
 def test_what_is_missing_is_named(tmp_path, savemat):
