@@ -1,8 +1,8 @@
 """CityPersons' files of the official evaluation: ground truth and detections as JSON.
 
-The JSON files are COCO's with fields of their own; the ground truth may be the annotations themselves, too. Boxes
-stay (x, y, width, height) here: subsets are ranges of heights, and a height that went through corners would not
-be the file's any more.
+The JSON files are COCO's with fields of their own; the ground truth may be the annotations themselves, too.
+Boxes stay (x, y, width, height) here: subsets are ranges of heights, and a height that went through corners
+would not be the file's any more.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from cascade_tf.formats.mat import read_mat
 CLASSES = ("ignore region", "pedestrian", "rider", "sitting person", "other person", "people group")
 """Names of the labels 0 to 5.
 
-Boxes of pedestrians and riders reach from head to feet, as if nothing hid them; those of the others are what can
-be seen.
+Boxes of pedestrians and riders reach from head to feet, as if nothing hid them; those of the others are what
+can be seen.
 """
 
 _COLUMNS = 10
