@@ -1,4 +1,4 @@
-"""Annotations and detections as the COCO protocol takes them: checked, completed, and copied.
+"""Annotations as the COCO protocol takes them: checked, completed, and copied.
 
 Every complaint names the record and the field.
 """
@@ -69,10 +69,7 @@ def select_images(content: Mapping[str, Any], image_ids: Iterable[int] | None, s
 
 
 def copy_annotations(content: Mapping[str, Any], iou_type: str, source: str) -> list[dict[str, Any]]:
-    """Shallow copies with new ids, the optional fields filled in, and masks as compressed run lengths.
-
-    Ids are renumbered from 1: pycocotools marks an unmatched detection by id 0, so an object whose own id
-    is 0 could never be found, and of objects that share an id it keeps only the last.
+    """Shallow copies with the optional fields filled in and masks as compressed run lengths.
 
     Args:
         content: of an annotation file.
@@ -83,15 +80,14 @@ def copy_annotations(content: Mapping[str, Any], iou_type: str, source: str) -> 
         ValueError: an annotation has a missing or malformed field.
     """
     categories = {category["id"] for category in content["categories"]}
-    sizes = _image_sizes(content)
+    sizes = image_sizes(content)
     copies = []
     for number, annotation in enumerate(content["annotations"]):
         try:
             size = sizes.get(annotation.get("image_id"))
-            copy = _copy_annotation(annotation, categories, iou_type, size)
+            copies.append(_copy_annotation(annotation, categories, iou_type, size))
         except ValueError as error:
             raise ValueError(f"{source}: annotation {_call(number, annotation)}: {error}") from None
-        copies.append({**copy, "id": number + 1})
     return copies
 
 
@@ -111,8 +107,8 @@ def _call(number: int, annotation: Mapping[str, Any]) -> str:
     return f"{number} (id {annotation['id']!r})" if "id" in annotation else str(number)
 
 
-def _image_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
-    """(height, width) of the images that say so."""
+def image_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """Returns (height, width) of the images that say so, by their ids."""
     return {
         image["id"]: (image["height"], image["width"])
         for image in content["images"]
@@ -128,8 +124,8 @@ def _is_side(value: Any) -> bool:
 def _copy_annotation(
     annotation: Mapping[str, Any], categories: set, iou_type: str, size: tuple[int, int] | None
 ) -> dict[str, Any]:
-    _require(annotation, ("image_id", "category_id", GEOMETRY[iou_type]))
-    _require_known_category(annotation["category_id"], categories)
+    require(annotation, ("image_id", "category_id", GEOMETRY[iou_type]))
+    require_known_category(annotation["category_id"], categories)
     copy = {"iscrowd": 0, **annotation}
     if iou_type == "bbox" and np.shape(copy["bbox"]) != (4,):
         raise ValueError(f"bbox must be 4 numbers, got {copy['bbox']!r}")
@@ -161,69 +157,15 @@ def _draw_polygons(polygons: Any, size: tuple[int, int] | None) -> dict[str, Any
     return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
 
 
-def copy_detections(
-    detections: Sequence[Mapping[str, Any]], content: Mapping[str, Any], iou_type: str
-) -> list[dict[str, Any]]:
-    """Copies of what the evaluation looks at, with ids and areas.
-
-    Args:
-        detections: in COCO's result format.
-        content: of the annotation file.
-        iou_type: ``"bbox"`` or ``"segm"``, which says what the detections must have.
-
-    Raises:
-        ValueError: a detection names an unknown image or category, or has a missing or malformed field.
-    """
-    sizes = dict.fromkeys((image["id"] for image in content["images"]), None) | _image_sizes(content)
-    categories = {category["id"] for category in content["categories"]}
-    copies = []
-    for number, detection in enumerate(detections):
-        try:
-            copies.append({**_copy_detection(detection, sizes, categories, iou_type), "id": number + 1})
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"detection {number}: {error}") from None
-    return copies
-
-
-def _copy_detection(
-    detection: Mapping[str, Any], sizes: Mapping[int, Any], categories: set, iou_type: str
-) -> dict[str, Any]:
-    _require(detection, ("image_id", "category_id", "score", GEOMETRY[iou_type]))
-    if detection["image_id"] not in sizes:
-        raise ValueError(f"image_id {detection['image_id']!r} is not an image of the annotation file")
-    _require_known_category(detection["category_id"], categories)
-    copy = {
-        "image_id": detection["image_id"],
-        "category_id": detection["category_id"],
-        "score": float(detection["score"]),
-        "iscrowd": 0,
-    }
-    if not np.isfinite(copy["score"]):
-        raise ValueError(f"score must be finite, got {copy['score']}")
-    if iou_type == "segm":
-        segmentation = detection["segmentation"]
-        if not isinstance(segmentation, Mapping):
-            raise ValueError("segmentation must be an RLE mapping with 'size' and 'counts'")
-        mask = run_lengths.checked(segmentation, sizes[detection["image_id"]])
-        return {**copy, "segmentation": mask, "area": float(coco_mask.area(mask))}
-    box = _box(detection["bbox"])
-    return {**copy, "bbox": box, "area": box[2] * box[3]}
-
-
-def _box(value: Any) -> list[float]:
-    box = np.asarray(value, dtype=np.float64)
-    if box.shape != (4,) or not np.isfinite(box).all() or box[2] < 0 or box[3] < 0:
-        raise ValueError(f"bbox must be 4 finite numbers (x, y, width >= 0, height >= 0), got {value!r}")
-    return box.tolist()
-
-
-def _require(entry: Mapping[str, Any], fields: Iterable[str]) -> None:
+def require(entry: Mapping[str, Any], fields: Iterable[str]) -> None:
+    """Raises ValueError for the first of the fields that is missing."""
     for field in fields:
         if field not in entry:
             raise ValueError(f"no field {field!r}")
 
 
-def _require_known_category(category_id: Any, categories: set) -> None:
+def require_known_category(category_id: Any, categories: set) -> None:
+    """Raises ValueError if a category is none of those of the annotation file."""
     if category_id not in categories:
         known = _some(sorted(categories))
         raise ValueError(f"category_id {category_id!r} is not one of the annotation file's {known}")

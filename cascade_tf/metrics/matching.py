@@ -47,25 +47,27 @@ def match_to_free(
     leading = np.broadcast_shapes(
         overlaps.shape[:-2], thresholds.shape, ignored.shape[:-1], reusable.shape[:-1]
     )
-    objects = np.full((*leading, num_detections), -1)
+    objects = np.full((num_detections, *leading), -1)
     neutral = np.zeros(objects.shape, bool)
-    if num_objects == 0:
-        return Matches(objects, neutral)
-    ignored = np.broadcast_to(ignored, (*leading, num_objects))
+    # Objects go first: NumPy is slow along a short last axis.
+    missing_axes = (1,) * (len(leading) + 2 - overlaps.ndim)
+    overlaps = np.moveaxis(overlaps.reshape(missing_axes + overlaps.shape), (-2, -1), (0, 1)).copy()
+    ignored = np.moveaxis(np.broadcast_to(ignored, (*leading, num_objects)), -1, 0)
+    reusable = np.moveaxis(np.broadcast_to(reusable, (*leading, num_objects)), -1, 0)
     free = np.ones(ignored.shape, bool)
-    positions = np.arange(num_objects)
-    for d in range(num_detections):
-        row = overlaps[..., d, :]
-        possible = (row >= thresholds[..., None]) & (free | reusable)
+    others = tuple(range(1, overlaps.ndim))
+    numbers = np.arange(num_objects).reshape(-1, *(1 for _ in leading))
+    for d in np.flatnonzero(np.any(overlaps >= thresholds.min(), axis=others)):
+        possible = (overlaps[d] >= thresholds) & (free | reusable)
         counting = possible & ~ignored
-        possible = np.where(counting.any(axis=-1, keepdims=True), counting, possible)
-        best = num_objects - 1 - np.where(possible, row, -1.0)[..., ::-1].argmax(axis=-1)
-        found = possible.any(axis=-1)
-        chosen = (positions == best[..., None]) & found[..., None]
+        possible &= counting | ~counting.any(axis=0)
+        value = np.where(possible, overlaps[d], -1.0)
+        possible &= value == value.max(axis=0)
+        objects[d] = np.where(possible, numbers, -1).max(axis=0)
+        chosen = numbers == objects[d]
+        neutral[d] = (chosen & ignored).any(axis=0)
         free &= ~chosen
-        objects[..., d] = np.where(found, best, -1)
-        neutral[..., d] = (chosen & ignored).any(axis=-1)
-    return Matches(objects, neutral)
+    return Matches(np.moveaxis(objects, 0, -1), np.moveaxis(neutral, 0, -1))
 
 
 def match_to_nearest(overlaps: np.ndarray, threshold: float, ignored: np.ndarray, *, strict: bool) -> Matches:

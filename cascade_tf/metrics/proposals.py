@@ -20,6 +20,7 @@ import numpy as np
 
 from cascade_tf.files import write_atomically
 from cascade_tf.metrics import coco_input
+from cascade_tf.metrics.coco_detections import read_detections
 from cascade_tf.metrics.overlaps import pairwise_iou
 from cascade_tf.metrics.results import IOU_THRESHOLDS
 
@@ -135,11 +136,12 @@ def without_classes(
     """
     one_class = {**content, "categories": [{"id": 0}]}
     records = [{**record, "category_id": 0} for record in detections]
-    grouped: dict[int, list[list[float]]] = {}
-    for record in coco_input.copy_detections(records, one_class, "bbox"):
-        grouped.setdefault(record["image_id"], []).append([*record["bbox"], record["score"]])
-    arrays = {image_id: np.array(rows, np.float64) for image_id, rows in grouped.items()}
-    return {image_id: (a[:, :4] @ _TO_CORNERS, a[:, 4]) for image_id, a in arrays.items()}
+    found = read_detections(records, one_class, "bbox")
+    rows_of: dict[int, list[int]] = {}
+    for row, image_id in enumerate(found.image_ids):
+        rows_of.setdefault(image_id, []).append(row)
+    corners = found.shapes @ _TO_CORNERS
+    return {image_id: (corners[rows], found.scores[rows]) for image_id, rows in rows_of.items()}
 
 
 def own_overlaps(overlaps: np.ndarray) -> np.ndarray:

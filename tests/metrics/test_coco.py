@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import itertools
 import json
 import math
 
@@ -21,13 +22,24 @@ PUBLISHED_ORDER = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR
 BOX = [100.0, 50.0, 60.0, 40.0]
 
 
-def direct(content: dict, detections: list[dict], iou_type: str = "bbox", image_ids=None) -> COCOeval:
+class HonoursIgnore(COCOeval):
+    """pycocotools without the line that overwrites ``ignore``."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        for entry in itertools.chain.from_iterable(self._gts.values()):
+            entry["ignore"] = entry["iscrowd"] or entry["own_ignore"]
+
+
+def direct(
+    content: dict, detections: list[dict], iou_type: str = "bbox", image_ids=None, evaluator=COCOeval
+) -> COCOeval:
     """pycocotools as its own demo calls it."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = copy.deepcopy(content)
         coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(copy.deepcopy(detections)), iou_type)
+        evaluation = evaluator(coco, coco.loadRes(copy.deepcopy(detections)), iou_type)
         if image_ids is not None:
             evaluation.params.imgIds = image_ids
         evaluation.evaluate()
@@ -105,6 +117,80 @@ def test_crowds_punish_nobody_and_are_not_counted():
     result = evaluate_coco(content, [*inside, detection(10, 3, BOX, 0.5)])
     assert result.summary["AP"] == pytest.approx(1.0)
     assert result.per_class["square"]["objects"] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_objects_to_ignore(seed, iou_type):
+    content, detections = random_case(seed, masks=iou_type == "segm")
+    generator = np.random.default_rng(seed)
+    for annotation in content["annotations"]:
+        annotation["ignore"] = annotation["own_ignore"] = int(generator.random() < 0.3)
+    expected = direct(content, detections, iou_type, evaluator=HonoursIgnore)
+    result = evaluate_coco(content, detections, iou_type=iou_type)
+    assert_same_numbers(result, expected)
+    counted = evaluate_coco(content, detections, iou_type=iou_type, ignore=False)
+    assert_same_numbers(counted, direct(content, detections, iou_type))
+    assert result.summary["AP"] != counted.summary["AP"]
+    assert sum(numbers["objects"] for numbers in result.per_class.values()) == sum(
+        not (annotation["ignore"] or annotation["iscrowd"]) for annotation in content["annotations"]
+    )
+
+
+def test_an_ignored_object_is_found_once_by_its_iou():
+    content = dataset([truth(10, 3, BOX, 1), truth(10, 3, [300.0, 50.0, 60.0, 40.0], 2, ignore=True)])
+    inside, whole = [300.0, 50.0, 25.0, 40.0], [300.0, 50.0, 60.0, 40.0]
+    best = [detection(10, 3, whole, 0.9), detection(10, 3, BOX, 0.5)]
+    assert evaluate_coco(content, best).summary["AP"] == pytest.approx(1.0)
+    # A crowd would excuse all of these.
+    for other in (detection(10, 3, whole, 0.8), detection(10, 3, inside, 0.8)):
+        assert evaluate_coco(content, [*best, other]).summary["AP"] == pytest.approx(0.5)
+    assert evaluate_coco(content, best, ignore=False).summary["AP"] == pytest.approx(1.0)
+    assert evaluate_coco(content, best[1:], ignore=False).summary["AP"] == pytest.approx(51 / 101)
+
+
+@pytest.mark.parametrize(("value", "objects"), [(1, 0), (True, 0), ("1", 0), (0, 1), (None, 1), ("no", 1)])
+def test_what_ignore_may_be(value, objects):
+    result = evaluate_coco(dataset([truth(10, 3, BOX, ignore=value)]), [])
+    assert result.per_class["square"]["objects"] == objects
+
+
+def test_an_overlap_of_exactly_a_threshold_is_enough():
+    # 3/4 of the object, without a rounding.
+    content = dataset([truth(10, 3, [0.0, 0.0, 64.0, 64.0])])
+    result = evaluate_coco(content, [detection(10, 3, [0.0, 0.0, 48.0, 64.0], 0.9)])
+    assert result.summary["AP75"] == pytest.approx(1.0)
+    assert result.summary["AP80"] == 0
+
+
+def test_more_than_a_hundred_detections_of_a_class_in_an_image():
+    content = dataset([truth(10, 3, BOX)])
+    better = [detection(10, 3, [300, 300, 9, 9], 0.9)] * 100
+    assert evaluate_coco(content, [*better[1:], detection(10, 3, BOX, 0.5)]).summary["AR100"] == 1.0
+    assert evaluate_coco(content, [*better, detection(10, 3, BOX, 0.5)]).summary["AR100"] == 0.0
+
+
+def test_equals_pycocotools_on_crowded_images():
+    """Many classes, and from one to some hundred detections and objects of each in an image."""
+    generator = np.random.default_rng(9)
+    categories = [{"id": number, "name": f"class {number}"} for number in range(1, 7)]
+    annotations, detections = [], []
+    for _ in range(700):
+        image, category = int(10 + generator.integers(8) ** 2 // 8), int(1 + generator.integers(6) ** 2 // 6)
+        box = [*generator.integers(0, 300, 2).tolist(), *(8 * generator.integers(1, 20, 2)).tolist()]
+        crowd = int(generator.random() < 0.05)
+        annotations.append(truth(image, category, box, len(annotations) + 1, iscrowd=crowd))
+        for _ in range(generator.integers(0, 5)):
+            near = (np.array(box) + generator.integers(-4, 5, 4)).clip(1).tolist()
+            detections.append(detection(image, category, near, float(generator.integers(1, 20)) / 20))
+    content = dataset(annotations, num_images=8, categories=categories)
+    expected = direct(content, detections)
+    result = evaluate_coco(content, detections)
+    assert_same_numbers(result, expected)
+    precision = expected.eval["precision"][..., 0, 2]
+    means = [values[values > -1].mean() for values in precision]
+    np.testing.assert_allclose(list(result.iou_curve.values()), means, rtol=0, atol=1e-12)
+    assert 0.1 < result.summary["AP"] < 0.9
 
 
 def test_sizes():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import re
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from cascade_tf.masks.run_lengths import uncompress
 from cascade_tf.metrics import CocoResult, evaluate_coco, evaluate_instances
 from cascade_tf.metrics.results import IOU_THRESHOLDS
 from tests.metrics.coco_cases import dataset, detection, random_case, truth
+from tests.metrics.oracles import oracle
 from tests.metrics.test_coco import PUBLISHED_ORDER, assert_same_numbers, direct
 
-ORACLES = os.environ.get("CASCADE_TF_ORACLES")
 # The published figures have three digits.
 PUBLISHED_TOLERANCE = 0.0005 + 1e-9
 EXACT = 1e-12
@@ -86,9 +85,7 @@ def test_both_numbers_at_once(seed):
 
 @pytest.mark.parametrize(("iou_type", "name"), [("bbox", "fakebbox100"), ("segm", "fakesegm100")])
 def test_the_published_figures_of_coco(iou_type, name):
-    if not ORACLES:
-        pytest.skip("CASCADE_TF_ORACLES names no folder with cocoapi/instances_val2014_100.json")
-    folder = Path(ORACLES) / "cocoapi"
+    folder = oracle("cocoapi")
     text = (folder / "val2014_fake_eval_res.txt").read_text(encoding="utf-8")
     block = text.partition(f"type={iou_type}")[2].partition("type=")[0]
     published = [float(value) for value in re.findall(r"\] = (\d\.\d+)", block)]
