@@ -161,6 +161,15 @@ def test_what_the_extending_page_says_of_strides():
         cascade_rcnn_fpn.replace({"backbone": part(VGG16, width=0.0625)})(("cat", "dog"))
 
 
+def test_python_of_the_page_of_protocols_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks(ROOT / "docs" / "protocols.md", "python")
+    names: dict = {}
+    exec(compile(example, "protocols.md", "exec"), names)
+    assert names["numbers"]["MR/reasonable"] == pytest.approx(50.0)
+    assert (tmp_path / "val_dt.json").is_file()
+
+
 def test_python_of_the_configuration_page_runs():
     first, tree, last = blocks(ROOT / "docs" / "configuration.md", "python")
     names: dict = {}
