@@ -3,6 +3,8 @@ r"""Measures detections that lie in files, by the protocol of a benchmark and wi
 The numbers, in percent, go to the standard output and with --json to a file. docs/protocols.md says what each
 protocol measures and what its files are.
 
+    python scripts/measure.py --protocol voc2007 --ground_truth VOCdevkit/VOC2007 --detections results/Main
+    python scripts/measure.py --protocol kitti --ground_truth training/label_2 --detections results/data
     python scripts/measure.py --protocol citypersons --ground_truth val_gt.json --detections val_dt.json
     python scripts/measure.py --protocol widerface --ground_truth eval_tools/ground_truth \
         --detections widerface_txt --iou 0.75 --json widerface_75.json
@@ -28,7 +30,16 @@ OPTIONS.string("ground_truth", None, "File or folder with what is to be found.",
 OPTIONS.string("detections", None, "File or folder with what was found.", "PATH")
 OPTIONS.number("iou", None, "The overlap that finds an object. Default: the protocol's own.", 0.01, 1.0)
 OPTIONS.string("json", None, "Writes the numbers to this file, too.", "FILE")
-_OF_SOME = ("iou",)
+OPTIONS.choice(
+    "kitti_rule",
+    "2017",
+    ("2016", "2017"),
+    "KITTI's rule on the height of detections: until or since April 2017.",
+)
+OPTIONS.boolean(
+    "honour_ignore", True, "COCO: objects with ignore set do not count; --nohonour_ignore is pycocotools."
+)
+_OF_SOME = ("iou", "kitti_rule", "honour_ignore")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

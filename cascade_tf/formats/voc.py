@@ -156,6 +156,30 @@ def read_objects(devkit: str | os.PathLike[str], split: str) -> tuple[tuple[str,
     )
 
 
+def read_measured(
+    devkit: str | os.PathLike[str], results: str | os.PathLike[str]
+) -> tuple[tuple[str, ...], VocObjects, VocDetections]:
+    """Reads result files and the ground truth of the split that they are of.
+
+    Args:
+        devkit: as in ``read_objects``.
+        results: the folder, as in ``read_results``.
+
+    Returns:
+        The names of the split's images, their objects and what was detected.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is broken, or something was detected in an image that is not of the split.
+    """
+    split, detections = read_results(results)
+    images, objects = read_objects(devkit, split)
+    foreign = sorted(set(detections.images.tolist()) - set(images))
+    if foreign:
+        raise ValueError(f"{results}: image {foreign[0]!r} is not in the split {split!r} of {devkit}")
+    return images, objects, detections
+
+
 def _result_files(folder: Path) -> dict[Path, re.Match[str]]:
     for place in (folder, folder / "Main"):
         matches = {path: _RESULT_NAME.fullmatch(path.name) for path in sorted(place.glob("*.txt"))}

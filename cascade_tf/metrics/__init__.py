@@ -2,8 +2,10 @@
 
 from cascade_tf.metrics.citypersons import evaluate_citypersons
 from cascade_tf.metrics.coco import evaluate_coco, evaluate_instances
+from cascade_tf.metrics.kitti import evaluate_kitti
 from cascade_tf.metrics.proposals import RecallResult, evaluate_proposals
 from cascade_tf.metrics.results import CocoResult, compare_csv, compare_table
+from cascade_tf.metrics.voc import evaluate_voc
 from cascade_tf.metrics.widerface import evaluate_widerface
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "evaluate_citypersons",
     "evaluate_coco",
     "evaluate_instances",
+    "evaluate_kitti",
     "evaluate_proposals",
+    "evaluate_voc",
     "evaluate_widerface",
 ]

@@ -4,13 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
 Numbers = dict[str, float]
 """Names to percent, NaN where there is nothing to measure."""
+
+
+def _coco(ground_truth: Path, detections: Path, *, honour_ignore: bool = True) -> Numbers:
+    from cascade_tf.coco_format.file import load_annotation_file
+    from cascade_tf.coco_format.results_file import load_results_file
+    from cascade_tf.metrics import evaluate_coco, evaluate_instances
+
+    if ground_truth.is_dir():
+        truth, found = _voc_as_coco(ground_truth, detections)
+    else:
+        truth, found = load_annotation_file(ground_truth), load_results_file(detections)
+    boxes, masks = (all(field in record for record in found) for field in ("bbox", "segmentation"))
+    if masks and not boxes:
+        result = evaluate_coco(truth, found, iou_type="segm", ignore=honour_ignore)
+        return {f"mask_{name}": 100 * value for name, value in result.summary.items()}
+    result = (evaluate_instances if masks else evaluate_coco)(truth, found, ignore=honour_ignore)
+    per_class = {f"AP/{name}": numbers["AP"] for name, numbers in result.per_class.items()}
+    return {name: 100 * value for name, value in (result.numbers() | per_class).items()}
+
+
+def _voc_as_coco(devkit: Path, results: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A devkit and result files in COCO's forms, difficult objects to be ignored: the paper's Table 11."""
+    from cascade_tf.formats.voc import read_measured
+    from cascade_tf.formats.voc_as_coco import detections_as_coco, objects_as_coco
+
+    images, objects, found = read_measured(devkit, results)
+    return objects_as_coco(images, objects), detections_as_coco(images, found)
+
+
+def _voc2007(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Numbers:
+    return _voc(ground_truth, detections, 2007, iou)
+
+
+def _voc2010(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Numbers:
+    return _voc(ground_truth, detections, 2010, iou)
+
+
+def _voc(ground_truth: Path, detections: Path, edition: int, iou: float) -> Numbers:
+    from cascade_tf.formats.voc import read_measured
+    from cascade_tf.metrics import evaluate_voc
+
+    _, objects, found = read_measured(ground_truth, detections)
+    return evaluate_voc(objects, found, edition=edition, iou=iou)
+
+
+def _kitti(ground_truth: Path, detections: Path, *, kitti_rule: str = "2017") -> Numbers:
+    from cascade_tf.formats.kitti import read_frames
+    from cascade_tf.metrics import evaluate_kitti
+
+    return evaluate_kitti(read_frames(ground_truth, detections).values(), rule=int(kitti_rule))
 
 
 def _citypersons(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Numbers:
@@ -65,6 +115,10 @@ def _archived(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 
 
 PROTOCOLS: dict[str, Callable[..., Numbers]] = {
+    "coco": _coco,
+    "voc2007": _voc2007,
+    "voc2010": _voc2010,
+    "kitti": _kitti,
     "citypersons": _citypersons,
     "widerface": _widerface,
     "recall": _recall,

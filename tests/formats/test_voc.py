@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_tf.formats.voc import CLASSES, VocDetections, read_objects, read_results, write_results
+from cascade_tf.formats.voc import (
+    CLASSES,
+    VocDetections,
+    read_measured,
+    read_objects,
+    read_results,
+    write_results,
+)
 
 ANNOTATION = """\
 <annotation>
@@ -141,6 +148,16 @@ def test_broken_results(tmp_path, text, message):
     (tmp_path / "comp4_det_test_dog.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_results(tmp_path)
+
+
+def test_results_and_their_ground_truth(tmp_path):
+    devkit(tmp_path / "kit")
+    (tmp_path / "comp4_det_test_dog.txt").write_text("000002 0.5 1 1 2 2\n")
+    images, objects, detections = read_measured(tmp_path / "kit", tmp_path)
+    assert (images, len(objects.boxes), len(detections.boxes)) == (("000001", "000002"), 3, 1)
+    (tmp_path / "comp4_det_test_cat.txt").write_text("000007 0.5 1 1 2 2\n")
+    with pytest.raises(ValueError, match=r"image '000007' is not in the split 'test' of .*kit"):
+        read_measured(tmp_path / "kit", tmp_path)
 
 
 def test_no_results(tmp_path):

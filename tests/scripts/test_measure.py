@@ -87,6 +87,82 @@ def test_widerface(call, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.fixture
+def voc(tmp_path):
+    """A dog that is found after a false one, and a difficult one."""
+    kit, results = tmp_path / "VOC2007", tmp_path / "results"
+    for folder in (kit / "ImageSets" / "Main", kit / "Annotations", results):
+        folder.mkdir(parents=True)
+    (kit / "ImageSets" / "Main" / "test.txt").write_text("000001\n")
+    box = "<bndbox><xmin>{0}</xmin><ymin>1</ymin><xmax>{1}</xmax><ymax>50</ymax></bndbox>"
+    objects = "".join(
+        f"<object><name>dog</name><difficult>{difficult}</difficult>{box.format(left, left + 49)}</object>"
+        for left, difficult in ((1, 0), (101, 1))
+    )
+    (kit / "Annotations" / "000001.xml").write_text(f"<annotation>{objects}</annotation>")
+    lines = ["000001 0.9 201 1 250 50", "000001 0.8 101 1 150 50", "000001 0.7 1 1 40 50"]
+    (results / "comp4_det_test_dog.txt").write_text("\n".join(lines))
+    return f"--ground_truth={tmp_path}", f"--detections={results}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "expected"),
+    [
+        (["--protocol=voc2007"], "mAP", 50.0),
+        (["--protocol=voc2010"], "AP/dog", 50.0),
+        (["--protocol=voc2010", "--iou=0.8"], "AP/dog", 0.0),
+        # Seven of ten thresholds; the second detection is an error if its object counts, and finds it.
+        (["--protocol=coco"], "AP", 35.0),
+        (["--protocol=coco", "--nohonour_ignore"], "AP50", 100 * 2 / 3),
+    ],
+)
+def test_voc(call, voc, tmp_path, arguments, name, expected):
+    said = call("measure", *voc, *arguments, f"--json={tmp_path / 'numbers.json'}")
+    assert said.status == 0, said.err
+    assert json.loads((tmp_path / "numbers.json").read_text())[name] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("2016", 50 / 11), ("2017", 100 / 11)])
+def test_kitti(call, tmp_path, rule, expected):
+    pose, space = "-1 -1 -10", "-1 -1 -1 -1000 -1000 -1000 -10"
+    (tmp_path / "label_2").mkdir()
+    (tmp_path / "label_2" / "000000.txt").write_text(f"Car 0 0 -10 0 0 80 50 {space}\n")
+    (tmp_path / "data").mkdir()
+    low = f"Car {pose} 200 0 280 30 {space} 0.9\n"
+    (tmp_path / "data" / "000000.txt").write_text(f"{low}Car {pose} 0 0 80 50 {space} 0.5\n")
+    output = tmp_path / "numbers.json"
+    paths = f"--ground_truth={tmp_path}", f"--detections={tmp_path}", f"--json={output}"
+    said = call("measure", "--protocol=kitti", *paths, f"--kitti_rule={rule}")
+    assert said.status == 0, said.err
+    numbers = json.loads(output.read_text())
+    assert numbers["car/AP11/easy"] == pytest.approx(expected)
+    assert numbers["cyclist/AP40/hard"] is None
+
+
+def test_coco_boxes_and_masks(call, coco, write, tmp_path):
+    record = {"image_id": 1, "category_id": 5, "bbox": [0, 0, 100, 100], "score": 0.5}
+    mask = {"size": [100, 100], "counts": [0, 10000]}
+    content = json.loads(coco.read_text())
+    for image, annotation in zip(content["images"], content["annotations"], strict=True):
+        image |= {"height": 100, "width": 100}
+        annotation["segmentation"] = mask
+    truth, output = write("masks.json", content), tmp_path / "numbers.json"
+    half = 100 * 51 / 101
+    without_box = {key: record[key] for key in record if key != "bbox"}
+    for found, names in (
+        (record, ("AP", "APl", "AP/cat")),
+        (record | {"segmentation": mask}, ("AP", "mask_AP")),
+        (without_box | {"segmentation": mask}, ("mask_AP",)),
+    ):
+        detections = write("found.json", [found])
+        paths = f"--ground_truth={truth}", f"--detections={detections}", f"--json={output}"
+        said = call("measure", "--protocol=coco", *paths)
+        assert said.status == 0, said.err
+        numbers = json.loads(output.read_text())
+        assert {name: numbers[name] for name in names} == pytest.approx(dict.fromkeys(names, half))
+        assert ("AP" in numbers, "mask_AP" in numbers) == ("AP" in names, "mask_AP" in names)
+
+
 def test_recall_of_a_list_and_of_an_archive(call, coco, write, tmp_path):
     # Of a class that the data set does not have.
     record = {"image_id": 1, "category_id": 7, "bbox": [0, 0, 100, 80], "score": 0.5}
@@ -124,11 +200,16 @@ def test_recall_of_a_list_and_of_an_archive(call, coco, write, tmp_path):
     ("changes", "line"),
     [
         (["--protocol=voc"], "flag --protocol=voc: value should be one of"),
-        ([], "flag --protocol is missing, expected: <citypersons|"),
+        ([], "flag --protocol is missing, expected: <coco|voc2007|"),
         (["--protocol=citypersons", "--detections="], "flag --detections is missing"),
         (["--protocol=citypersons", "--detections=x.json"], "x.json: no such file of detections"),
         (["--protocol=citypersons", "--iou=2"], "flag --iou=2"),
-        (["--protocol=recall", "--iou=0.5"], "--iou with --protocol recall: expected one of citypersons, "),
+        (["--protocol=recall", "--iou=0.5"], "--iou with --protocol recall: expected one of voc2007, "),
+        (
+            ["--protocol=recall", "--kitti_rule=2016"],
+            "--kitti_rule with --protocol recall: expected one of kitti",
+        ),
+        (["--protocol=kitti", "--kitti_rule=2015"], "flag --kitti_rule=2015: value should be one of"),
         (["--protocol=recall", "--ground_truth=x.json"], "x.json: no such annotation file"),
     ],
 )
