@@ -89,8 +89,8 @@ def read_frames(
         FileNotFoundError: a folder is missing or holds no such file, or a frame with results has no labels.
         ValueError: a file is broken.
     """
-    labels = _folder(label_folder, ("", "label_2", "training/label_2"))
-    results = _folder(result_folder, ("", "data"))
+    labels = _folder(label_folder, ("training/label_2", "label_2", ""))
+    results = _folder(result_folder, ("data", ""))
     return {
         path.stem: (read_labels(labels / path.name), read_results(path))
         for path in sorted(results.glob("*.txt"))

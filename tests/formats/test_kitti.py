@@ -49,6 +49,9 @@ def test_frames_are_those_with_results(tmp_path, labels, results):
     (tmp_path / "found" / results).mkdir(parents=True)
     (tmp_path / "found" / results / "000002.txt").write_text(RESULT)
     (tmp_path / "found" / results / "000000.txt").write_text("")
+    if results == "data":
+        # What the official program writes beside the folder.
+        (tmp_path / "found" / "stats_car_detection.txt").write_text("1.000000 \n")
     frames = read_frames(tmp_path / "truth", tmp_path / "found")
     assert list(frames) == ["000000", "000002"]
     objects, detections = frames["000002"]
