@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.map_order import as_maps, check_halves, fine_to_coarse, order_as_built
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.normalization import normalization
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.necks.pyramid_strides import pyramid_strides
+from cascade_tf.necks.upsampling import repeat_cells, repeat_cells_in_training
 from cascade_tf.structures import Tensor
 
 
@@ -22,8 +23,9 @@ class FPN(Layer):
     """Features of equal width at every scale: P2 to P5 from C2 to C5, and P6 for large proposals.
 
     Lateral 1x1 convolutions, nearest-neighbour top-down sums, a 3x3 convolution on each sum, no activations.
-    Maps whose size is not twice that of the next one are cropped after upsampling, so that any image size
-    works.
+    A coarser map is repeated to the size of the next finer one: cropped where its own is half of that rounded
+    up, its last row or column repeated once more where rounded down. Maps of equal strides, as dilated
+    networks have them, are added as they are.
 
     Args:
         channels: output channels of every level.
@@ -36,6 +38,7 @@ class FPN(Layer):
     """
 
     kind = "neck"
+    asserts_sizes = True
 
     def __init__(
         self,
@@ -56,10 +59,12 @@ class FPN(Layer):
         self.recompute = recompute
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
-        """Creates the convolutions for the given backbone levels, finest first by their names' order."""
+        """Creates the convolutions for the given backbone levels, in the order of ``fine_to_coarse``."""
+        shapes = as_maps(input_shape)
+        self.map_names = fine_to_coarse(shapes)
         self.laterals, self.outputs, self.norms = [], [], []
-        for level, name in enumerate(sorted(input_shape), start=self.first_level):
-            lateral = self._convolution(1, f"lateral{level}", input_shape[name][-1])
+        for level, name in enumerate(self.map_names, start=self.first_level):
+            lateral = self._convolution(1, f"lateral{level}", shapes[name][-1])
             output = self._convolution(3, f"output{level}", self.channels)
             groups = min(self.norm_groups, self.channels)
             pair = [normalization(self.norm, f"{kind}{level}_norm", groups) for kind in ("lateral", "output")]
@@ -74,16 +79,16 @@ class FPN(Layer):
         self, input_shape: Mapping[str, tuple[int | None, ...]]
     ) -> dict[str, tuple[int | None, ...]]:
         """Names and shapes of the levels that ``call`` returns for features of the given shapes."""
-        levels = range(self.first_level, self.first_level + len(input_shape) + self.num_extra_levels)
+        levels = range(self.first_level, self.first_level + len(as_maps(input_shape)) + self.num_extra_levels)
         return {f"P{level}": (None, None, None, self.channels) for level in levels}
 
     def output_strides(self, strides: Mapping[str, float]) -> dict[str, float]:
         """Pixels per cell of the levels that ``call`` returns for features of these strides.
 
         Raises:
-            ValueError: the strides do not double from map to map.
+            ValueError: a stride is neither that of the map before nor twice as large.
         """
-        return pyramid_strides(strides, self.first_level, self.num_extra_levels)
+        return pyramid_strides(strides, self.first_level, self.num_extra_levels, or_equal=True)
 
     def named_layers(self) -> Iterator[NamedLayer]:
         """The layers with weights: ``lateral2``, ``output2`` and so on."""
@@ -109,14 +114,22 @@ class FPN(Layer):
         """Builds the pyramid.
 
         Args:
-            features: backbone maps [B, h, w, C_l]; their names sort from fine to coarse, strides double.
+            features: backbone maps [B, h, w, C_l] by name, or in a list from fine to coarse; strides double
+                or stay. For their order see ``layers.map_order.fine_to_coarse``.
             training: whether ``recompute`` and the fast gradient apply.
 
         Returns:
             ``{"P2": [B, h, w, channels], ...}``, finest first.
+
+        Raises:
+            ValueError: the maps' sizes are not those of a pyramid; where only a running graph knows them, an
+                InvalidArgumentError there.
         """
-        maps = [features[name] for name in sorted(features)]
-        upsample = _upsample_in_training if training else _upsample
+        features = as_maps(features)
+        names = order_as_built(self.map_names, features)
+        check_halves("FPN", features, names, self.asserts_sizes)
+        maps = [features[name] for name in names]
+        upsample = repeat_cells_in_training if training else repeat_cells
         top_down = functools.partial(self._top_down, upsample)
         sums = recomputed(top_down, self.recompute and training)(*maps)
         levels = [norm[1](conv(x)) for conv, norm, x in zip(self.outputs, self.norms, sums, strict=True)]
@@ -130,23 +143,3 @@ class FPN(Layer):
         for level in reversed(range(len(sums) - 1)):
             sums[level] += upsample(sums[level + 1], sums[level])
         return sums
-
-
-def _upsample(x: Tensor, like: Tensor) -> Tensor:
-    """Doubles ``x`` by repetition and crops it to the size of ``like``."""
-    shape, target = tf.shape(x), tf.shape(like)
-    doubled = tf.tile(x[:, :, None, :, None, :], [1, 1, 2, 1, 2, 1])
-    doubled = tf.reshape(doubled, [shape[0], 2 * shape[1], 2 * shape[2], x.shape[-1]])
-    return doubled[:, : target[1], : target[2]]
-
-
-def _upsample_in_training(x: Tensor, like: Tensor) -> Tensor:
-    """`_upsample` with a gradient of its own: TensorFlow's for a repetition takes ten times as long."""
-    cropped = 2 * tf.shape(x)[1:3] - tf.shape(like)[1:3]
-
-    def gradient(upstream: Tensor) -> Tensor:
-        # The sum over each 2 x 2.
-        upstream = tf.pad(upstream, [[0, 0], [0, cropped[0]], [0, cropped[1]], [0, 0]])
-        return tf.nn.avg_pool2d(upstream, 2, 2, "VALID") * tf.constant(4.0, upstream.dtype)
-
-    return tf.custom_gradient(lambda x: (_upsample(x, like), gradient))(x)

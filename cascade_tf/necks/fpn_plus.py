@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_order import as_maps, check_halves, fine_to_coarse, order_as_built
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.necks.pyramid_strides import pyramid_strides
@@ -29,7 +30,8 @@ class FPNPlus(Layer):
     convolution of its own map plus what comes from below and from above. No biases, no activations.
 
     Doubling takes cells beyond the border as zeros, which is Caffe's fixed bilinear deconvolution. Maps of
-    odd sizes, which its nets do not have, are averaged over the cells that exist and cropped after doubling.
+    odd sizes, which its nets do not have, are averaged over the cells that exist and cropped after doubling
+    where the next one is half of that rounded up; where rounded down, the last row or column is left out.
 
     Args:
         channels: output channels of every level.
@@ -41,6 +43,7 @@ class FPNPlus(Layer):
     """
 
     kind = "neck"
+    asserts_sizes = True
 
     def __init__(self, channels: int = 256, first_level: int = 2, recompute: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
@@ -50,10 +53,12 @@ class FPNPlus(Layer):
         self.recompute = recompute
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
-        """Creates the convolutions for the given backbone levels, finest first by their names' order."""
+        """Creates the convolutions for the given backbone levels, in the order of ``fine_to_coarse``."""
+        shapes = as_maps(input_shape)
+        self.map_names = fine_to_coarse(shapes)
         self.laterals, self.outputs = [], []
-        for level, name in enumerate(sorted(input_shape), start=self.first_level):
-            self.laterals.append(self._convolution(1, f"lateral{level}", input_shape[name][-1]))
+        for level, name in enumerate(self.map_names, start=self.first_level):
+            self.laterals.append(self._convolution(1, f"lateral{level}", shapes[name][-1]))
             self.outputs.append(self._convolution(3, f"output{level}", self.channels))
         self.built = True
 
@@ -74,7 +79,7 @@ class FPNPlus(Layer):
         self, input_shape: Mapping[str, tuple[int | None, ...]]
     ) -> dict[str, tuple[int | None, ...]]:
         """Names and shapes of the levels that ``call`` returns for features of the given shapes."""
-        levels = range(self.first_level, self.first_level + len(input_shape))
+        levels = range(self.first_level, self.first_level + len(as_maps(input_shape)))
         return {f"P{level}": (None, None, None, self.channels) for level in levels}
 
     def output_strides(self, strides: Mapping[str, float]) -> dict[str, float]:
@@ -94,13 +99,21 @@ class FPNPlus(Layer):
         """Builds the pyramid.
 
         Args:
-            features: backbone maps [B, h, w, C_l]; their names sort from fine to coarse, strides double.
+            features: backbone maps [B, h, w, C_l] by name, or in a list from fine to coarse; strides double.
+                For their order see ``layers.map_order.fine_to_coarse``.
             training: whether ``recompute`` applies.
 
         Returns:
             ``{"P2": [B, h, w, channels], ...}``, finest first.
+
+        Raises:
+            ValueError: the maps' sizes are not those of a pyramid; where only a running graph knows them, an
+                InvalidArgumentError there.
         """
-        maps = [features[name] for name in sorted(features)]
+        features = as_maps(features)
+        names = order_as_built(self.map_names, features)
+        check_halves("FPNPlus", features, names, self.asserts_sizes, or_equal=False)
+        maps = [features[name] for name in names]
         sums = recomputed(self._sums, self.recompute and training)(*maps)
         levels = [conv(x) for conv, x in zip(self.outputs, sums, strict=True)]
         return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
@@ -110,7 +123,7 @@ class FPNPlus(Layer):
         own = [conv(x) for conv, x in zip(self.laterals, maps, strict=True)]
         sums, up, down = list(own), own[0], own[-1]
         for level in range(1, len(own)):
-            below = tf.nn.avg_pool2d(up, 2, 2, "SAME")
+            below = _halved(up, own[level])
             sums[level] += below
             up = own[level] + below
         for level in reversed(range(len(own) - 1)):
@@ -120,8 +133,17 @@ class FPNPlus(Layer):
         return sums
 
 
+def _halved(x: Tensor, like: Tensor) -> Tensor:
+    """Means of 2 x 2 cells of ``x``, as many as ``like`` has."""
+    size = 2 * tf.shape(like)[1:3]
+    return tf.nn.avg_pool2d(x[:, : size[0], : size[1]], 2, 2, "SAME")
+
+
 def _doubled(x: Tensor, like: Tensor) -> Tensor:
     """``x`` at twice the size, bilinear with zeros around it, cropped to the size of ``like``."""
     kernel = tf.constant(np.tile(_BILINEAR, (1, 1, x.shape[-1], 1)), x.dtype)
+    missing = (tf.shape(like)[1:3] + 1) // 2 - tf.shape(x)[1:3]
+    # Where none are missing, nothing is copied.
+    x = tf.pad(x, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
     # As the gradient of a convolution with strides: its own gradient is that convolution, which is fast.
     return tf.nn.depthwise_conv2d_backprop_input(tf.shape(like), kernel, x, [1, 2, 2, 1], "SAME")

@@ -34,6 +34,14 @@ def small(recipe, **settings):
         ("mask_rcnn_fpn", {}),
         ("rpn_fpn", {}),
         ("fast_rcnn_fpn", {}),
+        (
+            "faster_rcnn_fpn",
+            {
+                "backbone.dilate_res5": True,
+                "proposals.strides": (4, 8, 16, 16, 32),
+                "heads.pooling.strides": (4, 8, 16, 16),
+            },
+        ),
         ("faster_rcnn_fpn_plus", {}),
         ("faster_rcnn_vgg16", {}),
         ("faster_rcnn_alexnet", {"backbone.channels": (8, 8, 8, 8, 8)}),
@@ -81,6 +89,11 @@ def test_recipes_agree_with_their_maps(name, settings):
         ),
         (
             models.faster_rcnn_fpn,
+            {"backbone.dilate_res5": True},
+            r"proposals\.strides: got 4,8,16,32,64, expected 4,8,16,16,32, pixels per cell of the maps P2",
+        ),
+        (
+            models.faster_rcnn_fpn_plus,
             {"backbone.dilate_res5": True},
             "neck: got maps C2, C3, C4, C5 of 4, 8, 16, 16 pixels per cell, expected twice as many",
         ),

@@ -7,51 +7,53 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.necks import FPNPlus
-from tests.necks.test_fpn import backbone, plain
+from tests.necks.test_fpn import SIZES, backbone, check_in_graph, plain
 
-SIZES = [(16, 24), (13, 9), (1, 7), (17, 33)]
+SIZES = [size for size in SIZES if size[-1] != "none"]
 
 
-def halved(x):
-    """[h, w] means of 2 x 2 cells, of fewer at the far border of odd maps."""
+def halved(x, shape):
+    """[h, w] means of 2 x 2 cells, of fewer at the far border of odd maps; none are beyond ``shape``."""
     padded = np.pad(x, [(0, size % 2) for size in x.shape], constant_values=np.nan)
-    return np.nanmean(padded.reshape(len(padded) // 2, 2, -1, 2), axis=(1, 3))
+    means = np.nanmean(padded.reshape(len(padded) // 2, 2, -1, 2), axis=(1, 3))
+    return means[: shape[0], : shape[1]]
 
 
 def doubled(x, shape):
     """Caffe's deconvolution: each cell is spread over 4 x 4 with a bilinear kernel."""
     spread = np.outer([0.25, 0.75, 0.75, 0.25], [0.25, 0.75, 0.75, 0.25])
-    found = np.zeros([2 * size + 2 for size in x.shape])
+    found = np.zeros([max(2 * size + 2, wanted + 2) for size, wanted in zip(x.shape, shape, strict=True)])
     for row, column in np.ndindex(x.shape):
         found[2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += x[row, column] * spread
     return found[1 : 1 + shape[0], 1 : 1 + shape[1]]
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_sums(height, width):
-    maps = backbone(height, width)
+@pytest.mark.parametrize(("height", "width", "rounding"), SIZES)
+def test_sums(height, width, rounding):
+    maps = backbone(height, width, rounding=rounding)
     layer = FPNPlus(3)
     layer(maps)
     levels = plain(layer)(maps)
     assert list(levels) == ["P2", "P3", "P4", "P5"]
     c2, c3, c4, c5 = (value.numpy()[0, :, :, 0] for value in maps.values())
-    up3 = c3 + halved(c2)
-    up4 = c4 + halved(up3)
+    up3 = c3 + halved(c2, c3.shape)
+    up4 = c4 + halved(up3, c4.shape)
     down4 = c4 + doubled(c5, c4.shape)
     down3 = c3 + doubled(down4, c3.shape)
     expected = {
         "P2": c2 + doubled(down3, c2.shape),
-        "P3": c3 + halved(c2) + doubled(down4, c3.shape),
-        "P4": c4 + halved(up3) + doubled(c5, c4.shape),
-        "P5": c5 + halved(up4),
+        "P3": c3 + halved(c2, c3.shape) + doubled(down4, c3.shape),
+        "P4": c4 + halved(up3, c4.shape) + doubled(c5, c4.shape),
+        "P5": c5 + halved(up4, c5.shape),
     }
     for name, value in expected.items():
         np.testing.assert_allclose(levels[name][0], np.repeat(value[..., None], 3, axis=2), atol=1e-5)
 
 
+@pytest.mark.parametrize("rounding", ["ceil", "floor"])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_gradients_reach_every_map(recompute):
-    maps = backbone(13, 9)
+def test_gradients_reach_every_map(recompute, rounding):
+    maps = backbone(13, 9, rounding=rounding)
     layer = FPNPlus(3, recompute=recompute)
     layer(maps)
     plain(layer)
@@ -61,7 +63,7 @@ def test_gradients_reach_every_map(recompute):
         total = tf.reduce_sum(layer(maps, training=True)["P2"][..., 0] * upstream)
     gradients = tape.gradient(total, maps)
     # P2 is linear in the maps: the gradient at a cell is what P2 sees of a one there.
-    for name, row, column in (("C2", 3, 8), ("C3", 0, 0), ("C4", 3, 2), ("C5", 1, 1)):
+    for name, row, column in (("C2", 3, 8), ("C3", 0, 0), ("C4", 2, 1), ("C5", 0, 0)):
         ones = {other: np.zeros(value.shape, np.float32) for other, value in maps.items()}
         ones[name][0, row, column, 0] = 1
         expected = np.sum(layer(ones)["P2"][..., 0] * upstream)
@@ -82,3 +84,19 @@ def test_names_and_weights():
 def test_no_channels():
     with pytest.raises(ValueError, match="channels: got 0, expected 1 or more"):
         FPNPlus(0)
+
+
+def test_maps_of_one_stride_are_refused():
+    maps = backbone(8, 8, rounding="none")
+    with pytest.raises(
+        ValueError, match=r"FPNPlus: got maps C2 \(8 x 8\), C3 \(8 x 8\), .* expected each half"
+    ):
+        FPNPlus(3)(maps)
+    with pytest.raises(
+        ValueError, match="neck: got maps C4, C5 of 16, 16 pixels per cell, expected twice as"
+    ):
+        FPNPlus(3).output_strides({"C4": 16, "C5": 16})
+
+
+def test_one_graph_for_all_sizes():
+    check_in_graph(FPNPlus(3), SIZES)
