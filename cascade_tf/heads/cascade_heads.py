@@ -12,6 +12,7 @@ from cascade_tf.boxes import clip_boxes, is_proper, sample_rois
 from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.stage import Stage
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_order import as_maps
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer, inside
 from cascade_tf.layers.ranges import require_not_negative, require_overlaps, require_shares
@@ -160,7 +161,7 @@ class CascadeHeads(Layer):
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Builds every stage for the shapes of the features."""
         for stage in self.stages:
-            stage.build_on(input_shape, self.pooling)
+            stage.build_on(as_maps(input_shape), self.pooling)
         if self.masks is not None and not self.masks.built:
             self.masks.build(input_shape)
         self.built = True
@@ -190,9 +191,9 @@ class CascadeHeads(Layer):
         """Runs all stages.
 
         Args:
-            features: ``{"P2": [B, h, w, C], ...}``.
+            features: ``{"P2": [B, h, w, C], ...}``, or in a list from fine to coarse.
             proposals: R boxes per image.
-            image_size: [B, 2] float32 (height, width) before padding.
+            image_size: [B, 2] (height, width) before padding.
             targets: ground truth, needed in training.
             training: whether boxes are sampled and labelled.
 
@@ -205,8 +206,10 @@ class CascadeHeads(Layer):
         """
         if training and targets is None:
             raise ValueError("CascadeHeads needs targets when training=True, got None")
+        features = as_maps(features)
         # A functional model that comes from a file hands NamedTuples over as lists.
         proposals = Proposals(*proposals)
+        proposals = proposals._replace(boxes=tf.cast(proposals.boxes, tf.float32))
         truth = Targets(*targets[: len(Targets._fields)]) if training and targets is not None else None
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):

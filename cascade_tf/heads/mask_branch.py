@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.heads.mask_head import MaskHead
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.map_order import as_maps
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer, inside
 from cascade_tf.losses import mask_loss
@@ -37,7 +38,8 @@ class MaskBranch(Layer):
         pooling: pools the boxes; masks have twice as many cells per side.
 
     Raises:
-        ValueError: no heads, or not one for each of ``stages``, or these are not ascending.
+        ValueError: no heads, or not one for each of ``stages``, or these are not ascending; or the pooling's
+            cells are not as many in both directions.
     """
 
     def __init__(self, heads: Sequence[MaskHead], stages: Sequence[int], pooling: ROIAlign, **kwargs: Any):
@@ -45,6 +47,8 @@ class MaskBranch(Layer):
         ascending = bool(stages) and list(stages) == sorted({n for n in stages if n >= 1})
         require(ascending, "stages", tuple(stages), "ascending numbers of stages from 1")
         require(len(heads) == len(stages), "heads", f"{len(heads)}", f"one for each of {tuple(stages)}")
+        height, width = pooling.cells
+        require(height == width, "pooling.output_size", pooling.cells, "one number: masks are square")
         self.heads = list(heads)
         self.stages = tuple(stages)
         self.pooling = pooling
@@ -53,11 +57,11 @@ class MaskBranch(Layer):
     @property
     def mask_size(self) -> int:
         """M, cells per side of a mask."""
-        return 2 * self.pooling.output_size
+        return 2 * self.pooling.cells[0]
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Builds every head for the channel count of the features."""
-        channels = next(iter(input_shape.values()))[-1]
+        channels = next(iter(as_maps(input_shape).values()))[-1]
         for head in self.heads:
             if not head.built:
                 head.build((None, None, None, None, channels))

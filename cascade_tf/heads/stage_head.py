@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.map_order import as_maps
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
@@ -50,7 +51,7 @@ class StageHead(Layer):
         Args:
             features: ``{"P2": [B, h, w, C], ...}``, shared by all stages.
         """
-        return dict(features)
+        return dict(as_maps(features))
 
     def pool(self, pooling: Any, maps: Mapping[str, Tensor], boxes: Tensor) -> Any:
         """What the call takes for these boxes.

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import Configured, require, set_implementation
+from cascade_tf.layers.map_order import leave_to_the_model
 from cascade_tf.layers.map_strides import check_map_strides
 from cascade_tf.prediction.inference import ImageDetections, predict_images
 from cascade_tf.prediction.test_time_augmentation import Augmentation
@@ -148,10 +149,10 @@ class TwoStageDetector(Configured, keras.Model):
             return
         if self.neck is not None:
             strides = self.neck.output_strides(strides)
-        names = sorted(strides)
         for path, reader in (("proposals", self.proposals), ("heads", self.heads)):
-            assumed = (one.inside(path) for one in reader.map_strides(names))
+            assumed = (one.inside(path) for one in reader.map_strides(list(strides)))
             check_map_strides(assumed, strides, f"the backbone {type(self.backbone).__name__}")
+        leave_to_the_model(self)
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
         """Runs ``call`` on a batch; images themselves are for ``predict``."""

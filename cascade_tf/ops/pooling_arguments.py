@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -73,10 +74,10 @@ def checked_maps(op: str, features: Sequence[Any], boxes: Any, strides: Sequence
 
 def checked_size(op: str, output_size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) in bins; ValueError unless both are positive."""
-    size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"{op}: output_size must be one or two positive integers, got {size}")
-    return size[0], size[1]
+    size = tuple(output_size) if isinstance(output_size, Sequence) else (output_size, output_size)
+    if len(size) != 2 or not all(isinstance(cells, Integral) and cells >= 1 for cells in size):
+        raise ValueError(f"{op}: output_size must be one or two positive integers, got {output_size!r}")
+    return int(size[0]), int(size[1])
 
 
 def check_pad_ratio(op: str, pad_ratio: float) -> None:

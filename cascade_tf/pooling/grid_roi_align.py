@@ -8,17 +8,19 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.base import require
+from cascade_tf.layers.map_order import check_strides, fine_to_coarse
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.grid_roi_align import grid_roi_align
-from cascade_tf.ops.pooling_arguments import check_pad_ratio, checked_size
+from cascade_tf.ops.pooling_arguments import check_pad_ratio
 from cascade_tf.ops.roi_align import assign_levels
+from cascade_tf.pooling.box_pooling import BoxPooling
 from cascade_tf.pooling.map_channels import channels_of
 from cascade_tf.structures import Tensor
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class GridROIAlign(Layer):
+class GridROIAlign(BoxPooling):
     """Pools each box from the level of its size, the bins as means of their corners; see its op.
 
     Where a batch has no box of some level, the authors' code pools the box of the nearest size from that
@@ -26,8 +28,8 @@ class GridROIAlign(Layer):
 
     Args:
         output_size: P, cells per side of the result, or their (height, width).
-        levels: names of the maps that boxes are pooled from, finest first; None: the first
-            ``len(strides)`` in the order of their names.
+        levels: names of the maps that boxes are pooled from, finest first; None: the finest
+            ``len(strides)`` in the order of ``fine_to_coarse``.
         strides: pixels per cell of these maps.
         canonical_size: a box of this side length goes to ``canonical_level``.
         canonical_level: number of that level, 4 for the map of stride 16.
@@ -42,6 +44,7 @@ class GridROIAlign(Layer):
     """
 
     kind = "pooling"
+    asserts_sizes = True
 
     def __init__(
         self,
@@ -55,25 +58,16 @@ class GridROIAlign(Layer):
         implementation: str = "auto",
         **kwargs: Any,
     ):
-        super().__init__(autocast=False, **kwargs)
-        checked_size("GridROIAlign", output_size)
+        super().__init__(output_size, implementation, **kwargs)
         check_pad_ratio("GridROIAlign", pad_ratio)
         require(canonical_size > 0, "canonical_size", canonical_size, "a number of pixels above 0")
         require(levels is None or len(levels) == len(strides), "levels", levels, f"{len(strides)} names")
-        self.output_size = output_size
         self.levels = levels
         self.strides = strides
         self.canonical_size = canonical_size
         self.canonical_level = canonical_level
         self.pad_ratio = pad_ratio
         self.inclusive = inclusive
-        self.implementation = implementation
-        self.supports_jit = False
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """(height, width) of the result."""
-        return checked_size("GridROIAlign", self.output_size)
 
     def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Shape of ``call``'s result for features of these shapes."""
@@ -81,19 +75,11 @@ class GridROIAlign(Layer):
 
     def map_strides(self, names: Iterable[str]) -> Iterator[MapStrides]:
         """The strides that it takes the maps of these names to have."""
-        yield MapStrides("strides", tuple(self._names(names)), tuple(self.strides))
+        yield MapStrides("strides", self._names(names), tuple(self.strides))
 
-    def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
-        """Pools every box.
-
-        Args:
-            features: ``{"P2": [B, h, w, C], ...}``.
-            boxes: [B, R, 4] float32.
-
-        Returns:
-            [B, R, P, P, C] of the features' type.
-        """
+    def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         names = self._names(features)
+        check_strides("GridROIAlign", features, names, self.strides, self.asserts_sizes)
         return grid_roi_align(
             [features[name] for name in names],
             boxes,
@@ -111,17 +97,5 @@ class GridROIAlign(Layer):
             implementation=self.implementation,
         )
 
-    def pool_in_turn(self, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Pools one set of boxes among several, in training.
-
-        Args:
-            features: see ``call``.
-            boxes: see there.
-
-        Returns:
-            What ``call`` returns, and the features to pool the next set from: the same.
-        """
-        return self(features, boxes), dict(features)
-
-    def _names(self, features: Iterable[str]) -> Sequence[str]:
-        return sorted(features)[: len(self.strides)] if self.levels is None else self.levels
+    def _names(self, features: Iterable[str]) -> tuple[str, ...]:
+        return fine_to_coarse(features)[: len(self.strides)] if self.levels is None else tuple(self.levels)

@@ -16,6 +16,8 @@ from cascade_tf.structures import Tensor
 class PSROIPool(SingleMapPooling):
     """Averages each bin over the bin's own channels, as R-FCN does; see ``ops.ps_roi_pool``.
 
+    Of D k k channels of the map, ``(d * k + row) * k + column`` is value ``d`` of that bin; D are left.
+
     Args:
         output_size: k, bins per side of the result, or their (height, width).
         level: name of the map that all boxes are pooled from; None: the only one that comes.
@@ -48,15 +50,5 @@ class PSROIPool(SingleMapPooling):
         height, width = self.cells
         return (None, None, height, width, None if channels is None else channels // (height * width))
 
-    def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
-        """Pools every box.
-
-        Args:
-            features: ``{"C5": [B, h, w, D * k * k], ...}``; channel ``(d * k + row) * k + column`` is value
-                ``d`` of that bin.
-            boxes: [B, R, 4] float32.
-
-        Returns:
-            [B, R, k, k, D] of the features' type.
-        """
+    def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         return ps_roi_pool(self._map(features), boxes, **self._settings())

@@ -9,21 +9,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.base import require
+from cascade_tf.layers.map_order import as_maps, check_strides, fine_to_coarse
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.roi_align import assign_levels, roi_align, roi_align_in_turn
+from cascade_tf.pooling.box_pooling import BoxPooling
 from cascade_tf.pooling.map_channels import channels_of
 from cascade_tf.structures import Tensor
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class ROIAlign(Layer):
+class ROIAlign(BoxPooling):
     """Pools each box from the pyramid level of its size, without rounding coordinates (He et al., 2017).
 
     Args:
-        output_size: P, cells per side of the result.
+        output_size: P, cells per side of the result, or their (height, width).
         strides: pixels per cell of the levels that boxes are pooled from, finest first. Coarser maps among
-            the features (P6) are not used.
+            the features (P6) are not used. For one map of stride 16: ``(16,)``.
         sampling_ratio: samples per cell and axis; 0 takes ``ceil(box size / P)``.
         aligned: whether a pixel's centre is at half a pixel; False is the older convention of Caffe2.
         inclusive: pools up to the box's last pixel, ``x2 - 1``, instead of its far edge, as detectors do
@@ -38,10 +40,11 @@ class ROIAlign(Layer):
     """
 
     kind = "pooling"
+    asserts_sizes = True
 
     def __init__(
         self,
-        output_size: int = 7,
+        output_size: int | Sequence[int] = 7,
         strides: Sequence[int] = (4, 8, 16, 32),
         sampling_ratio: int = 2,
         aligned: bool = True,
@@ -51,23 +54,14 @@ class ROIAlign(Layer):
         implementation: str = "auto",
         **kwargs: Any,
     ):
-        super().__init__(autocast=False, **kwargs)
-        require(output_size >= 1, "output_size", output_size, "1 or more")
+        super().__init__(output_size, implementation, **kwargs)
         require(canonical_size > 0, "canonical_size", canonical_size, "a number of pixels above 0")
-        self.output_size = output_size
         self.strides = strides
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
         self.inclusive = inclusive
         self.canonical_size = canonical_size
         self.canonical_level = canonical_level
-        self.implementation = implementation
-        self.supports_jit = False
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """(height, width) of the result."""
-        return (self.output_size, self.output_size)
 
     def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Shape of ``call``'s result for features of these shapes."""
@@ -75,39 +69,35 @@ class ROIAlign(Layer):
 
     def map_strides(self, names: Iterable[str]) -> Iterator[MapStrides]:
         """The strides that it takes the maps of these names to have."""
-        yield MapStrides("strides", tuple(self._names(names)), tuple(self.strides))
+        yield MapStrides("strides", self._names(names), tuple(self.strides))
 
-    def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
-        """Pools every box.
-
-        Args:
-            features: ``{"P2": [B, h, w, C], ...}``; the first ``len(strides)`` in the order of their names
-                are used.
-            boxes: [B, R, 4] float32.
-
-        Returns:
-            [B, R, P, P, C] of the features' type.
-        """
-        names = self._names(features)
-        return roi_align([features[name] for name in names], **self._settings(len(names), boxes))
-
-    def pool_in_turn(self, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def pool_in_turn(self, features: Any, boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Pools one set of boxes among several, in training; see ``ops.roi_align_in_turn``.
 
         Args:
             features: see ``call``.
-            boxes: see there.
+            boxes: [B, R, 4].
 
         Returns:
             What ``call`` returns, and the features to pool the next set from.
         """
-        names = self._names(features)
+        features = as_maps(features)
+        names = self._checked_names(features)
         maps = [features[name] for name in names]
         pooled, passed_on = roi_align_in_turn(maps, **self._settings(len(names), boxes))
         return pooled, {**features, **dict(zip(names, passed_on, strict=True))}
 
-    def _names(self, features: Iterable[str]) -> list[str]:
-        return sorted(features)[: len(self.strides)]
+    def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
+        names = self._checked_names(features)
+        return roi_align([features[name] for name in names], **self._settings(len(names), boxes))
+
+    def _names(self, features: Iterable[str]) -> tuple[str, ...]:
+        return fine_to_coarse(features)[: len(self.strides)]
+
+    def _checked_names(self, features: Mapping[str, Tensor]) -> tuple[str, ...]:
+        names = self._names(features)
+        check_strides("ROIAlign", features, names, self.strides, self.asserts_sizes)
+        return names
 
     def _settings(self, num_levels: int, boxes: Tensor) -> dict[str, Any]:
         levels = assign_levels(

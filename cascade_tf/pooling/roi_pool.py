@@ -46,14 +46,5 @@ class ROIPool(SingleMapPooling):
         check_pad_ratio("ROIPool", pad_ratio)
         self.pad_ratio = pad_ratio
 
-    def call(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
-        """Pools every box.
-
-        Args:
-            features: ``{"C5": [B, h, w, C], ...}``.
-            boxes: [B, R, 4] float32.
-
-        Returns:
-            [B, R, P, P, C] of the features' type.
-        """
+    def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         return roi_pool(self._map(features), boxes, pad_ratio=self.pad_ratio, **self._settings())

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.base import require
 from cascade_tf.layers.map_strides import MapStrides
-from cascade_tf.ops.pooling_arguments import checked_size
-from cascade_tf.structures import Tensor
+from cascade_tf.pooling.box_pooling import BoxPooling
 
 
-class SingleMapPooling(Layer):
+class SingleMapPooling(BoxPooling):
     """Pools all boxes from one map by an op of Caffe's arithmetic.
 
     Args:
@@ -31,15 +30,11 @@ class SingleMapPooling(Layer):
         implementation: str,
         **kwargs: Any,
     ):
-        super().__init__(autocast=False, **kwargs)
-        checked_size(type(self).__name__, output_size)
+        super().__init__(output_size, implementation, **kwargs)
         require(stride > 0, "stride", stride, "a number of pixels above 0")
-        self.output_size = output_size
         self.level = level
         self.stride = stride
         self.inclusive = inclusive
-        self.implementation = implementation
-        self.supports_jit = False
 
     def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Shape of ``call``'s result for features of these shapes."""
@@ -50,24 +45,6 @@ class SingleMapPooling(Layer):
         level = self._level(names)
         if level is not None:
             yield MapStrides("stride", (level,), (self.stride,))
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """(height, width) of the result."""
-        size = self.output_size
-        return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-    def pool_in_turn(self, features: Mapping[str, Tensor], boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Pools one set of boxes among several, in training.
-
-        Args:
-            features: see ``call``.
-            boxes: see there.
-
-        Returns:
-            What ``call`` returns, and the features to pool the next set from: the same.
-        """
-        return self(features, boxes), dict(features)
 
     def _map(self, features: Mapping[str, Any]) -> Any:
         level = self._level(features)

@@ -7,25 +7,26 @@ from typing import Any, TypeVar
 
 import keras
 
+from cascade_tf.layers.map_order import fine_to_coarse
+
 Map = TypeVar("Map")
 
 
-def chosen_names(names: Iterable[str], levels: Sequence[str] | None) -> tuple[str, ...]:
+def chosen_names(maps: Iterable[str], levels: Sequence[str] | None) -> tuple[str, ...]:
     """The names of the maps that a network reads, from fine to coarse: ``levels``, or if None all."""
-    return tuple(sorted(names) if levels is None else levels)
+    return fine_to_coarse(maps) if levels is None else tuple(levels)
 
 
-def chosen_maps(features: Mapping[str, Map], levels: Sequence[str] | None) -> list[Map]:
+def chosen_maps(features: Mapping[str, Map], names: Sequence[str]) -> list[Map]:
     """The maps, or their shapes, that a network reads, from fine to coarse.
 
     Args:
         features: by name.
-        levels: names of some; None: all, in the order of their names.
+        names: of ``chosen_names``.
 
     Raises:
         ValueError: one is missing.
     """
-    names = chosen_names(features, levels)
     missing = [name for name in names if name not in features]
     if missing:
         raise ValueError(f"levels: got {names}, expected some of the maps {', '.join(features)}")

@@ -13,6 +13,7 @@ import tensorflow as tf
 from cascade_tf.boxes import BoxCoder, Match, ShapeGrid, clip_boxes, is_proper, match_cells, sample_labels
 from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
+from cascade_tf.layers.map_order import as_maps, check_strides, order_as_built
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.ranges import require_not_negative, require_overlaps
@@ -82,6 +83,7 @@ class LevelProposals(AnchorProposals):
     """
 
     kind = "proposals"
+    asserts_sizes = True
 
     def __init__(
         self,
@@ -181,11 +183,11 @@ class LevelProposals(AnchorProposals):
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Creates the heads for the channel counts of the features."""
-        maps = chosen_maps(input_shape, self.levels)
+        shapes = as_maps(input_shape)
+        self.map_names = chosen_names(shapes, self.levels)
+        maps = chosen_maps(shapes, self.map_names)
         count = len(self.strides)
-        require(
-            len(maps) == count, "levels", tuple(input_shape), f"as many maps as strides, which are {count}"
-        )
+        require(len(maps) == count, "levels", tuple(shapes), f"as many maps as strides, which are {count}")
         self.hidden, self.objectness, self.offsets = [], [], []
         policy = self.dtype_policy
         for level, (shape, anchors) in enumerate(zip(maps, self.grid.shapes_per_level, strict=True), start=1):
@@ -210,20 +212,29 @@ class LevelProposals(AnchorProposals):
         """Scores all anchors and turns the best into proposals.
 
         Args:
-            features: ``{"C5": [B, h, w, C], ...}``, one map per stride among them.
-            image_size: [B, 2] float32 (height, width) before padding.
+            features: ``{"C5": [B, h, w, C], ...}``, one map per stride among them; or a list of them from
+                fine to coarse. For their order see ``layers.map_order.fine_to_coarse``.
+            image_size: [B, 2] (height, width) before padding.
             training: which of the two sets of limits applies.
 
         Returns:
             The output, offsets clipped, and R proposals per image without gradient.
+
+        Raises:
+            ValueError: a map is missing, or the sizes of the maps contradict the strides; where only a
+                running graph knows these, an InvalidArgumentError there.
         """
         output = self.predict(features, image_size)
         return output, self.propose(output, training)
 
     def predict(self, features: Mapping[str, Tensor], image_size: Tensor) -> LevelOutput:
         """Scores and offsets of all anchors; arguments as of ``call``."""
+        features = as_maps(features)
+        names = self.map_names if self.levels else order_as_built(self.map_names, features)
+        maps = chosen_maps(features, names)
+        check_strides("LevelProposals", features, names, self.strides, self.asserts_sizes)
         logits, deltas, sizes = [], [], []
-        for level, feature in enumerate(chosen_maps(features, self.levels)):
+        for level, feature in enumerate(maps):
             hidden = self.hidden[level](feature)
             shape = tf.shape(hidden)
             scores = tf.cast(self.objectness[level](hidden), tf.float32)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
+from cascade_tf.layers.map_order import as_maps, check_strides
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.losses import rpn_losses
@@ -53,6 +54,7 @@ class RegionProposal(AnchorProposals):
     """
 
     kind = "proposals"
+    asserts_sizes = True
 
     def __init__(
         self,
@@ -118,7 +120,8 @@ class RegionProposal(AnchorProposals):
 
     def build(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> None:
         """Creates the shared head for the channel count of the features."""
-        channels = channels_of(chosen_maps(input_shape, self.levels)[0])
+        shapes = as_maps(input_shape)
+        channels = channels_of(chosen_maps(shapes, chosen_names(shapes, self.levels))[0])
         hidden = self.channels or channels
         anchors = self.grid.anchors_per_cell
         policy = self.dtype_policy
@@ -137,15 +140,24 @@ class RegionProposal(AnchorProposals):
         """Scores all anchors and turns the best into proposals.
 
         Args:
-            features: ``{"P2": [B, h, w, C], ...}``, one map per stride.
-            image_size: [B, 2] float32 (height, width) before padding.
+            features: ``{"P2": [B, h, w, C], ...}``, one map per stride; or a list of them from fine to
+                coarse. For their order see ``layers.map_order.fine_to_coarse``.
+            image_size: [B, 2] (height, width) before padding.
             training: which of the two sets of limits applies.
 
         Returns:
             The raw output, and R proposals per image without gradient, best first.
+
+        Raises:
+            ValueError: a map is missing or too many, or the sizes of the maps contradict the strides; where
+                only a running graph knows these, an InvalidArgumentError there.
         """
+        features = as_maps(features)
+        names = chosen_names(features, self.levels)
+        maps = chosen_maps(features, names)
+        check_strides("RegionProposal", features, names, self.strides, self.asserts_sizes)
         logits, deltas, sizes = [], [], []
-        for feature in chosen_maps(features, self.levels):
+        for feature in maps:
             hidden = self.hidden(feature)
             shape = tf.shape(hidden)
             logits.append(tf.cast(tf.reshape(self.objectness(hidden), [shape[0], -1]), tf.float32))

@@ -25,7 +25,7 @@ from cascade_tf.proposals import LevelProposals, RegionProposal
         (lambda: RegionProposal(nms_iou=-0.1), "nms_iou: got -0.1, expected an overlap in 0..1"),
         (lambda: RegionProposal(foreground_fraction=5), "foreground_fraction: got 5, expected a share"),
         (lambda: ROIAlign(canonical_size=-1), "canonical_size: got -1, expected a number of pixels above 0"),
-        (lambda: ROIAlign(output_size=0), "output_size: got 0, expected 1 or more"),
+        (lambda: ROIAlign(output_size=0), "output_size must be one or two positive integers, got 0"),
         (lambda: BoxHead(3, units=0), "units: got 0, expected 1 or more"),
         (lambda: BoxHead(3, num_convs=-1), "expected 0 or more"),
         (lambda: Stage(BoxHead(3), num_samples=-3), "num_samples: got -3, expected 1 or more, or None"),
