@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Configured, arguments_of_keras, require
+from cascade_tf.layers.base import Configured, arguments_of_keras, require, require_channels_last
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.local_response_normalization import LocalResponseNormalization
 from cascade_tf.layers.named_layer import NamedLayer
@@ -54,6 +54,7 @@ class AlexNet(Configured, keras.Model):
         levels: Sequence[str] = ("C5",),
         **kwargs: Any,
     ):
+        require_channels_last()
         _check_channels(channels)
         require(0 <= freeze_at <= 5, "freeze_at", freeze_at, "0 to 5 convolutions")
         require(

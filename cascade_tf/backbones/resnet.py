@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cascade_tf.layers.base import Configured, arguments_of_keras, require
+from cascade_tf.layers.base import Configured, arguments_of_keras, require, require_channels_last
 from cascade_tf.layers.deformable_convolution import DeformableConv2D
 from cascade_tf.layers.dilated_convolution import DilatedConv2D
 from cascade_tf.layers.folding import FoldedNormalization
@@ -95,6 +95,7 @@ class ResNet(Configured, keras.Model):
         recompute: bool = False,
         **kwargs: Any,
     ):
+        require_channels_last()
         if depth not in BLOCKS:
             raise ValueError(f"depth must be one of {', '.join(map(str, BLOCKS))}, got {depth!r}")
         if not 0 <= freeze_at <= 5:

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Configured, arguments_of_keras, require
+from cascade_tf.layers.base import Configured, arguments_of_keras, require, require_channels_last
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
@@ -55,6 +55,7 @@ class VGG16(Configured, keras.Model):
         levels: Sequence[str] = ("C2", "C3", "C4", "C5"),
         **kwargs: Any,
     ):
+        require_channels_last()
         require(width > 0, "width", width, "a positive factor")
         widths = channels or [max(1, round(count * width)) for count in CHANNELS]
         require(len(widths) == 5 and min(widths) >= 1, "channels", channels, "five numbers, 1 or more")

@@ -41,8 +41,8 @@ def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False, borde
     """Moves every corner into the image.
 
     Args:
-        boxes: [B, ..., 4] float32.
-        image_size: [B, 2] float32 (height, width).
+        boxes: [B, ..., 4], numbers of any type.
+        image_size: [B, 2] (height, width), likewise.
         inclusive: as Caffe's detectors do, for whom a corner is a pixel of the image: a box outside becomes
             the nearest pixel, one unit wide, and not a line.
         border: pixels right of the image and below it that boxes may cover. The authors' Caffe code lets the
@@ -51,6 +51,7 @@ def clip_boxes(boxes: Tensor, image_size: Tensor, inclusive: bool = False, borde
     Returns:
         [B, ..., 4] float32 with x in [0, width + border] and y in [0, height + border].
     """
+    boxes, image_size = tf.cast(boxes, tf.float32), tf.cast(image_size, tf.float32)
     if border:
         image_size = image_size + border
     height, width = image_size[:, 0], image_size[:, 1]

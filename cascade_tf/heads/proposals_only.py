@@ -92,7 +92,8 @@ class ProposalsOnly(Layer):
             training: likewise.
         """
         # A functional model that comes from a file hands NamedTuples over as lists.
-        return (Candidates(Proposals(*proposals)),)
+        proposals = Proposals(*proposals)
+        return (Candidates(proposals._replace(boxes=tf.cast(proposals.boxes, tf.float32))),)
 
     def class_probabilities(self, outputs: Sequence[Candidates]) -> Tensor:
         """[B, R, 2] float32: that a box is background, and that it holds an object."""

@@ -36,6 +36,17 @@ def require(ok: bool, name: str, value: Any, expected: str) -> None:
         raise ValueError(f"{name}: got {value!r}, expected {expected}")
 
 
+def require_channels_last(data_format: str | None = None) -> None:
+    """Raises a ValueError unless maps are [B, h, w, C].
+
+    Args:
+        data_format: what somebody wants; None: what Keras is set to.
+    """
+    name = "keras.config.image_data_format()" if data_format is None else "data_format"
+    value = keras.config.image_data_format() if data_format is None else data_format
+    require(value == "channels_last", name, value, "'channels_last': maps are [B, h, w, C]")
+
+
 def arguments_of_keras(owner: str, given: dict[str, Any]) -> dict[str, Any]:
     """The further arguments of a functional model's constructor: its name, and whether it trains.
 
@@ -63,6 +74,10 @@ def set_implementation(model: keras.layers.Layer, implementation: str) -> None:
 
 class Layer(Configured, keras.layers.Layer):
     """A Keras layer whose constructor's arguments are its configuration."""
+
+    def __init__(self, **kwargs: Any):
+        require_channels_last(kwargs.get("data_format"))
+        super().__init__(**kwargs)
 
 
 def _serialize(value: Any) -> Any:

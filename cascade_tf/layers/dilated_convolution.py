@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from cascade_tf.layers.base import require_channels_last
 from cascade_tf.structures import Tensor
 
 
@@ -16,6 +17,11 @@ class DilatedConv2D(keras.layers.Conv2D):
     each phase of the dilation is a map of its own, which an ordinary convolution reads; that takes as long.
     Channels-last, without strides.
     """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel for maps [B, h, w, C]."""
+        require_channels_last(self.data_format)
+        super().build(input_shape)
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolves [B, h, w, C] with [k, k, C / groups, filters]; see ``keras.layers.Conv2D``."""

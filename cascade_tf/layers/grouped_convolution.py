@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from cascade_tf.layers.base import require_channels_last
 from cascade_tf.structures import Tensor
 
 
@@ -15,6 +16,11 @@ class GroupedConv2D(keras.layers.Conv2D):
     On the CPU Keras compiles every grouped convolution with XLA, which is several times slower than
     TensorFlow's own kernel and does not go into a SavedModel for a model server. Channels-last only.
     """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel for maps [B, h, w, C]."""
+        require_channels_last(self.data_format)
+        super().build(input_shape)
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolves [B, h, w, C] with [k, k, C / groups, filters]; see ``keras.layers.Conv2D``."""

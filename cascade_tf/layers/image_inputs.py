@@ -55,11 +55,12 @@ class PixelNormalization(Layer):
 
         Args:
             images: [B, H, W, 3] RGB in 0..255, any numeric type.
-            image_size: [B, 2] float32 (height, width) of the unpadded images.
+            image_size: [B, 2] (height, width) of the unpadded images.
 
         Returns:
             [B, H, W, 3] float32.
         """
+        image_size = tf.cast(image_size, tf.float32)
         if self.order == "BGR":
             images = tf.reverse(images, axis=[-1])
         shape = tf.shape(images)

@@ -242,12 +242,13 @@ def to_original_frame(boxes: Tensor, image_size: Tensor, original_size: Tensor) 
 
     Args:
         boxes: [B, D, 4] float32 in the network's frame.
-        image_size: [B, 2] float32 (height, width) of the resized images, without padding.
-        original_size: [B, 2] float32 (height, width) of the original images.
+        image_size: [B, 2] (height, width) of the resized images, without padding.
+        original_size: [B, 2] (height, width) of the original images.
 
     Returns:
         [B, D, 4] float32 in pixels of the original images.
     """
+    image_size, original_size = tf.cast(image_size, tf.float32), tf.cast(original_size, tf.float32)
     limit = tf.tile(original_size[:, None, ::-1], [1, 1, 2])
     scale = limit / tf.tile(image_size[:, None, ::-1], [1, 1, 2])
     return tf.minimum(tf.maximum(boxes * scale, 0.0), limit)
