@@ -127,7 +127,12 @@ def _folder(given: str | os.PathLike[str], places: tuple[str, ...]) -> Path:
 def _read_table(path: Path, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Types [n] and the other columns [n, columns - 1]."""
     types, rows = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        # What is no text is no number either, and told with its line.
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file of labels or results") from None
+    for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if not words:
             continue

@@ -84,7 +84,8 @@ def read_results(folder: str | os.PathLike[str]) -> tuple[str, VocDetections]:
     classes: list[str] = []
     numbers: list[list[float]] = []
     for path, match in files.items():
-        for line_number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for line_number, line in enumerate(text.splitlines(), start=1):
             if not line.strip():
                 continue
             image, row = _read_line(line, f"{path}, line {line_number}")
@@ -143,7 +144,7 @@ def read_objects(devkit: str | os.PathLike[str], split: str) -> tuple[tuple[str,
     """
     edition = _edition(Path(devkit), split)
     listed = _list_of(edition, split).read_text(encoding="utf-8").splitlines()
-    images = tuple(line.split()[0] for line in listed if line.strip())
+    images = tuple(dict.fromkeys(line.split()[0] for line in listed if line.strip()))
     rows = [
         row for image in images for row in _read_annotation(edition / "Annotations" / f"{image}.xml", image)
     ]
@@ -215,6 +216,8 @@ def _read_annotation(path: Path, image: str) -> list[tuple[str, str, list[float]
     """Image, class, corners as they are and whether it is difficult, of each object."""
     try:
         root = ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file, but the image is in the split") from None
     except ElementTree.ParseError as error:
         raise ValueError(f"{path}: not XML: {error}") from None
     rows = []

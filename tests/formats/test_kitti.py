@@ -82,5 +82,5 @@ def test_missing_files(tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "label_2" / "000001.txt").write_text(LABELS)
     (tmp_path / "data" / "000002.txt").write_text(RESULT)
-    with pytest.raises(FileNotFoundError, match=r"label_2.000002\.txt"):
+    with pytest.raises(FileNotFoundError, match=r"label_2.000002\.txt: no such file of labels or results"):
         read_frames(tmp_path, tmp_path / "data")

@@ -72,7 +72,7 @@ def test_a_split_of_several_years_is_refused(tmp_path):
 
 
 def test_a_split_without_objects(tmp_path):
-    images, objects = read_objects(devkit(tmp_path, listed="\n000002 \n"), "test")
+    images, objects = read_objects(devkit(tmp_path, listed="\n000002 \n000002\n"), "test")
     assert images == ("000002",)
     assert objects.boxes.shape == (0, 4)
 
@@ -93,7 +93,7 @@ def test_broken_annotations(tmp_path, before, after, message):
 
 
 def test_an_image_without_annotation(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"000003\.xml"):
+    with pytest.raises(FileNotFoundError, match=r"000003\.xml: no such file, but the image is in the split"):
         read_objects(devkit(tmp_path, listed="000003\n"), "test")
 
 
@@ -141,11 +141,12 @@ def test_names_of_result_files(tmp_path):
             r"dog\.txt, line 2: expected 'image score xmin ymin xmax ymax', got",
         ),
         ("a high 1 2 3 4\n", r"dog\.txt, line 1: could not convert .*'high'"),
+        ("a \xff 1 2 3 4\n", r"dog\.txt, line 1: could not convert"),
         ("a nan 1 2 3 4\n", r"dog\.txt, line 1: .* must be finite"),
     ],
 )
 def test_broken_results(tmp_path, text, message):
-    (tmp_path / "comp4_det_test_dog.txt").write_text(text)
+    (tmp_path / "comp4_det_test_dog.txt").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=message):
         read_results(tmp_path)
 
