@@ -138,7 +138,10 @@ def _check(
         raise ValueError(f"{owner}: got maps {got} {taken}, expected {expected}")
     if asserts and sizes.shape[1] < 2:
         shapes = tf.stack([tf.shape(maps[name])[1:3] for name in names])
-        message = f"{owner}: got maps {', '.join(names)} {taken}, expected {expected}; sizes"
+        message = (
+            f"{owner}: got maps {', '.join(names)} {taken}, expected {expected} "
+            "(names such as C2 and C3 say the order); sizes"
+        )
         tf.debugging.Assert(
             rule(tf.cast(shapes, tf.float32), tf.reduce_all), [message, shapes], len(names) * 2
         )

@@ -32,11 +32,12 @@ from cascade_tf.structures import (
 class TwoStageDetector(Configured, keras.Model):
     """Backbone, neck, region proposals and a cascade of heads.
 
-    Any Keras model that maps normalised images to a dict of feature maps, named so that they sort from fine
-    to coarse, serves as the backbone: the package's own, ``keras.applications``, or KerasHub's pyramid
-    outputs. Of the other parts the detector knows what they promise and not what they are: whoever makes
-    predictions in training also labels them and has their losses (``compute_losses``), names those that
-    ``fit`` shows (``reported``), and says which metric weights another one in its mean (``weighted_by``).
+    Any Keras model that maps normalised images to a dict of feature maps, named by their levels (``C2``) or
+    otherwise in order from fine to coarse, serves as the backbone: the package's own, ``keras.applications``,
+    or KerasHub's pyramid outputs. Of the other parts the detector knows what they promise and not what they
+    are: whoever makes predictions in training also labels them and has their losses (``compute_losses``),
+    names those that ``fit`` shows (``reported``), and says which metric weights another one in its mean
+    (``weighted_by``).
 
     Args:
         backbone: images [B, H, W, 3] -> ``{"C2": [B, H/4, W/4, C], ...}``.

@@ -135,15 +135,15 @@ class FPNPlus(Layer):
 
 def _halved(x: Tensor, like: Tensor) -> Tensor:
     """Means of 2 x 2 cells of ``x``, as many as ``like`` has."""
-    size = 2 * tf.shape(like)[1:3]
-    return tf.nn.avg_pool2d(x[:, : size[0], : size[1]], 2, 2, "SAME")
+    return tf.slice(tf.nn.avg_pool2d(x, 2, 2, "SAME"), [0, 0, 0, 0], tf.shape(like))
 
 
 def _doubled(x: Tensor, like: Tensor) -> Tensor:
     """``x`` at twice the size, bilinear with zeros around it, cropped to the size of ``like``."""
     kernel = tf.constant(np.tile(_BILINEAR, (1, 1, x.shape[-1], 1)), x.dtype)
-    missing = (tf.shape(like)[1:3] + 1) // 2 - tf.shape(x)[1:3]
-    # Where none are missing, nothing is copied.
-    x = tf.pad(x, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
+    shape = tf.shape(like)
+    # Rows and columns where sizes were rounded down, never images or channels. Without any nothing is copied.
+    missing = tf.maximum((shape + 1) // 2 - tf.shape(x), 0)
+    x = tf.pad(x, tf.stack([tf.zeros_like(missing), missing], axis=1))
     # As the gradient of a convolution with strides: its own gradient is that convolution, which is fast.
-    return tf.nn.depthwise_conv2d_backprop_input(tf.shape(like), kernel, x, [1, 2, 2, 1], "SAME")
+    return tf.nn.depthwise_conv2d_backprop_input(shape, kernel, x, [1, 2, 2, 1], "SAME")
