@@ -16,6 +16,7 @@ from cascade_tf.layers.map_order import as_maps
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer, inside
 from cascade_tf.layers.ranges import require_not_negative, require_overlaps, require_shares
+from cascade_tf.layers.structured_arguments import as_proposals, box_targets, instance_targets
 from cascade_tf.losses import stage_losses, stage_metrics
 from cascade_tf.ops.gradients import scale_gradient
 from cascade_tf.structures import (
@@ -202,15 +203,14 @@ class CascadeHeads(Layer):
             truth is appended; in inference S = R.
 
         Raises:
-            ValueError: training without targets.
+            ValueError: training without targets, or with an object of a class outside of 1..K, which is a
+                tf.errors.InvalidArgumentError where a graph runs.
         """
         if training and targets is None:
             raise ValueError("CascadeHeads needs targets when training=True, got None")
         features = as_maps(features)
-        # A functional model that comes from a file hands NamedTuples over as lists.
-        proposals = Proposals(*proposals)
-        proposals = proposals._replace(boxes=tf.cast(proposals.boxes, tf.float32))
-        truth = Targets(*targets[: len(Targets._fields)]) if training and targets is not None else None
+        proposals = as_proposals(proposals)
+        truth = box_targets(targets, self.num_classes) if training and targets is not None else None
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
             samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)
@@ -372,11 +372,7 @@ class CascadeHeads(Layer):
             for name, value in stage_metrics(output)._asdict().items():
                 metrics[f"stage{number}_{name}"] = value
         if self.masks is not None:
-            if len(targets) != len(InstanceTargets._fields):
-                raise ValueError(
-                    "the detector has mask heads: got Targets without masks, expected InstanceTargets"
-                )
-            of_masks = self.masks.compute_losses(features, outputs, image_size, InstanceTargets(*targets))
+            of_masks = self.masks.compute_losses(features, outputs, image_size, instance_targets(targets))
             # A head of its own needs no rescaling; only losses that are weighted as a whole weight it too.
             losses |= {f"stage{n}_mask": self.loss_weights[n - 1] * loss for n, loss in of_masks.items()}
         return losses, metrics

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
 from cascade_tf.layers.map_strides import MapStrides
+from cascade_tf.layers.structured_arguments import as_proposals
 from cascade_tf.structures import (
     Detections,
     InstanceTargets,
@@ -91,9 +92,7 @@ class ProposalsOnly(Layer):
             targets: not looked at.
             training: likewise.
         """
-        # A functional model that comes from a file hands NamedTuples over as lists.
-        proposals = Proposals(*proposals)
-        return (Candidates(proposals._replace(boxes=tf.cast(proposals.boxes, tf.float32))),)
+        return (Candidates(as_proposals(proposals)),)
 
     def class_probabilities(self, outputs: Sequence[Candidates]) -> Tensor:
         """[B, R, 2] float32: that a box is background, and that it holds an object."""

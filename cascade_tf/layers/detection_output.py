@@ -77,10 +77,13 @@ class DetectionOutput(Layer):
         """Selects detections.
 
         Args:
-            boxes: [B, R, 1, 4] or [B, R, K, 4] float32: one box for all classes, or one for each.
+            boxes: [B, R, 4], [B, R, 1, 4] or [B, R, K, 4] float32: one box for all classes, or one for each.
             probabilities: [B, R, K + 1] float32, background first.
             valid: [B, R] bool.
             image_size: [B, 2] float32 (height, width) before padding.
+
+        Raises:
+            ValueError: boxes of another shape.
         """
         return self.select(*self.candidates(boxes, probabilities, valid, image_size))
 
@@ -96,11 +99,22 @@ class DetectionOutput(Layer):
             image_size: see there.
 
         Returns:
-            Clipped boxes of the same shape, and scores [B, R, K] float32, minus infinity for boxes that are
-            not valid, not finite or without area.
+            Clipped boxes [B, R, 1, 4] or [B, R, K, 4], and scores [B, R, K] float32, minus infinity for boxes
+            that are not valid, not finite or without area.
         """
+        boxes, probabilities = tf.convert_to_tensor(boxes), tf.cast(probabilities, tf.float32)
+        if boxes.shape.rank == 3 and boxes.shape[2] == 4:
+            boxes = boxes[:, :, None]
+        classes = probabilities.shape[-1] - 1
+        require(
+            boxes.shape.is_compatible_with([None, None, 1, 4])
+            or boxes.shape.is_compatible_with([None, None, classes, 4]),
+            "boxes",
+            f"the shape {boxes.shape}",
+            f"[B, R, 4] for all classes, or [B, R, {classes}, 4] for each of {classes}",
+        )
         boxes = clip_boxes(tf.stop_gradient(boxes), image_size, self.inclusive, self.border)
-        usable = is_proper(boxes) & valid[..., None]
+        usable = is_proper(boxes) & tf.cast(valid, tf.bool)[..., None]
         return boxes, tf.where(usable, tf.stop_gradient(probabilities[..., 1:]), -float("inf"))
 
     def select(self, boxes: Tensor, scores: Tensor) -> Detections:

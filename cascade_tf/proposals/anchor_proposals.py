@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from cascade_tf.layers.structured_arguments import box_targets
 from cascade_tf.proposals.generator import ProposalGenerator
 from cascade_tf.structures import AnchorTargets, InstanceTargets, Targets, Tensor
 
@@ -51,8 +52,12 @@ class AnchorProposals(ProposalGenerator):
         Returns:
             Losses ``rpn_objectness`` and ``rpn_box``, ready to be summed, and the metric ``rpn_positives``,
             foreground anchors per image in the loss; float32 scalars.
+
+        Raises:
+            ValueError: an object has a class below 1.
+            tf.errors.InvalidArgumentError: the same, where a graph runs.
         """
-        labels = self.label(output, Targets(*targets[: len(Targets._fields)]))
+        labels = self.label(output, box_targets(targets))
         objectness, box = self.anchor_losses(output, labels)
         positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels == 1, tf.float32), axis=1))
         return {"rpn_objectness": objectness, "rpn_box": box}, {"rpn_positives": positives}

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.boxes import clip_boxes, is_proper
 from cascade_tf.layers.base import require
+from cascade_tf.layers.structured_arguments import as_proposals
 from cascade_tf.proposals.generator import ProposalGenerator
 from cascade_tf.structures import (
     Batch,
@@ -78,7 +79,7 @@ class GivenProposals(ProposalGenerator):
             those without area in the image are not valid.
         """
         limit = self.limit_train if training else self.limit_test
-        boxes, scores, valid = (tf.stop_gradient(value[:, :limit]) for value in given)
+        boxes, scores, valid = (tf.stop_gradient(value[:, :limit]) for value in as_proposals(given))
         boxes = clip_boxes(boxes, image_size)
         valid &= is_proper(boxes)
         boxes, scores = tf.where(valid[..., None], boxes, 0.0), tf.where(valid, scores, 0.0)
