@@ -35,6 +35,16 @@ def two_devices():
     return ["CPU:0", "CPU:1"]
 
 
+@pytest.fixture(scope="session")
+def two_replicas(two_devices):
+    """A MirroredStrategy over two devices.
+
+    Two of them over the same devices number their collective operations alike and fail with a shape mismatch,
+    so that one must serve the whole process.
+    """
+    return tf.distribute.MirroredStrategy(two_devices)
+
+
 @pytest.fixture(autouse=True)
 def _same_start():
     """The same random numbers and precision for every test, in whatever order they run."""

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from cascade_tf.layers.base import Configured, require, set_implementation
 from cascade_tf.layers.map_order import leave_to_the_model
 from cascade_tf.layers.map_strides import check_map_strides
+from cascade_tf.layers.structured_arguments import as_batch, as_targets, is_batch
+from cascade_tf.models.backbone_maps import backbone_shapes
+from cascade_tf.models.fit_model import FitModel
 from cascade_tf.prediction.inference import ImageDetections, predict_images
 from cascade_tf.prediction.test_time_augmentation import Augmentation
 from cascade_tf.structures import (
     Batch,
     Detections,
-    ImageBatch,
     InstanceDetections,
     InstanceTargets,
-    ProposalBatch,
     Proposals,
     RPNOutput,
     StageOutput,
@@ -29,15 +29,15 @@ from cascade_tf.structures import (
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class TwoStageDetector(Configured, keras.Model):
+class TwoStageDetector(Configured, FitModel):
     """Backbone, neck, region proposals and a cascade of heads.
 
-    Any Keras model that maps normalised images to a dict of feature maps, named by their levels (``C2``) or
-    otherwise in order from fine to coarse, serves as the backbone: the package's own, ``keras.applications``,
-    or KerasHub's pyramid outputs. Of the other parts the detector knows what they promise and not what they
-    are: whoever makes predictions in training also labels them and has their losses (``compute_losses``),
-    names those that ``fit`` shows (``reported``), and says which metric weights another one in its mean
-    (``weighted_by``).
+    Any Keras model, functional or subclassed, that maps normalised images to a dict of feature maps, named by
+    their levels (``C2``) or otherwise in order from fine to coarse, serves as the backbone: the package's own,
+    ``keras.applications``, or KerasHub's pyramid outputs. Of the other parts the detector knows what they
+    promise and not what they are: whoever makes predictions in training also labels them and has their losses
+    (``compute_losses``), names those that ``fit`` shows (``reported``), and says which metric weights another
+    one in its mean (``weighted_by``).
 
     Args:
         backbone: images [B, H, W, 3] -> ``{"C2": [B, H/4, W/4, C], ...}``.
@@ -102,7 +102,6 @@ class TwoStageDetector(Configured, keras.Model):
         self.size_divisor = size_divisor
         self.round_sides = round_sides
         self.upright = True
-        self._means = _Means([])
         self.build()
 
     @property
@@ -135,7 +134,7 @@ class TwoStageDetector(Configured, keras.Model):
         if getattr(self, "built", False):
             return
         self._check_strides()
-        shapes = {name: tuple(output.shape) for name, output in _named_outputs(self.backbone).items()}
+        shapes = backbone_shapes(self.backbone)
         if self.neck is not None:
             _build(self.neck, shapes)
             shapes = self.neck.output_shapes(shapes)
@@ -157,7 +156,7 @@ class TwoStageDetector(Configured, keras.Model):
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
         """Runs ``call`` on a batch; images themselves are for ``predict``."""
-        if not _is_batch(batch):
+        if not is_batch(batch):
             raise TypeError(
                 f"got a call of the detector with {type(batch).__name__}, expected an ImageBatch; "
                 "detector.predict(images) takes arrays, files and folders"
@@ -176,7 +175,7 @@ class TwoStageDetector(Configured, keras.Model):
             Detections in the network's frame, with masks where ``has_masks``; ``inference.to_records`` maps
             them to the original images.
         """
-        batch = _as_batch(batch)
+        batch = as_batch(batch)
         features, outputs = self._stages(batch, training)
         return self._select(features, outputs, batch.image_size)
 
@@ -186,7 +185,7 @@ class TwoStageDetector(Configured, keras.Model):
         With the paper's ensemble these are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of
         the first t classifiers.
         """
-        batch = _as_batch(batch)
+        batch = as_batch(batch)
         features, outputs = self._stages(batch, training=False)
         size = batch.image_size
         return [self._select(features, outputs[: stage + 1], size) for stage in range(len(outputs))]
@@ -221,7 +220,7 @@ class TwoStageDetector(Configured, keras.Model):
         Raises:
             ValueError: the detector has mask heads and the targets have no masks.
         """
-        batch = _as_batch(batch)
+        batch, targets = as_batch(batch), as_targets(targets)
         features = self.features(batch, training=training)
         found, proposals = self.proposals.of_batch(features, batch, training=True)
         losses, metrics = self.proposals.compute_losses(found, targets)
@@ -274,61 +273,15 @@ class TwoStageDetector(Configured, keras.Model):
         """
         set_implementation(self, implementation)
 
-    def compile(self, optimizer: Any = "sgd", **kwargs: Any) -> None:
-        """Prepares ``fit``; the losses are the detector's own, see ``compute_losses``."""
-        super().compile(optimizer=optimizer, **kwargs)
-        self._means = _Means(["loss", *self.proposals.reported, *self.heads.reported])
-
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """What a ``.keras`` file keeps of ``compile``: the optimizer; None before ``compile``."""
-        if not self.compiled:
-            return None
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with the optimizer of ``get_compile_config``, ready to receive its state."""
-        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
-        self.optimizer.build(self.trainable_variables)
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """Names of the losses and metrics that ``fit`` shows."""
+        return (*self.proposals.reported, *self.heads.reported)
 
     @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Running means of losses and overlaps, which ``fit`` reports and resets at every epoch."""
-        return [*super().metrics, *self._means.by_name.values()]
-
-    def fit(self, *args: Any, shuffle: bool = False, **kwargs: Any) -> Any:
-        """Trains as ``keras.Model.fit`` does, on a ``tf.data.Dataset`` of (ImageBatch, Targets).
-
-        A data set comes in its own order: ``shuffle`` is False, because Keras warns about its own default.
-        """
-        return super().fit(*args, shuffle=shuffle, **kwargs)
-
-    def train_step(self, data: Any) -> dict[str, Tensor]:
-        """One step of Keras ``fit`` on (ImageBatch, Targets)."""
-        batch, targets = data
-        with tf.GradientTape() as tape:
-            losses, metrics = self.compute_losses(batch, targets)
-            # Layers of a user's backbone may bring losses of their own, such as weight penalties.
-            total = tf.add_n([*losses.values(), *self.losses])
-            scaled = self.optimizer.scale_loss(total) if hasattr(self.optimizer, "scale_loss") else total
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
-        return self._report(total, losses, metrics)
-
-    def test_step(self, data: Any) -> dict[str, Tensor]:
-        """Losses on validation data in Keras ``fit``."""
-        batch, targets = data
-        losses, metrics = self.compute_losses(batch, targets, training=False)
-        return self._report(tf.add_n(list(losses.values())), losses, metrics)
-
-    def _report(
-        self, total: Tensor, losses: dict[str, Tensor], metrics: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        values = {"loss": total, **losses, **metrics}
-        # A step without foreground says nothing about overlaps, one with much says more.
-        weights = {**self.proposals.weighted_by, **self.heads.weighted_by}
-        for name, mean in self._means.by_name.items():
-            mean.update_state(values[name], values[weights[name]] if name in weights else None)
-        return {name: mean.result() for name, mean in self._means.by_name.items()}
+    def weighted_by(self) -> dict[str, str]:
+        """By what ``fit`` weights a metric of a step: overlaps by the boxes that they are of."""
+        return {**self.proposals.weighted_by, **self.heads.weighted_by}
 
     def _stages(self, batch: Batch, training: bool) -> tuple[dict[str, Tensor], tuple[StageOutput, ...]]:
         features = self.features(batch, training=training)
@@ -347,40 +300,7 @@ class TwoStageDetector(Configured, keras.Model):
         return self.heads.with_masks(features, detections)
 
 
-def _is_batch(value: Any) -> bool:
-    """Whether a value is a batch, or its list, which a functional model from a file hands over."""
-    lengths = (len(ImageBatch._fields), len(ProposalBatch._fields))
-    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
-        return False
-    # Four images in a list have three axes each.
-    return isinstance(value, tuple) or len(getattr(value[0], "shape", ())) == 4
-
-
-def _as_batch(value: Any) -> Batch:
-    if len(value) == len(ImageBatch._fields):
-        return ImageBatch(*value)
-    batch = ProposalBatch(*value)
-    return batch._replace(proposals=Proposals(*batch.proposals))
-
-
-class _Means:
-    """Running means that Keras does not track: they belong to ``fit``, not to the detector's saved state."""
-
-    def __init__(self, names: Sequence[str]):
-        self.by_name = {name: keras.metrics.Mean(name=name) for name in names}
-
-
 def _build(layer: keras.layers.Layer, shapes: dict[str, tuple[int | None, ...]]) -> None:
     # A layer that came from a file is built already.
     if not layer.built:
         layer.build(shapes)
-
-
-def _named_outputs(backbone: keras.Model) -> dict[str, Any]:
-    outputs = backbone.output
-    if not isinstance(outputs, dict):
-        raise ValueError(
-            "the backbone must return a dict of feature maps, such as {'C2': ..., 'C3': ...}; "
-            f"got {type(outputs).__name__}"
-        )
-    return dict(outputs)

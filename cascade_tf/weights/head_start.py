@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cascade_tf.models import TwoStageDetector
+from cascade_tf.models.backbone_maps import backbone_shapes
 from cascade_tf.weights.families.family import ClassifierLayers, Source
 from cascade_tf.weights.places import Place, head_places
 from cascade_tf.weights.unit_selection import with_fewer_units
@@ -112,7 +113,7 @@ def _layers(names: Iterable[str]) -> str:
 def _other_map(detector: TwoStageDetector, level: str) -> str:
     if detector.neck is not None:
         return f"the heads read the neck's maps, and it the backbone's {level}"
-    assumed = detector.heads.map_strides(sorted(detector.backbone.output))
+    assumed = detector.heads.map_strides(sorted(backbone_shapes(detector.backbone)))
     maps = sorted({name for one in assumed for name in one.maps})
     return "" if maps == [level] else f"the heads read {', '.join(maps)}, and it {level}"
 

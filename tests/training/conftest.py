@@ -1,19 +1,8 @@
-"""One strategy with two replicas for all tests of the process."""
+"""What the tests of training need to be let."""
 
 from __future__ import annotations
 
 import pytest
-import tensorflow as tf
-
-
-@pytest.fixture(scope="session")
-def two_replicas(two_devices):
-    """A MirroredStrategy over two devices.
-
-    Two of them over the same devices number their collective operations alike and fail with a shape mismatch,
-    so that one must serve the whole process.
-    """
-    return tf.distribute.MirroredStrategy(two_devices)
 
 
 def pytest_collection_modifyitems(items):
