@@ -110,7 +110,7 @@ class DetectionOutput(Layer):
             boxes.shape.is_compatible_with([None, None, 1, 4])
             or boxes.shape.is_compatible_with([None, None, classes, 4]),
             "boxes",
-            f"the shape {boxes.shape}",
+            tuple(boxes.shape),
             f"[B, R, 4] for all classes, or [B, R, {classes}, 4] for each of {classes}",
         )
         boxes = clip_boxes(tf.stop_gradient(boxes), image_size, self.inclusive, self.border)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance.catalogue import LAYERS
+from cascade_tf.structures import ImageBatch
+from tests.conformance.catalogue import DETECTORS, GRAPHS, LAYERS
 from tests.conformance.compare import assert_equal
-from tests.conformance.sample_inputs import SIZES
+from tests.conformance.sample_inputs import SIZES, targets_of
+
+WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.int32): np.int64}
 
 
 def is_boxes_or_sizes(value):
@@ -47,3 +50,23 @@ def test_other_types_give_the_same(name):
     expected = layer(*arguments(name, np.float32))
     for dtype in (np.int32, np.float64):
         assert_equal(layer(*arguments(name, dtype)), expected)
+
+
+def widened(nest):
+    """The same numbers as float64 and int64, and image sizes as int64 too."""
+
+    def change(value):
+        if np.shape(value)[1:] == (2,) and value.dtype == np.float32:
+            return value.astype(np.int64)
+        return value.astype(WIDER.get(value.dtype, value.dtype))
+
+    return tf.nest.map_structure(change, nest)
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name in GRAPHS])
+def test_batches_and_ground_truth_of_other_types_give_the_same(name):
+    detector = DETECTORS[name].construct()
+    [batch], truth = DETECTORS[name].inputs(*SIZES[0]), targets_of(detector, *SIZES[0])
+    other = ImageBatch(batch.images, *widened(tuple(batch[1:])))
+    assert_equal(detector(other), detector(batch))
+    assert_equal(detector.compute_losses(other, widened(truth)), detector.compute_losses(batch, truth))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,3 +137,22 @@ def test_border_around_the_image():
     found = DetectionOutput(border=1.0)(boxes, probabilities, valid, tf.constant(size))
     # What lies outside is no detection.
     np.testing.assert_array_equal(found.boxes[0][found.valid[0]], [[0, 3, 51, 31]])
+
+
+def test_one_box_for_all_classes_needs_no_axis_of_its_own():
+    boxes, probabilities, valid, size = inputs(1)
+    layer = DetectionOutput(max_detections=9)
+    expected = layer(boxes, probabilities, valid, size)
+    for value, other in zip(layer(boxes[:, :, 0], probabilities, valid, size), expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+    assert np.any(expected.valid)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, COUNT, 4 * NUM_CLASSES), (2, COUNT, NUM_CLASSES + 1, 4), (COUNT, 4)], ids=str
+)
+def test_other_boxes_are_named(shape):
+    _, probabilities, valid, size = inputs(1)
+    line = re.escape(f"boxes: got {shape}, expected [B, R, 4] for all classes, or [B, R, {NUM_CLASSES}, 4]")
+    with pytest.raises(ValueError, match=line):
+        DetectionOutput()(tf.zeros(shape), probabilities, valid, size)
