@@ -33,7 +33,7 @@ class TwoStageDetector(Configured, FitModel):
     """Backbone, neck, region proposals and a cascade of heads.
 
     Any Keras model, functional or subclassed, that maps normalised images to a dict of feature maps, named by
-    their levels (``C2``) or otherwise in order from fine to coarse, serves as the backbone: the package's own,
+    their levels (``C2``) or otherwise in order from fine to coarse, serves as the backbone: the package's,
     ``keras.applications``, or KerasHub's pyramid outputs. Of the other parts the detector knows what they
     promise and not what they are: whoever makes predictions in training also labels them and has their losses
     (``compute_losses``), names those that ``fit`` shows (``reported``), and says which metric weights another
