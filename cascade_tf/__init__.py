@@ -11,6 +11,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "core_ops": "cascade_tf.serving.core_ops",
+    "export": "cascade_tf.serving",
+    "export_saved_model": "cascade_tf.serving.export",
     "load": "cascade_tf.experiment.loading",
     "load_pretrained": "cascade_tf.weights.zoo.pretrained",
     "TwoStageDetector": "cascade_tf.models",

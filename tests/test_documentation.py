@@ -10,25 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
 
+import cascade_tf
 from cascade_tf.backbones import VGG16
-from cascade_tf.data.synthetic import draw_dataset
-from cascade_tf.experiment.config import (
-    Experiment,
-    build_detector,
-    load_config,
-    settings,
-    with_classes,
-    write_experiment,
-)
+from cascade_tf.experiment.config import Experiment, load_config, settings
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.parts import part
 from tests.boxes.examples import targets
 from tests.models.examples import image_batch
-from tests.tiny_detector import SETTINGS
+from tests.reader import ROOT, blocks, run, write_folder
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "custom_ops" / "README.md"])
 # Smaller numbers and random weights, so that the README's examples run in seconds and without a network.
 SHORTENED = {
@@ -41,20 +33,16 @@ SHORTENED = {
     "short_sides=(512,), max_side=768": "short_sides=(64,), max_side=96",
     'weights="imagenet"': "weights=None",
 }
-NARROW = (
-    ("part(VGG16,", "part(VGG16, width=0.0625,"),
-    ("part(DoubleHead, units=512)", 'part(DoubleHead, units=8, channels=8), "backbone.depth": 14'),
-    ("depth=50,", "depth=14, width=0.125,"),
-    ("conv_channels=256", "conv_channels=8, units=8"),
-)
+NARROW = {
+    "part(VGG16,": "part(VGG16, width=0.0625,",
+    "part(DoubleHead, units=512)": 'part(DoubleHead, units=8, channels=8), "backbone.depth": 14',
+    "depth=50,": "depth=14, width=0.125,",
+    "conv_channels=256": "conv_channels=8, units=8",
+}
 
 
 def ids(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def prose(page: Path) -> str:
@@ -110,16 +98,8 @@ def test_settings_exist(page):
 
 @pytest.fixture
 def folder_of_the_reader(tmp_path, monkeypatch):
-    """A folder with what the README's examples expect: a run, two images, a data set."""
-    run = tmp_path / "runs" / "demo"
-    run.mkdir(parents=True)
-    experiment = Experiment(name="tiny", model=cascade_rcnn_fpn.replace(SETTINGS))
-    experiment = with_classes(experiment, ("disc", "square"), (1, 2))
-    write_experiment(experiment, run)
-    build_detector(experiment).save_weights(run / "last.weights.h5")
-    for name in ("photo.jpg", "other.png"):
-        Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(tmp_path / name)
-    draw_dataset(tmp_path / "MY_DATA", num_train=2, num_val=1, image_size=(64, 96), seed=1)
+    """The reader's folder, and the reader in it."""
+    write_folder(tmp_path)
     monkeypatch.chdir(tmp_path)
 
 
@@ -128,11 +108,7 @@ def folder_of_the_reader(tmp_path, monkeypatch):
 def test_python_of_the_readme_runs(number, folder_of_the_reader):
     examples = blocks(ROOT / "README.md", "python")
     assert len(examples) == 5
-    code = examples[number]
-    for long, short in SHORTENED.items():
-        code = code.replace(long, short)
-    names: dict = {}
-    exec(compile(code, f"README.md, example {number + 1}", "exec"), names)
+    names = run(examples[number], f"README.md, example {number + 1}", SHORTENED)
     assert "detector" in names or "again" in names
 
 
@@ -141,17 +117,28 @@ def test_python_of_the_readme_runs(number, folder_of_the_reader):
 def test_python_of_the_extending_page_runs(number):
     examples = blocks(ROOT / "docs" / "extending.md", "python")
     assert len(examples) == 3
-    code = examples[number]
-    for wide, narrow in NARROW:
-        code = code.replace(wide, narrow)
-    names: dict = {"__name__": "example"}
-    exec(compile(code, f"extending.md, example {number + 1}", "exec"), names)
+    names = run(examples[number], f"extending.md, example {number + 1}", NARROW)
     batch = image_batch()
     losses, _ = names["detector"].compute_losses(
         batch, targets([[((8, 8, 40, 40), 1)], [((20, 10, 60, 50), 2)]])
     )
     assert all(np.isfinite(loss) for loss in losses.values())
     assert names["detector"](batch).boxes.shape[0] == len(batch.images)
+
+
+@pytest.mark.slow
+def test_python_of_the_serving_page_runs(folder_of_the_reader):
+    export, outputs, subclass, *_ = blocks(ROOT / "docs" / "serving.md", "python")
+    moved = {"runs/mine": "runs/demo"}
+    run(export, "serving.md, the export", moved)
+    run(outputs, "serving.md, outputs of one's own", moved)
+    answer = tf.saved_model.load("models/detector/2").signatures["image_tensor"](
+        tf.zeros([1, 64, 96, 3], tf.uint8)
+    )
+    assert answer["embedding"].shape[::2] == (1, 16)
+    names = run(subclass, "serving.md, a subclass", {})
+    detector = names["WithScene"].from_config(cascade_tf.load("runs/demo").get_config())
+    assert detector(image_batch()).scene.shape == (2, 16)
 
 
 def test_what_the_extending_page_says_of_strides():

@@ -176,8 +176,17 @@ class TwoStageDetector(Configured, FitModel):
             them to the original images.
         """
         batch = as_batch(batch)
-        features, outputs = self._stages(batch, training)
-        return self._select(features, outputs, batch.image_size)
+        return self.detect(self.features(batch, training=training), batch)
+
+    def detect(self, features: dict[str, Tensor], batch: Batch) -> Detections | InstanceDetections:
+        """Detections from maps that are there already, for callers that read the maps as well.
+
+        Args:
+            features: of this batch, from ``features``.
+            batch: see ``call``.
+        """
+        batch = as_batch(batch)
+        return self._select(features, self._stages(features, batch), batch.image_size)
 
     def per_stage_detections(self, batch: Batch) -> list[Detections | InstanceDetections]:
         """Detections of the cascade cut off after each stage; the last entry equals ``call``.
@@ -186,7 +195,8 @@ class TwoStageDetector(Configured, FitModel):
         the first t classifiers.
         """
         batch = as_batch(batch)
-        features, outputs = self._stages(batch, training=False)
+        features = self.features(batch)
+        outputs = self._stages(features, batch)
         size = batch.image_size
         return [self._select(features, outputs[: stage + 1], size) for stage in range(len(outputs))]
 
@@ -283,10 +293,9 @@ class TwoStageDetector(Configured, FitModel):
         """By what ``fit`` weights a metric of a step: overlaps by the boxes that they are of."""
         return {**self.proposals.weighted_by, **self.heads.weighted_by}
 
-    def _stages(self, batch: Batch, training: bool) -> tuple[dict[str, Tensor], tuple[StageOutput, ...]]:
-        features = self.features(batch, training=training)
+    def _stages(self, features: dict[str, Tensor], batch: Batch) -> tuple[StageOutput, ...]:
         _, proposals = self.proposals.of_batch(features, batch)
-        return features, self.heads(features, proposals, batch.image_size)
+        return self.heads(features, proposals, batch.image_size)
 
     def _select(
         self, features: dict[str, Tensor], outputs: Sequence[StageOutput], image_size: Tensor

@@ -6,7 +6,10 @@ compiled into the user's cache, which takes some seconds and happens once per ve
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from absl import logging
 from cascade_tf.ops import build
 
 IMPLEMENTATIONS = ("auto", "custom", "tensorflow")
+
+_twins_alone: contextvars.ContextVar[bool] = contextvars.ContextVar("twins_alone", default=False)
 
 
 class LibraryError(RuntimeError):
@@ -32,7 +37,8 @@ def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
     """The module of generated C++ op functions, or None if the twin is to run.
 
     "auto" takes the C++ ops where they can be had. The kernels are for the CPU, so with a GPU "auto" means
-    the twin: copying feature maps to the host would cost more than the op gains.
+    the twin: copying feature maps to the host would cost more than the op gains. Inside of `twins_alone` it
+    is the twin whatever is asked for.
 
     Args:
         implementation: "auto", "custom" or "tensorflow".
@@ -44,7 +50,7 @@ def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
         LibraryError: "custom" without a usable library.
     """
     check_implementation(implementation)
-    if implementation == "tensorflow":
+    if implementation == "tensorflow" or _twins_alone.get():
         return None
     if implementation == "auto" and not on_host and tf.config.list_physical_devices("GPU"):
         return None
@@ -55,6 +61,16 @@ def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
             raise
         _log_fallback(str(error))
         return None
+
+
+@contextlib.contextmanager
+def twins_alone() -> Iterator[None]:
+    """While it lasts, every op that this thread calls or traces runs as its twin, of core TensorFlow ops."""
+    token = _twins_alone.set(True)
+    try:
+        yield
+    finally:
+        _twins_alone.reset(token)
 
 
 def load() -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,20 @@ from cascade_tf.layers.folding import PreparedWeights
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
-from cascade_tf.prediction.inference import to_original_frame
 from cascade_tf.prediction.network_calls import require_own_proposals
 from cascade_tf.serving import serving_files
+from cascade_tf.serving.core_ops import core_ops
+from cascade_tf.serving.outputs import (
+    Extra,
+    check_extra,
+    detection_outputs,
+    network_outputs,
+    no_new_weights,
+    zero_unless,
+)
 from cascade_tf.structures import ImageBatch, Tensor
+
+__all__ = ["core_ops", "export_saved_model"]
 
 _UNDECODABLE = (
     "image_bytes: cannot be decoded, expected whole JPEG, PNG, GIF or BMP files; positions in the batch:"
@@ -35,6 +45,7 @@ def export_saved_model(
     folder: str | os.PathLike[str],
     *,
     version: int = 1,
+    extra: Extra | None = None,
     batching: bool = True,
     overwrite: bool = False,
     export_status: bool = False,
@@ -67,10 +78,17 @@ def export_saved_model(
 
         status                    [B] int32, 0 where the image was decoded, 1 where it cannot be
 
+    A subclass whose call returns more than ``Detections``, as further fields of a NamedTuple or dict, has
+    these as outputs of every signature too: tensors [B, ...], as they are, under the fields' names.
+
     Args:
         detector: a ``TwoStageDetector``; it is left as it was.
         folder: the model's base folder, which the server watches for versions.
         version: number of the version, at least 0; the server takes the highest.
+        extra: further outputs of every signature by name. Each is a function or Keras layer of (features,
+            detections): ``detector.features``' maps ``{"P2": [B, h, w, C], ...}`` and ``Detections`` in the
+            network's frame, D per image. It returns a tensor [B, D, ...], as ``DetectionFeatures`` does;
+            behind the last detection of an image the answer has zeros. The weights that it reads are saved.
         batching: also writes the parameters for the server's batching.
         overwrite: replaces a version that exists. A running server loads new numbers only.
         export_status: answers images that cannot be decoded with empty results and a status.
@@ -81,13 +99,17 @@ def export_saved_model(
         The version's folder.
 
     Raises:
-        ValueError: the version is no integer of at least 0, or the detector takes its proposals from a file.
+        ValueError: the version is no integer of at least 0, the detector takes its proposals from a file, or
+            a further output has the name of another, no name, or another shape.
+        TypeError: a further output is no tensor, or a value of ``extra`` cannot be called.
         FileExistsError: the version exists and ``overwrite`` is off.
         OSError: the folder cannot be written.
     """
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise ValueError(f"version: got {version!r}, expected an integer of at least 0")
     require_own_proposals(detector, "a server")
+    extra = {} if extra is None else dict(extra)
+    check_extra(detector, extra)
     upright = detector.upright if upright is None else upright
     target = Path(folder) / str(version)
     if target.exists() and not overwrite:
@@ -96,7 +118,7 @@ def export_saved_model(
     temporary = target.with_name(f".{version}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:
-        _write(detector, temporary, batching, export_status, upright)
+        _write(detector, temporary, extra, batching, export_status, upright)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
@@ -105,18 +127,23 @@ def export_saved_model(
     return target
 
 
-def _write(detector: Any, folder: Path, batching: bool, export_status: bool, upright: bool) -> None:
+def _write(
+    detector: Any, folder: Path, extra: Extra, batching: bool, export_status: bool, upright: bool
+) -> None:
     labels = write_atomically(
         folder / serving_files.LABELS_FILE,
         serving_files.labels_json(detector.class_names, detector.category_ids, upright),
     )
     module = tf.Module(name="detector")
     module.labels = tf.saved_model.Asset(str(labels))
-    with _core_ops(detector), _folded_weights(detector) as module.weights:
+    with core_ops(detector), _folded_weights(detector) as weights:
+        with no_new_weights():
+            signatures = _signatures(detector, extra, export_status, upright)
+        module.weights = _with_further(weights, signatures.values())
         tf.saved_model.save(
             module,
             str(folder),
-            signatures=_signatures(detector, export_status, upright),
+            signatures=signatures,
             # Nobody trains the export, and gradient functions would double the graph.
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
@@ -148,22 +175,14 @@ def _folded_weights(detector: Any) -> Iterator[list[tf.Variable]]:
         yield weights + prepared.variables
 
 
-@contextlib.contextmanager
-def _core_ops(detector: Any) -> Iterator[None]:
-    """Switches every op-backed layer to TensorFlow's own ops, and back at the end."""
-    before = [
-        (part, part.implementation) for part in detector._flatten_layers() if hasattr(part, "implementation")
-    ]
-    try:
-        for part, _ in before:
-            part.implementation = "tensorflow"
-        yield
-    finally:
-        for part, implementation in before:
-            part.implementation = implementation
+def _with_further(weights: list[tf.Variable], functions: Iterable[Any]) -> list[tf.Variable]:
+    """The detector's weights, and those that the functions read besides: of layers that it does not know."""
+    known = {id(variable) for variable in weights}
+    read = {id(variable): variable for function in functions for variable in function.variables}
+    return weights + [variable for key, variable in read.items() if key not in known]
 
 
-def _signatures(detector: Any, export_status: bool, upright: bool) -> dict[str, Callable]:
+def _signatures(detector: Any, extra: Extra, export_status: bool, upright: bool) -> dict[str, Callable]:
     category_ids = tf.constant([0, *detector.category_ids], tf.int64)
 
     @tf.function(
@@ -177,24 +196,13 @@ def _signatures(detector: Any, export_status: bool, upright: bool) -> dict[str, 
     )
     def detect(images: Tensor, image_size: Tensor, original_size: Tensor, count: Tensor) -> dict[str, Tensor]:
         batch = ImageBatch(images, image_size, original_size, tf.zeros(tf.shape(images)[:1], tf.int64))
-        detections = detector(batch, training=False)
-        valid = detections.valid
-        pixels = tf.where(
-            valid[..., None], to_original_frame(detections.boxes, image_size, original_size), 0.0
-        )
-        pixels = tf.gather(pixels, [1, 0, 3, 2], axis=2)
-        outputs = {
-            "detection_boxes": pixels / tf.tile(original_size[:, None], [1, 1, 2]),
-            "detection_boxes_pixels": pixels,
-            "detection_scores": detections.scores,
-            "detection_classes": tf.cast(detections.classes, tf.float32),
-            "detection_category_ids": tf.gather(category_ids, detections.classes),
-            "num_detections": tf.reduce_sum(tf.cast(valid, tf.float32), axis=1),
-        }
-        if detector.has_masks:
-            outputs["detection_masks"] = detections.masks
+        detections, further = network_outputs(detector, batch, extra)
+        outputs = detection_outputs(detections, batch, category_ids)
         if export_status:
-            outputs["status"] = tf.cast(image_size[:, 0] == 0.0, tf.int32)
+            seen = image_size[:, 0] > 0.0
+            outputs["status"] = tf.cast(~seen, tf.int32)
+            further = {name: zero_unless(seen, value) for name, value in further.items()}
+        outputs |= further
         asked = tf.range(count)
         return {name: tf.gather(values, asked) for name, values in outputs.items()}
 
@@ -278,7 +286,9 @@ def _batch(to_canvas: Callable, images: Tensor, divisor: int) -> tuple[Tensor, T
 
     Convolutions fail on an empty batch once they are fused, so one image stands in where none is asked for.
     """
-    count = tf.shape(images)[0]
+    # Callers are told of a wrong rank by name: a scalar, or one image in place of a batch.
+    images = tf.ensure_shape(images, images.shape)
+    count, *_ = tf.unstack(tf.shape(images))
     # Images of pixels may have neither height nor width then.
     grow = [[0, 1]] * (images.shape.rank - 1) + [[0, 0]] if images.shape.rank > 1 else [[0, 1]]
     images = tf.pad(images, tf.constant(grow) * tf.cast(count == 0, tf.int32))

@@ -36,6 +36,7 @@ from tests.conformance.sample_inputs import (
     NUM_CLASSES,
     SIZES,
     boxes,
+    detections,
     image_batch,
     image_size,
     proposals,
@@ -166,6 +167,10 @@ LAYERS: dict[str, Subject] = {
     "DeformableConv2D": Subject(
         lambda: layers.DeformableConv2D(6, strides=2, groups=2),
         lambda h, w: (random(BATCH, h // 4, w // 4, 8),),
+    ),
+    "DetectionFeatures": Subject(
+        lambda: pooling.DetectionFeatures(pooling.ROIAlign(output_size=3, implementation="tensorflow")),
+        lambda h, w: (pyramid(h, w), detections(h, w)),
     ),
     "DetectionOutput": Subject(
         lambda: layers.DetectionOutput(max_detections=9, implementation="tensorflow"), _detection_inputs

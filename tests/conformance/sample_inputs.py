@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade_tf.structures import ImageBatch, InstanceTargets, Proposals, Targets
+from cascade_tf.structures import Detections, ImageBatch, InstanceTargets, Proposals, Targets
 
 BATCH = 2
 # Height and width in pixels. Every property that says "whatever the size" runs over all of them.
@@ -46,6 +46,17 @@ def proposals(height: int, width: int, count: int = 12) -> Proposals:
     valid = np.ones((BATCH, count), bool)
     valid[:, -2:] = False
     return Proposals(boxes(count, height, width), random(BATCH, count, seed=4), valid)
+
+
+def detections(height: int, width: int, count: int = 9) -> Detections:
+    """Boxes of which the last three are padding."""
+    valid = np.tile(np.arange(count) < count - 3, (BATCH, 1))
+    return Detections(
+        boxes=boxes(count, height, width, seed=8) * valid[..., None],
+        scores=np.where(valid, np.linspace(0.9, 0.1, count), 0.0).astype(np.float32),
+        classes=np.where(valid, 1 + np.arange(count) % NUM_CLASSES, 0).astype(np.int32),
+        valid=valid,
+    )
 
 
 def targets(height: int, width: int) -> Targets:

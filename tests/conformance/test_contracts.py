@@ -31,7 +31,7 @@ PROMISES = {
 # What makes a detector of parts, trains it, predicts with it and exports it.
 USERS = (
     "cascade_tf.models.detector",
-    "cascade_tf.serving.export",
+    "cascade_tf.serving",
     "cascade_tf.prediction.inference",
     "cascade_tf.prediction.network_calls",
     "cascade_tf.prediction.test_time_augmentation",

@@ -16,6 +16,9 @@ PUBLIC = {
         "__version__",
         "cascade_mask_rcnn_fpn",
         "cascade_rcnn_fpn",
+        "core_ops",
+        "export",
+        "export_saved_model",
         "faster_rcnn_fpn",
         "load",
         "load_pretrained",
@@ -47,7 +50,7 @@ PUBLIC = {
         "PixelNormalization",
     ],
     "cascade_tf.necks": ["FPN", "FPNPlus"],
-    "cascade_tf.pooling": ["GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"],
+    "cascade_tf.pooling": ["DetectionFeatures", "GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"],
     "cascade_tf.proposals": ["GivenProposals", "LevelProposals", "RegionProposal"],
     "cascade_tf.models": [
         "TwoStageDetector",
@@ -79,12 +82,18 @@ def test_names(module):
 @pytest.mark.parametrize(("module", "name"), [(module, name) for module in PUBLIC for name in PUBLIC[module]])
 def test_every_public_name_is_there_and_explained(module, name):
     value = getattr(importlib.import_module(module), name)
-    if inspect.isclass(value) or inspect.isfunction(value):
+    if inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value):
         assert len(inspect.getdoc(value) or "") > 40
     elif isinstance(value, Part):
         assert value.constructor is two_stage
     else:
         assert name == "__version__"
+
+
+def test_all_that_exports_is_in_one_place():
+    package = importlib.import_module("cascade_tf")
+    for name in ("core_ops", "export_saved_model"):
+        assert getattr(package.export, name) is getattr(package, name)
 
 
 def test_unknown_name_is_an_attribute_error():
