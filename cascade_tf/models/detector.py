@@ -283,6 +283,16 @@ class TwoStageDetector(Configured, FitModel):
         """
         set_implementation(self, implementation)
 
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses: ``cascade_tf.export_saved_model`` writes what a server takes.
+
+        ``keras.export.ExportArchive`` exports functions of a detector that take and return raw tensors.
+        """
+        raise TypeError(
+            "got detector.export, expected cascade_tf.export_saved_model(detector, folder), whose signatures "
+            "take images of any size"
+        )
+
     @property
     def reported(self) -> tuple[str, ...]:
         """Names of the losses and metrics that ``fit`` shows."""

@@ -185,6 +185,11 @@ def test_implementation_reaches_every_op(detector):
     detector.set_implementation("auto")
 
 
+def test_an_export_by_keras_refers_to_ours(detector, tmp_path):
+    with pytest.raises(TypeError, match=r"expected cascade_tf\.export_saved_model\(detector, folder\)"):
+        detector.export(tmp_path / "saved")
+
+
 def test_validation_leaves_every_statistic_alone():
     detector = build(**{"backbone.norm": "sync"})
     detector.compile()
