@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from cascade_tf.keras_names import announce
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -24,6 +26,8 @@ _PUBLIC = {
 }
 
 __all__ = ["__version__", *_PUBLIC]
+
+announce()
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Configured, arguments_of_keras, require, require_channels_last
+from cascade_tf.layers.base import arguments_of_keras, require, require_channels_last
+from cascade_tf.layers.configured import Configured
 from cascade_tf.layers.grouped_convolution import GroupedConv2D
 from cascade_tf.layers.local_response_normalization import LocalResponseNormalization
 from cascade_tf.layers.named_layer import NamedLayer
@@ -60,19 +61,16 @@ class AlexNet(Configured, keras.Model):
         require(
             bool(levels) and set(levels) <= set(STRIDES), "levels", tuple(levels), f"some of {list(STRIDES)}"
         )
+        policy = keras.dtype_policies.get(kwargs.get("dtype"))
         images = keras.Input((None, None, 3), name="images")
         # The convolution's own padding would depend on the size of the images.
-        x = keras.layers.ZeroPadding2D(5, name="conv1_pad")(images)
+        x = keras.layers.ZeroPadding2D(5, name="conv1_pad", dtype=policy)(images)
         maps = {}
         for number, filters in enumerate(channels, start=1):
-            x = maps[f"C{number}"] = _convolution(x, number, filters, frozen=number <= freeze_at)
+            x = maps[f"C{number}"] = _convolution(x, number, filters, policy, frozen=number <= freeze_at)
             if number <= 2:
-                x = LocalResponseNormalization(name=f"norm{number}")(x)
-                x = (
-                    _pool1(x)
-                    if number == 1
-                    else keras.layers.MaxPooling2D(2, padding="same", name="pool2")(x)
-                )
+                x = LocalResponseNormalization(name=f"norm{number}", dtype=policy)(x)
+                x = _pool1(x, policy) if number == 1 else _pool2(x, policy)
         super().__init__(
             inputs=images,
             outputs={name: maps[name] for name in sorted(levels)},
@@ -99,7 +97,7 @@ def _check_channels(channels: Sequence[int]) -> None:
     )
 
 
-def _convolution(x: Tensor, number: int, filters: int, frozen: bool) -> Tensor:
+def _convolution(x: Tensor, number: int, filters: int, policy: Any, frozen: bool) -> Tensor:
     groups = _GROUPS[number - 1]
     kind = keras.layers.Conv2D if groups == 1 else GroupedConv2D
     conv = kind(
@@ -111,12 +109,17 @@ def _convolution(x: Tensor, number: int, filters: int, frozen: bool) -> Tensor:
         activation="relu",
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
         name=f"conv{number}",
+        dtype=policy,
     )
     conv.trainable = not frozen
     return conv(x)
 
 
-def _pool1(x: Tensor) -> Tensor:
+def _pool1(x: Tensor, policy: Any) -> Tensor:
     # Caffe's windows begin at the first cell, and the last may stick out; no activation is negative.
-    x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name="pool1_pad")(x)
-    return keras.layers.MaxPooling2D(3, strides=2, name="pool1")(x)
+    x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name="pool1_pad", dtype=policy)(x)
+    return keras.layers.MaxPooling2D(3, strides=2, name="pool1", dtype=policy)(x)
+
+
+def _pool2(x: Tensor, policy: Any) -> Tensor:
+    return keras.layers.MaxPooling2D(2, padding="same", name="pool2", dtype=policy)(x)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cascade_tf.layers.base import Configured, arguments_of_keras, require, require_channels_last
+from cascade_tf.layers.base import arguments_of_keras, require, require_channels_last
+from cascade_tf.layers.configured import Configured
 from cascade_tf.layers.deformable_convolution import DeformableConv2D
 from cascade_tf.layers.dilated_convolution import DilatedConv2D
 from cascade_tf.layers.folding import FoldedNormalization
@@ -122,7 +123,7 @@ class ResNet(Configured, keras.Model):
         outer = outer_channels or [_scaled(256 * 2**i, width) for i in range(4)]
         _check_channels("inner_channels", inner, cardinality)
         _check_channels("outer_channels", outer)
-        build = _Builder(norm, norm_groups)
+        build = _Builder(norm, norm_groups, kwargs.get("dtype"))
         images = keras.Input((None, None, 3), name="images")
         outputs = {}
         x = build.stem(images, stem_channels or _scaled(64, width), stem_pool, frozen=freeze_at >= 1)
@@ -228,17 +229,18 @@ class _Bottleneck(NamedTuple):
 class _Builder:
     """Adds convolution, normalisation and activation to a functional graph."""
 
-    def __init__(self, norm: str, norm_groups: int):
+    def __init__(self, norm: str, norm_groups: int, dtype: Any):
         self.norm = norm
         self.norm_groups = norm_groups
+        self.policy = keras.dtype_policies.get(dtype)
 
     def convolution(
         self, x: Tensor, name: str, channels: int, kernel: int, stride: int, frozen: bool, relu: bool = True
     ) -> Tensor:
         if kernel > 1:
-            x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+            x = self._padded(x, kernel // 2, f"{name}_pad")
         if kernel == 1 and stride > 1 and x.shape[-1] < _ONEDNN_BLOCK:
-            x = keras.layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsampled")(x)
+            x = keras.layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsampled", dtype=self.policy)(x)
             stride = 1
         conv = keras.layers.Conv2D(channels, kernel, strides=stride, name=name, **self._settings())
         return self._normalize(conv, x, frozen, relu)
@@ -252,7 +254,7 @@ class _Builder:
             # It pads by itself: its samples may lie anywhere.
             conv = DeformableConv2D(shape.inner, 3, **settings, **self._settings(folds=False))
             return self._normalize(conv, x, shape.frozen, relu=True)
-        x = keras.layers.ZeroPadding2D(shape.dilation, name=f"{name}_pad")(x)
+        x = self._padded(x, shape.dilation, f"{name}_pad")
         if shape.dilation > 1:
             conv = DilatedConv2D(shape.inner, 3, dilation_rate=shape.dilation, **settings, **self._settings())
         else:
@@ -262,10 +264,16 @@ class _Builder:
     def _settings(self, folds: bool = True) -> dict[str, Any]:
         initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
         autocast = {"autocast": False} if folds and self.norm == "frozen" else {}
-        return {"use_bias": self.norm == "none", "kernel_initializer": initializer, **autocast}
+        return {
+            "use_bias": self.norm == "none",
+            "kernel_initializer": initializer,
+            "dtype": self.policy,
+            **autocast,
+        }
 
     def _normalize(self, conv: keras.layers.Layer, x: Tensor, frozen: bool, relu: bool) -> Tensor:
-        norm = normalization(self.norm, f"{conv.name}_norm", min(self.norm_groups, conv.filters))
+        groups = min(self.norm_groups, conv.filters)
+        norm = normalization(self.norm, f"{conv.name}_norm", groups, self.policy)
         # `_settings` turns the casts off where the normalisation is to be folded.
         if self.norm == "frozen" and not conv.autocast:
             norm.build((None, None, None, conv.filters))
@@ -273,15 +281,21 @@ class _Builder:
         if frozen:
             conv.trainable = norm.trainable = False
         x = norm(conv(x))
-        return keras.layers.ReLU(name=f"{conv.name}_relu")(x) if relu else x
+        return self._relu(x, f"{conv.name}_relu") if relu else x
+
+    def _padded(self, x: Tensor, padding: Any, name: str) -> Tensor:
+        return keras.layers.ZeroPadding2D(padding, name=name, dtype=self.policy)(x)
+
+    def _relu(self, x: Tensor, name: str) -> Tensor:
+        return keras.layers.ReLU(name=name, dtype=self.policy)(x)
 
     def stem(self, x: Tensor, channels: int, pool: str, frozen: bool) -> Tensor:
         x = self.convolution(x, "stem_conv1", channels, kernel=7, stride=2, frozen=frozen)
         # Activations are not negative here: padding with zeros is padding with nothing. Caffe's last window
         # may stick out.
         padding = 1 if pool == "symmetric" else ((0, 1), (0, 1))
-        x = keras.layers.ZeroPadding2D(padding, name="stem_pool_pad")(x)
-        return keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+        x = self._padded(x, padding, "stem_pool_pad")
+        return keras.layers.MaxPooling2D(3, strides=2, name="stem_pool", dtype=self.policy)(x)
 
     def bottleneck(self, x: Tensor, name: str, shape: _Bottleneck, stride: int, project: bool) -> Tensor:
         shortcut = x
@@ -293,7 +307,8 @@ class _Builder:
         y = self.convolution(x, f"{name}_conv1", shape.inner, 1, first, shape.frozen)
         y = self.grouped(y, f"{name}_conv2", shape, second)
         y = self.convolution(y, f"{name}_conv3", shape.outer, 1, 1, shape.frozen, relu=False)
-        return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([y, shortcut]))
+        total = keras.layers.Add(name=f"{name}_add", dtype=self.policy)([y, shortcut])
+        return self._relu(total, f"{name}_relu")
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Configured, arguments_of_keras, require, require_channels_last
+from cascade_tf.layers.base import arguments_of_keras, require, require_channels_last
+from cascade_tf.layers.configured import Configured
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.structures import Tensor
 
@@ -63,15 +64,16 @@ class VGG16(Configured, keras.Model):
         require(
             bool(levels) and set(levels) <= set(STRIDES), "levels", tuple(levels), f"some of {list(STRIDES)}"
         )
+        policy = keras.dtype_policies.get(kwargs.get("dtype"))
         images = keras.Input((None, None, 3), name="images")
         maps = {}
         x = images
         for group, (convolutions, filters) in enumerate(zip(CONVOLUTIONS, widths, strict=True), start=1):
             if group > 1:
-                x = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{group - 1}")(x)
+                x = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{group - 1}", dtype=policy)(x)
             for number in range(1, convolutions + 1):
                 name = f"conv{group}_{number}"
-                x = _convolution(x, name, filters, frozen=group <= freeze_at)
+                x = _convolution(x, name, filters, policy, frozen=group <= freeze_at)
             maps[f"C{group}"] = x
         super().__init__(
             inputs=images,
@@ -89,7 +91,7 @@ class VGG16(Configured, keras.Model):
         return (NamedLayer(layer.name, layer) for layer in self.layers if layer.variables)
 
 
-def _convolution(x: Tensor, name: str, channels: int, frozen: bool) -> Tensor:
+def _convolution(x: Tensor, name: str, channels: int, policy: Any, frozen: bool) -> Tensor:
     conv = keras.layers.Conv2D(
         channels,
         3,
@@ -97,6 +99,7 @@ def _convolution(x: Tensor, name: str, channels: int, frozen: bool) -> Tensor:
         activation="relu",
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
         name=name,
+        dtype=policy,
     )
     conv.trainable = not frozen
     return conv(x)

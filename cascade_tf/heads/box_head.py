@@ -101,7 +101,8 @@ class BoxHead(StageHead):
             )
             conv.build((None, height, width, channels))
             channels = self.conv_channels
-            norm = normalization(self.norm, f"conv{number}_norm", min(self.norm_groups, channels))
+            groups = min(self.norm_groups, channels)
+            norm = normalization(self.norm, f"conv{number}_norm", groups, self.dtype_policy)
             norm.build((None, height, width, channels))
             self.convs.append(conv)
             self.norms.append(norm)

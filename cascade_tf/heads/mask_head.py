@@ -74,7 +74,8 @@ class MaskHead(Layer):
                 name=f"conv{number}",
                 dtype=self.dtype_policy,
             )
-            norm = normalization(self.norm, f"conv{number}_norm", min(self.norm_groups, self.channels))
+            groups = min(self.norm_groups, self.channels)
+            norm = normalization(self.norm, f"conv{number}_norm", groups, self.dtype_policy)
             conv.build((None, None, None, channels))
             channels = self.channels
             norm.build((None, None, None, channels))

@@ -1,33 +1,12 @@
-"""What every layer of the package shares: its constructor's arguments are its configuration."""
+"""What the layers of the package share: their base, and how they speak of wrong arguments."""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import keras
 
-
-class Configured:
-    """Derives ``get_config`` and ``from_config`` from the constructor's signature.
-
-    A class that uses it keeps each constructor argument as an attribute of the same name. Arguments may be
-    plain values, layers, or lists, tuples and dicts of them.
-    """
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain, serialisable values."""
-        config = {}
-        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
-            if name != "self" and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                config[name] = _serialize(getattr(self, name))
-        policy = getattr(self, "dtype_policy", None)
-        return {"name": self.name, "dtype": _serialize(policy), **config}  # type: ignore[attr-defined]
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Constructs an object from ``get_config``'s result."""
-        return cls(**{name: _deserialize(value) for name, value in config.items()})
+from cascade_tf.layers.configured import Configured
 
 
 def require(ok: bool, name: str, value: Any, expected: str) -> None:
@@ -48,9 +27,10 @@ def require_channels_last(data_format: str | None = None) -> None:
 
 
 def arguments_of_keras(owner: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The further arguments of a functional model's constructor: its name, and whether it trains.
+    """The further arguments of a functional model's constructor, which are Keras's.
 
-    Keras ignores the names that it does not know. A policy changes nothing: the model's layers have theirs.
+    Keras ignores the names that it does not know. ``trainable=True``, the default, is left out: it would
+    unfreeze what the constructor froze.
 
     Args:
         owner: name of the constructor.
@@ -59,10 +39,10 @@ def arguments_of_keras(owner: str, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: there is one that is neither its own nor Keras's.
     """
-    unknown = sorted(set(given) - {"name", "trainable", "dtype"})
+    unknown = sorted(set(given) - {"name", "trainable", "dtype", "supports_masking", "inner_layers"})
     if unknown:
         raise TypeError(f"{owner} has no argument {', '.join(map(repr, unknown))}")
-    return {name: value for name, value in given.items() if name != "dtype"}
+    return {name: value for name, value in given.items() if (name, value) != ("trainable", True)}
 
 
 def set_implementation(model: keras.layers.Layer, implementation: str) -> None:
@@ -78,23 +58,3 @@ class Layer(Configured, keras.layers.Layer):
     def __init__(self, **kwargs: Any):
         require_channels_last(kwargs.get("data_format"))
         super().__init__(**kwargs)
-
-
-def _serialize(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _serialize(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_serialize(item) for item in value]
-    if hasattr(value, "get_config"):
-        return keras.saving.serialize_keras_object(value)
-    return value
-
-
-def _deserialize(value: Any) -> Any:
-    if isinstance(value, dict):
-        if "class_name" in value and "config" in value:
-            return keras.saving.deserialize_keras_object(value)
-        return {key: _deserialize(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_deserialize(item) for item in value]
-    return value

@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import require_channels_last
+from cascade_tf.layers.configured import Configured
 from cascade_tf.structures import Tensor
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class DilatedConv2D(keras.layers.Conv2D):
+class DilatedConv2D(Configured, keras.layers.Conv2D):
     """``keras.layers.Conv2D`` for ``dilation_rate > 1`` whose gradient exists on every CPU.
 
     TensorFlow's own kernels have none: only with oneDNN, which is not everywhere, can they be trained. Here

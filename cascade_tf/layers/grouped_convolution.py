@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import require_channels_last
+from cascade_tf.layers.configured import Configured
 from cascade_tf.structures import Tensor
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class GroupedConv2D(keras.layers.Conv2D):
+class GroupedConv2D(Configured, keras.layers.Conv2D):
     """``keras.layers.Conv2D`` for ``groups > 1`` that does not go through XLA.
 
     On the CPU Keras compiles every grouped convolution with XLA, which is several times slower than

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.configured import Configured
 from cascade_tf.structures import Tensor
 
 NORMALIZATIONS = ("frozen", "sync", "group", "none")
@@ -26,11 +29,20 @@ class FrozenBatchNormalization(Layer):
         folded: whether the convolution before it does its work, so that it returns its input.
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs: object):
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any):
         # Without autocasting the statistics stay float32 in mixed precision; the result has the input's type.
-        super().__init__(trainable=False, autocast=False, **kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.epsilon = epsilon
         self.folded = False
+
+    @property
+    def trainable(self) -> bool:
+        """False, whatever it is set to, alone or with the model around it."""
+        return False
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        pass
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the four vectors of the input's channel count."""
@@ -60,7 +72,7 @@ class FrozenBatchNormalization(Layer):
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class GroupNormalization(keras.layers.GroupNormalization):
+class GroupNormalization(Configured, keras.layers.GroupNormalization):
     """``keras.layers.GroupNormalization`` of feature maps [B, h, w, C], with sums that keep float32's digits.
 
     TensorFlow adds the values of a whole map one after another, which in the first layers of a network costs
@@ -87,7 +99,7 @@ def _mean_of_groups(x: Tensor) -> Tensor:
     return x
 
 
-def normalization(kind: str, name: str, groups: int = 32) -> keras.layers.Layer:
+def normalization(kind: str, name: str, groups: int = 32, dtype: Any = None) -> keras.layers.Layer:
     """The normalisation layer of that kind.
 
     Args:
@@ -95,16 +107,19 @@ def normalization(kind: str, name: str, groups: int = 32) -> keras.layers.Layer:
             replicas), ``"group"`` (GroupNorm) or ``"none"`` (identity).
         name: of the layer.
         groups: number of groups for ``"group"``.
+        dtype: policy; None: the global one.
 
     Raises:
         ValueError: unknown kind.
     """
     if kind == "frozen":
-        return FrozenBatchNormalization(name=name)
+        return FrozenBatchNormalization(name=name, dtype=dtype)
     if kind == "sync":
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True, name=name)
+        return keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, synchronized=True, name=name, dtype=dtype
+        )
     if kind == "group":
-        return GroupNormalization(groups=groups, epsilon=1e-5, name=name)
+        return GroupNormalization(groups=groups, epsilon=1e-5, name=name, dtype=dtype)
     if kind == "none":
-        return keras.layers.Identity(name=name)
+        return keras.layers.Identity(name=name, dtype=dtype)
     raise ValueError(f"norm must be one of {', '.join(NORMALIZATIONS)}, got {kind!r}")

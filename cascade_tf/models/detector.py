@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from cascade_tf.layers.base import Configured, require, set_implementation
+from cascade_tf.layers.base import require, set_implementation
+from cascade_tf.layers.configured import Configured
 from cascade_tf.layers.map_order import leave_to_the_model
 from cascade_tf.layers.map_strides import check_map_strides
 from cascade_tf.layers.structured_arguments import as_batch, as_targets, is_batch

@@ -12,8 +12,11 @@ from cascade_tf.models.detector import TwoStageDetector
 from cascade_tf.models.two_stage import two_stage
 from cascade_tf.parts import Part, find_part, part
 
-# What does not make another network: names, the policy, where ops run, what Keras notes beside the arguments.
-_APART = ("name", "dtype", "implementation", "build_config", "compile_config", "registered_name", "module")
+# What does not make another network: where ops run, and what Keras notes beside the arguments.
+_APART = (
+    *("name", "dtype", "trainable", "supports_masking", "inner_layers", "implementation"),
+    *("build_config", "compile_config", "registered_name", "module"),
+)
 
 
 def recipe_of_detector(detector: TwoStageDetector) -> Part:

@@ -67,7 +67,10 @@ class FPN(Layer):
             lateral = self._convolution(1, f"lateral{level}", shapes[name][-1])
             output = self._convolution(3, f"output{level}", self.channels)
             groups = min(self.norm_groups, self.channels)
-            pair = [normalization(self.norm, f"{kind}{level}_norm", groups) for kind in ("lateral", "output")]
+            pair = [
+                normalization(self.norm, f"{kind}{level}_norm", groups, self.dtype_policy)
+                for kind in ("lateral", "output")
+            ]
             for norm in pair:
                 norm.build((None, None, None, self.channels))
             self.laterals.append(lateral)
