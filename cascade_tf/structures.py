@@ -10,6 +10,9 @@ Shape letters used in every docstring of the package:
 Boxes are ``(x1, y1, x2, y2)`` float32 in pixels of the network's input image. Coordinates are continuous:
 pixel ``i`` covers ``[i, i + 1]``, so a box that covers the whole image is ``(0, 0, W, H)``. Class 0 is the
 background, foreground classes are ``1..K``. Padding is told by a ``valid`` mask, never by a special value.
+
+A functional Keras model that comes from a file returns lists in their order instead, since Keras's format
+knows no other kind of tuple: ``Detections(*model(images))`` names the fields again.
 """
 
 from __future__ import annotations
