@@ -64,7 +64,9 @@ class FoldedNormalization:
     def product(self) -> tuple[Tensor, Tensor]:
         """`weights`, computed from the present variables."""
         scale, shift = self.norm.affine()
-        kernel = tf.convert_to_tensor(self.conv.kernel) * scale
+        kernel = tf.convert_to_tensor(self.conv.kernel)
+        # Float32 in a model; a convolution that is called by itself casts its kernel all the same.
+        kernel *= tf.cast(scale, kernel.dtype)
         return tf.cast(kernel, self.conv.compute_dtype), tf.cast(shift, self.conv.compute_dtype)
 
 

@@ -46,15 +46,12 @@ class FrozenBatchNormalization(Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the four vectors of the input's channel count."""
-        shape = (input_shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", trainable=False)
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", trainable=False)
-        self.moving_mean = self.add_weight(
-            name="moving_mean", shape=shape, initializer="zeros", trainable=False
-        )
-        self.moving_variance = self.add_weight(
-            name="moving_variance", shape=shape, initializer="ones", trainable=False
-        )
+        # The layer's own ``autocast`` does not reach its variables where it is called by itself.
+        settings = {"shape": (input_shape[-1],), "trainable": False, "autocast": False}
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **settings)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **settings)
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **settings)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **settings)
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
