@@ -113,6 +113,19 @@ def test_a_saved_model_is_as_frozen_and_as_exact_under_another_policy(name, tmp_
         np.testing.assert_array_equal(tf.cast(one, tf.float32), tf.cast(other, tf.float32))
 
 
+def test_quantized_layers_inside_are_saved(tmp_path):
+    model, values = _model("BoxHead")
+    exact = model(values)
+    for dense in (*model.layers[-1].dense, model.layers[-1].classifier):
+        dense.quantize("int8")
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert {variable.dtype for variable in again.layers[-1].variables} == {"float32", "int8"}
+    for one, other, unquantized in zip(again(values), model(values), exact, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert np.any(np.abs(one - unquantized) > 1e-6)
+
+
 def test_a_saved_detector_trains_on_bit_by_bit(tmp_path):
     detector = DETECTORS["faster_rcnn_fpn"].make()
     frozen = (detector.backbone, detector.neck.outputs[0], detector.heads.stages[0].head.dense[1])
