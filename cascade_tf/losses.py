@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
 from cascade_tf.boxes.geometry import area, is_proper
-from cascade_tf.structures import AnchorTargets, RPNOutput, StageOutput, Tensor
+from cascade_tf.structures import AnchorTargets, AreaOutput, RPNOutput, StageOutput, Tensor
 
 # Boxes above this IoU are taken for appended ground truth in the metrics.
 OWN_BOX_IOU = 0.975
@@ -48,7 +48,11 @@ def smooth_l1(difference: Tensor, beta: float) -> Tensor:
 
 
 def rpn_losses(
-    output: RPNOutput, targets: AnchorTargets, *, samples_per_image: int | None, beta: float = 1.0 / 9.0
+    output: RPNOutput | AreaOutput,
+    targets: AnchorTargets,
+    *,
+    samples_per_image: int | None,
+    beta: float = 1.0 / 9.0,
 ) -> tuple[Tensor, Tensor]:
     """Objectness and box loss of the region proposal network.
 

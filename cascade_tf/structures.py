@@ -135,6 +135,22 @@ class RPNOutput(NamedTuple):
     anchors: Tensor
 
 
+class AreaOutput(NamedTuple):
+    """``RPNOutput`` in a detector that keeps the images of a batch apart.
+
+    Attributes:
+        logits: as in ``RPNOutput``, with the two that follow.
+        deltas: see there.
+        anchors: see there.
+        of_image: [B, N] bool, anchors of each image's own area, not of the padding of the batch.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+    of_image: Tensor
+
+
 class LevelOutput(NamedTuple):
     """``RPNOutput`` of a network with a head for each level, and what its labels need.
 

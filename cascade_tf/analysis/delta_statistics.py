@@ -99,8 +99,9 @@ def measure_deltas(
     @tf.function(reduce_retracing=True, autograph=False)
     def look(batch: Any, targets: Targets) -> list[tuple[Any, Any]]:
         features = detector.features(batch)
-        _, proposals = detector.proposals.of_batch(features, batch, training=True)
-        outputs = detector.heads(features, proposals, batch.image_size, targets, training=True)
+        with detector.in_areas(batch):
+            _, proposals = detector.proposals.of_batch(features, batch, training=True)
+            outputs = detector.heads(features, proposals, batch.image_size, targets, training=True)
         return [_hypotheses(output.samples, targets, lowest) for output in outputs]
 
     for batch, targets in batches:

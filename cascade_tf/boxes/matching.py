@@ -82,6 +82,7 @@ def match_anchors(
     allow_low_quality: bool = True,
     claim_untouched: bool = False,
     crowd_cover: float | None = 0.7,
+    of_image: Tensor | None = None,
 ) -> Match:
     """Labels anchors by two thresholds and gives every object the anchors that overlap it most.
 
@@ -96,6 +97,8 @@ def match_anchors(
         claim_untouched: an object that overlaps no anchor gets every anchor with IoU 0 to it, as the rule's
             wording has it and detectron2 does; otherwise it gets none.
         crowd_cover: as in ``match_boxes``.
+        of_image: [B, N] bool, the anchors that an image has; the others are ignored and claimed by no object.
+            None: all of them.
 
     Returns:
         The match. ``index`` stays the anchor's own best object even when another one claims it.
@@ -107,10 +110,14 @@ def match_anchors(
         best >= foreground_iou, FOREGROUND, tf.where(best < background_iou, BACKGROUND, IGNORED)
     )
     if allow_low_quality:
+        if of_image is not None:
+            overlaps = tf.where(of_image[..., None], overlaps, 0.0)
         largest = tf.reduce_max(overlaps, axis=1, keepdims=True)
         attained = (overlaps == largest) & targets.valid[:, None, :]
         claimed = tf.reduce_any(attained if claim_untouched else attained & (largest > 0.0), axis=2)
         labels = tf.where(claimed, FOREGROUND, labels)
+    if of_image is not None:
+        labels = tf.where(of_image, labels, IGNORED)
     labels = _ignore_near(labels, anchors, targets, background_iou)
     return Match(_ignore_crowds(labels, boxes, targets, crowd_cover), index, best)
 

@@ -31,7 +31,13 @@ def random_priority(seed: Tensor, count: Tensor, salt: int) -> Tensor:
 
 
 def sample_labels(
-    labels: Tensor, seed: Tensor, *, num_samples: int, foreground_fraction: float, salt: int
+    labels: Tensor,
+    seed: Tensor,
+    *,
+    num_samples: int,
+    foreground_fraction: float,
+    salt: int,
+    of_image: Tensor | None = None,
 ) -> Tensor:
     """Keeps a random subset of foreground and background, the rest becomes ignored.
 
@@ -41,11 +47,16 @@ def sample_labels(
         num_samples: labels kept per image, at most.
         foreground_fraction: share of foreground among them, at most; background fills the rest.
         salt: see ``random_priority``.
+        of_image: [B, N] bool: the draw is the one among these alone, where the others are ignored; None: all
+            count.
 
     Returns:
         [B, N] int32 labels.
     """
     priority = random_priority(seed, tf.shape(labels)[1], salt)
+    if of_image is not None:
+        place = tf.cumsum(tf.cast(of_image, tf.int32), axis=1, exclusive=True)
+        priority = tf.gather(priority, place, batch_dims=1)
     foreground = labels == FOREGROUND
     num_foreground = tf.minimum(_count(foreground), int(num_samples * foreground_fraction))
     keep = _keep_smallest(priority, foreground, num_foreground, int(num_samples * foreground_fraction))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from cascade_tf.layers.base import Layer
 from cascade_tf.layers.configured import Configured
+from cascade_tf.layers.image_areas import clear_padding, mean_of_cells
 from cascade_tf.structures import Tensor
 
 NORMALIZATIONS = ("frozen", "sync", "group", "none")
@@ -75,25 +77,32 @@ class GroupNormalization(Configured, keras.layers.GroupNormalization):
     TensorFlow adds the values of a whole map one after another, which in the first layers of a network costs
     three digits of the statistics. Here rows are summed first, then the rows' sums; and the variance is the
     mean of squared differences and not a difference of means.
+
+    In a detector that keeps images apart the statistics are those of each image's own area, and the result is
+    zero beyond it (`cascade_tf.layers.image_areas`).
     """
 
     def call(self, inputs: Tensor) -> Tensor:
         """Normalises over all positions and the channels of each group."""
-        shape = tf.shape(inputs)
-        grouped = [self.groups, inputs.shape[-1] // self.groups]
-        x = tf.reshape(tf.cast(inputs, tf.float32), tf.concat([shape[:3], grouped], axis=0))
-        centred = x - _mean_of_groups(x)
-        variance = _mean_of_groups(tf.square(centred))
-        gamma, beta = (tf.reshape(tf.convert_to_tensor(v), grouped) for v in (self.gamma, self.beta))
+        x = tf.cast(inputs, tf.float32)
+        centred = x - self._mean(x)
+        variance = self._mean(tf.square(centred))
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         x = centred * (gamma * tf.math.rsqrt(variance + self.epsilon)) + beta
-        return tf.cast(tf.reshape(x, shape), self.compute_dtype)
+        return tf.cast(clear_padding(x), self.compute_dtype)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """[B, 1, 1, C] mean of each channel's group."""
+        size = x.shape[-1] // self.groups
+        grouped = tf.reshape(mean_of_cells(x), [-1, self.groups, size])
+        # Given to every channel: broadcasting over a last axis of one group's channels takes longer.
+        mean = tf.tile(tf.reduce_mean(grouped, axis=2, keepdims=True), [1, 1, size])
+        return tf.reshape(mean, [-1, 1, 1, x.shape[-1]])
 
 
-def _mean_of_groups(x: Tensor) -> Tensor:
-    """[B, 1, 1, G, 1] means of [B, h, w, G, C / G]."""
-    for axis in (2, 1, 4):
-        x = tf.reduce_mean(x, axis=axis, keepdims=True)
-    return x
+def takes_statistics_of_maps(layers: Iterable[keras.layers.Layer]) -> bool:
+    """Whether one of the layers, or one inside of them, is a ``GroupNormalization``."""
+    return any(isinstance(one, GroupNormalization) for layer in layers for one in layer._flatten_layers())
 
 
 def normalization(kind: str, name: str, groups: int = 32, dtype: Any = None) -> keras.layers.Layer:

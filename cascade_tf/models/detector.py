@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 
 from cascade_tf.layers.base import require, set_implementation
 from cascade_tf.layers.configured import Configured
+from cascade_tf.layers.image_areas import ImageAreas, boxes_within, maps_within
 from cascade_tf.layers.map_order import leave_to_the_model
 from cascade_tf.layers.map_strides import check_map_strides
+from cascade_tf.layers.normalization import takes_statistics_of_maps
 from cascade_tf.layers.structured_arguments import as_batch, as_targets, is_batch
 from cascade_tf.models.backbone_maps import backbone_shapes
 from cascade_tf.models.fit_model import FitModel
@@ -53,6 +56,7 @@ class TwoStageDetector(Configured, FitModel):
         max_side: largest length of the longer side at test.
         size_divisor: batches are padded to multiples of it, 32 for strides up to 32.
         round_sides: see `two_stage`.
+        separate_images: see `two_stage`.
 
     Attributes:
         upright: whether ``predict`` and the export turn photos as their EXIF orientation says, where they are
@@ -77,6 +81,7 @@ class TwoStageDetector(Configured, FitModel):
         max_side: int = 1333,
         size_divisor: int = 32,
         round_sides: bool = False,
+        separate_images: bool = True,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -102,6 +107,7 @@ class TwoStageDetector(Configured, FitModel):
         self.max_side = max_side
         self.size_divisor = size_divisor
         self.round_sides = round_sides
+        self.separate_images = separate_images
         self.upright = True
         self.build()
 
@@ -187,7 +193,8 @@ class TwoStageDetector(Configured, FitModel):
             batch: see ``call``.
         """
         batch = as_batch(batch)
-        return self._select(features, self._stages(features, batch), batch.image_size)
+        with self.in_areas(batch):
+            return self._select(features, self._stages(features, batch), batch.image_size)
 
     def per_stage_detections(self, batch: Batch) -> list[Detections | InstanceDetections]:
         """Detections of the cascade cut off after each stage; the last entry equals ``call``.
@@ -196,20 +203,36 @@ class TwoStageDetector(Configured, FitModel):
         the first t classifiers.
         """
         batch = as_batch(batch)
-        features = self.features(batch)
-        outputs = self._stages(features, batch)
-        size = batch.image_size
-        return [self._select(features, outputs[: stage + 1], size) for stage in range(len(outputs))]
+        features, size = self.features(batch), batch.image_size
+        with self.in_areas(batch):
+            outputs = self._stages(features, batch)
+            return [self._select(features, outputs[: stage + 1], size) for stage in range(len(outputs))]
 
     def features(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """The maps that proposals and heads read: ``{"P2": [B, h, w, C], ...}``."""
-        maps = self.backbone(self.image_inputs(batch.images, batch.image_size), training=training)
-        return self.neck(maps, training=training) if self.neck is not None else maps
+        pixels = self.image_inputs(batch.images, batch.image_size)
+        with maps_within(self._areas(batch)):
+            maps = self.backbone(pixels, training=training)
+            return self.neck(maps, training=training) if self.neck is not None else maps
+
+    def in_areas(self, batch: Batch) -> AbstractContextManager[None]:
+        """Within it, proposals and heads keep to each image's own area, see ``separate_images``.
+
+        For callers that run them by themselves; the detector's methods do so.
+        """
+        return boxes_within(self._areas(batch))
+
+    def _areas(self, batch: Batch) -> ImageAreas | None:
+        parts = [part for part in (self.backbone, self.neck) if part is not None]
+        if not self.separate_images or not takes_statistics_of_maps(parts):
+            return None
+        return ImageAreas.of_batch(batch.images, batch.image_size, self.size_divisor)
 
     def propose(self, batch: Batch) -> tuple[dict[str, Tensor], RPNOutput, Proposals]:
         """Features, raw RPN output and proposals at test, for callers that run the stages themselves."""
         features = self.features(batch)
-        return features, *self.proposals.of_batch(features, batch)
+        with self.in_areas(batch):
+            return features, *self.proposals.of_batch(features, batch)
 
     def compute_losses(
         self, batch: Batch, targets: Targets | InstanceTargets, training: bool = True
@@ -233,10 +256,11 @@ class TwoStageDetector(Configured, FitModel):
         """
         batch, targets = as_batch(batch), as_targets(targets)
         features = self.features(batch, training=training)
-        found, proposals = self.proposals.of_batch(features, batch, training=True)
-        losses, metrics = self.proposals.compute_losses(found, targets)
-        outputs = self.heads(features, proposals, batch.image_size, targets, training=True)
-        of_stages = self.heads.compute_losses(features, outputs, batch.image_size, targets)
+        with self.in_areas(batch):
+            found, proposals = self.proposals.of_batch(features, batch, training=True)
+            losses, metrics = self.proposals.compute_losses(found, targets)
+            outputs = self.heads(features, proposals, batch.image_size, targets, training=True)
+            of_stages = self.heads.compute_losses(features, outputs, batch.image_size, targets)
         return losses | of_stages[0], metrics | of_stages[1]
 
     def predict(

@@ -40,7 +40,7 @@ def recipe_of_detector(detector: TwoStageDetector) -> Part:
 
 
 def _read_off(detector: TwoStageDetector) -> Part:
-    sizes = ("short_side", "max_side", "size_divisor", "round_sides")
+    settings = ("short_side", "max_side", "size_divisor", "round_sides", "separate_images")
     return part(
         two_stage,
         backbone=_of_layer(detector.backbone),
@@ -49,7 +49,7 @@ def _read_off(detector: TwoStageDetector) -> Part:
         heads=_of_heads(detector.heads),
         output=_of_layer(detector.detection_output),
         inputs=_of_layer(detector.image_inputs),
-        **{name: getattr(detector, name) for name in sizes},
+        **{name: getattr(detector, name) for name in settings},
     )
 
 

@@ -29,6 +29,7 @@ def two_stage(
     max_side: int = 1333,
     size_divisor: int = 32,
     round_sides: bool = False,
+    separate_images: bool = True,
 ) -> TwoStageDetector:
     """A detector, weights initialised at random.
 
@@ -46,6 +47,9 @@ def two_stage(
         size_divisor: batches are padded to multiples of it, the coarsest stride of the maps.
         round_sides: at test limits each side of an image by itself and rounds it to a multiple of
             ``size_divisor``, as the authors' Caffe code does, instead of keeping the aspect ratio.
+        separate_images: with GroupNorm, whether an image in a batch gets the answer that it gets alone; False
+            lets the padding of the batch into the statistics, as Detectron and detectron2 do. Without
+            statistics of maps it changes nothing.
 
     Returns:
         A built detector.
@@ -64,5 +68,6 @@ def two_stage(
         max_side=max_side,
         size_divisor=size_divisor,
         round_sides=round_sides,
+        separate_images=separate_images,
         name="detector",
     )

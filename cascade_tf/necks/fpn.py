@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from cascade_tf.layers.base import Layer
+from cascade_tf.layers.image_areas import clear_padding
 from cascade_tf.layers.map_order import as_maps, check_halves, fine_to_coarse, order_as_built
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.normalization import normalization
@@ -135,14 +136,20 @@ class FPN(Layer):
         upsample = repeat_cells_in_training if training else repeat_cells
         top_down = functools.partial(self._top_down, upsample)
         sums = recomputed(top_down, self.recompute and training)(*maps)
-        levels = [norm[1](conv(x)) for conv, norm, x in zip(self.outputs, self.norms, sums, strict=True)]
+        levels = self._convolve(1, self.outputs, sums)
         for _ in range(self.num_extra_levels):
             levels.append(levels[-1][:, ::2, ::2])
         return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
 
     def _top_down(self, upsample: Callable[[Tensor, Tensor], Tensor], *maps: Tensor) -> list[Tensor]:
         """The lateral convolutions' results, each plus the coarser sum."""
-        sums = [norm[0](conv(x)) for conv, norm, x in zip(self.laterals, self.norms, maps, strict=True)]
+        sums = self._convolve(0, self.laterals, maps)
         for level in reversed(range(len(sums) - 1)):
             sums[level] += upsample(sums[level + 1], sums[level])
         return sums
+
+    def _convolve(self, place: int, convs: Sequence[Any], maps: Sequence[Tensor]) -> list[Tensor]:
+        """Convolves and normalises each level, by the norm of that place in its pair."""
+        levels = [norm[place](conv(x)) for conv, norm, x in zip(convs, self.norms, maps, strict=True)]
+        # Group normalisation does so itself; without it there are biases.
+        return levels if self.norm == "group" else [clear_padding(x) for x in levels]

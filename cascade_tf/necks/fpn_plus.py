@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
+from cascade_tf.layers.image_areas import clear_padding
 from cascade_tf.layers.map_order import as_maps, check_halves, fine_to_coarse, order_as_built
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.recomputation import recomputed
@@ -115,7 +116,7 @@ class FPNPlus(Layer):
         check_halves("FPNPlus", features, names, self.asserts_sizes, or_equal=False)
         maps = [features[name] for name in names]
         sums = recomputed(self._sums, self.recompute and training)(*maps)
-        levels = [conv(x) for conv, x in zip(self.outputs, sums, strict=True)]
+        levels = [clear_padding(conv(x)) for conv, x in zip(self.outputs, sums, strict=True)]
         return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
 
     def _sums(self, *maps: Tensor) -> list[Tensor]:
@@ -127,7 +128,7 @@ class FPNPlus(Layer):
             sums[level] += below
             up = own[level] + below
         for level in reversed(range(len(own) - 1)):
-            above = _doubled(down, own[level])
+            above = clear_padding(_doubled(down, own[level]))
             sums[level] += above
             down = own[level] + above
         return sums

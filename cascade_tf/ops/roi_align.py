@@ -57,6 +57,7 @@ def roi_align(
     strides: Sequence[float],
     output_size: int | tuple[int, int],
     levels: Any = None,
+    map_sizes: Any = None,
     sampling_ratio: int = 2,
     aligned: bool = True,
     canonical_size: float = 224.0,
@@ -72,6 +73,8 @@ def roi_align(
         output_size: P, or (height, width) of the result in bins.
         levels: [B, R] int32 index into ``features``, clamped to those that exist. None:
             ``assign_levels`` with ``min_level = log2(strides[0])``.
+        map_sizes: [B, L, 2] int32 (height, width) in cells, at least 1, of what each image has of each map,
+            at the upper left: the maps end there for its boxes. None: every image has the whole maps.
         sampling_ratio: samples per bin and axis, at most 256. 0: one per cell that a bin spans, rounded up,
             cut at 256.
         aligned: shift by half a cell ("RoIAlignV2"). False: no shift, and boxes are at least one cell wide
@@ -99,6 +102,7 @@ def roi_align(
         features,
         boxes,
         levels=levels,
+        map_sizes=map_sizes,
         strides=strides,
         output_size=output_size,
         sampling_ratio=sampling_ratio,
@@ -123,7 +127,7 @@ def roi_align_in_turn(
         features: see ``roi_align``.
         boxes: see there.
         **settings: ``levels``, ``strides``, ``output_size``, ``sampling_ratio``, ``aligned`` and
-            ``implementation``; none of them has a default here.
+            ``implementation``, which have no default here, and ``map_sizes``.
 
     Returns:
         The pooled boxes, and the features.
@@ -152,19 +156,26 @@ class _Call(NamedTuple):
     maps: list[tf.Tensor]
     boxes: tf.Tensor
     levels: tf.Tensor
+    map_sizes: tf.Tensor | None
     size: tuple[int, int]
     settings: dict[str, Any]
+
+    @property
+    def sizes(self) -> tf.Tensor:
+        """``map_sizes`` as the C++ op takes them."""
+        return tf.zeros([0], tf.int32) if self.map_sizes is None else self.map_sizes
 
     def pool(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
         if self.custom is None:
             levels = tf.clip_by_value(self.levels, 0, len(maps) - 1)
             return roi_align_tensorflow(
-                list(maps), self.boxes, levels, output_size=self.size, **self.settings
+                list(maps), self.boxes, levels, self.map_sizes, output_size=self.size, **self.settings
             )
         return self.custom.cascade_tf_roi_align(
             features=maps,
             boxes=self.boxes,
             levels=self.levels,
+            map_sizes=self.sizes,
             output_height=self.size[0],
             output_width=self.size[1],
             **self.settings,
@@ -177,6 +188,7 @@ class _Call(NamedTuple):
             upstream=upstream,
             boxes=self.boxes,
             levels=self.levels,
+            map_sizes=self.sizes,
             feature_shapes=[tf.shape(one) for one in maps],
             others=others,
             **self.settings,
@@ -193,6 +205,7 @@ def _checked_call(
     sampling_ratio: int,
     aligned: bool,
     implementation: str,
+    map_sizes: Any = None,
 ) -> _Call:
     custom = library.custom_ops(implementation)
     size = checked_size("roi_align", output_size)
@@ -210,6 +223,7 @@ def _checked_call(
         maps if native else [tf.cast(one, tf.float32) for one in maps],
         boxes,
         checked_levels("roi_align", levels, boxes),
+        _checked_sizes(map_sizes, boxes, len(maps)),
         size,
         {
             "strides": [float(stride) for stride in strides],
@@ -219,6 +233,18 @@ def _checked_call(
     )
 
 
+def _checked_sizes(map_sizes: Any, boxes: tf.Tensor, num_levels: int) -> tf.Tensor | None:
+    if map_sizes is None:
+        return None
+    sizes = tf.cast(map_sizes, tf.int32)
+    if not sizes.shape.is_compatible_with([boxes.shape[0], num_levels, 2]):
+        raise ValueError(
+            f"roi_align: map_sizes must be [B, L, 2], got {sizes.shape} for {num_levels} levels and the "
+            f"boxes {boxes.shape}"
+        )
+    return sizes
+
+
 @tf.RegisterGradient("CascadeTf>RoiAlign")
 def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
     num_levels = op.get_attr("num_levels")
@@ -226,10 +252,11 @@ def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
         upstream=upstream,
         boxes=op.inputs[num_levels],
         levels=op.inputs[num_levels + 1],
+        map_sizes=op.inputs[num_levels + 2],
         feature_shapes=[tf.shape(feature) for feature in op.inputs[:num_levels]],
         others=[],
         strides=op.get_attr("strides"),
         sampling_ratio=op.get_attr("sampling_ratio"),
         aligned=op.get_attr("aligned"),
     )
-    return [*gradients, None, None]
+    return [*gradients, None, None, None]

@@ -33,7 +33,7 @@ class _Rois(NamedTuple):
     ratio: tf.Tensor  # [n, 2] int32 samples per bin
     image: tf.Tensor  # [n] int32
     level: tf.Tensor  # [n] int32
-    size: tf.Tensor  # [n, 1, 2] float64 cells of the level's map
+    size: tf.Tensor  # [n, 1, 2] float64 cells that the image has of the level's map
 
 
 class _SampleGrids(NamedTuple):
@@ -47,6 +47,7 @@ def roi_align_tensorflow(
     features: list[tf.Tensor],
     boxes: tf.Tensor,
     levels: tf.Tensor,
+    map_sizes: tf.Tensor | None,
     *,
     strides: Sequence[float],
     output_size: tuple[int, int],
@@ -57,7 +58,23 @@ def roi_align_tensorflow(
     batch, num_rois = tf.unstack(tf.shape(boxes)[:2])
     shapes = [tf.shape(feature) for feature in features]
     image = tf.repeat(tf.range(batch), num_rois)
-    rois = _make_rois(boxes, levels, image, shapes, strides, output_size, sampling_ratio, aligned)
+    whole = tf.stack(shapes)[:, 1:3]
+    sizes = whole[None] if map_sizes is None else tf.clip_by_value(map_sizes, 1, whole)
+    # [n, 2]: of all images alike, or of each.
+    size = tf.gather_nd(sizes, tf.stack([image * int(map_sizes is not None), tf.reshape(levels, [-1])], 1))
+    rois = _make_rois(boxes, levels, image, size, strides, output_size, sampling_ratio, aligned)
+
+    def pool_rois(maps: Sequence[tf.Tensor], rois: _Rois) -> tf.Tensor:
+        if sampling_ratio:
+            return _pool_fixed(maps, rois, output_size, sampling_ratio)
+        return _pool_adaptive(maps, rois, output_size)
+
+    def pool_image(maps: Sequence[tf.Tensor], index: tf.Tensor) -> tf.Tensor:
+        """The boxes of one image on what it has of the maps: ``crop_and_resize`` knows no other border."""
+        sides = [tf.unstack(one) for one in tf.unstack(sizes[index], len(maps))]
+        own = [one[index : index + 1, :h, :w] for one, (h, w) in zip(maps, sides, strict=True)]
+        of_image = _Rois(*(value[index * num_rois : (index + 1) * num_rois] for value in rois))
+        return pool_rois(own, of_image._replace(image=tf.zeros([num_rois], tf.int32)))
 
     # The registered gradient of crop_and_resize adds from several threads without a lock and loses updates on
     # the CPU, hence a gradient of our own.
@@ -66,9 +83,13 @@ def roi_align_tensorflow(
         def gradient(upstream):
             return _spread(upstream, rois, shapes, output_size)
 
-        if sampling_ratio:
-            return _pool_fixed(maps, rois, output_size, sampling_ratio), gradient
-        return _pool_adaptive(maps, rois, output_size), gradient
+        if map_sizes is None:
+            return pool_rois(maps, rois), gradient
+        signature = tf.TensorSpec([None, *output_size, features[0].shape[3]], tf.float32)
+        pooled = tf.map_fn(
+            lambda index: pool_image(maps, index), tf.range(batch), 1, fn_output_signature=signature
+        )
+        return tf.reshape(pooled, tf.concat([[batch * num_rois], tf.shape(pooled)[2:]], axis=0)), gradient
 
     channels = features[0].shape[3] or tf.shape(features[0])[3]
     pooled = tf.reshape(pool(*features), [batch, num_rois, *output_size, channels])
@@ -79,7 +100,7 @@ def _make_rois(
     boxes: tf.Tensor,
     levels: tf.Tensor,
     image: tf.Tensor,
-    shapes: Sequence[tf.Tensor],
+    size: tf.Tensor,
     strides: Sequence[float],
     output_size: tuple[int, int],
     sampling_ratio: int,
@@ -101,7 +122,6 @@ def _make_rois(
     bin_size = tf.math.divide_no_nan(extent, tf.constant(output_size, tf.float32))
     adaptive = tf.clip_by_value(tf.math.ceil(bin_size), 0.0, MAX_RATIO)
     ratio = tf.fill(tf.shape(bin_size), sampling_ratio) if sampling_ratio else tf.cast(adaptive, tf.int32)
-    size = tf.gather(tf.stack(shapes)[:, 1:3], level)
     start, length, size = (tf.cast(tf.expand_dims(x, 1), tf.float64) for x in (start, extent, size))
     return _Rois(start, length, ratio, image, level, size)
 
@@ -251,11 +271,12 @@ def _spread(
         roi = grids.roi[begin : begin + _GRIDS_PER_STEP]
         level, image = tf.gather(rois.level, roi), tf.gather(rois.image, roi)
         height, width = tf.gather(sizes[:, 1], level), tf.gather(sizes[:, 2], level)
+        own = tf.gather(rois.size, roi)
         position = _grid_positions(rois, roi, grids.within_bin[begin : begin + _GRIDS_PER_STEP], output_size)
         map_begin = tf.gather(level_begin, level) + image * height * width
         values = tf.gather(upstream, roi)
-        rows = _neighbours(position[:, : output_size[0], 0], height)
-        columns = _neighbours(position[:, : output_size[1], 1], width)
+        rows = _neighbours(position[:, : output_size[0], 0], own[:, :, 0])
+        columns = _neighbours(position[:, : output_size[1], 1], own[:, :, 1])
         for row, row_weight in rows:
             for column, column_weight in columns:
                 cell = (map_begin[:, None] + row * width[:, None])[:, :, None] + column[:, None, :]
@@ -278,8 +299,11 @@ _AxisCells = tuple[tf.Tensor, tf.Tensor]
 
 
 def _neighbours(position: tf.Tensor, num_cells: tf.Tensor) -> tuple[_AxisCells, _AxisCells]:
-    """The lower and the upper cell beside each sample along one axis: [m, P] int32 and its [m, P] weight."""
-    last = tf.cast(num_cells - 1, tf.float64)[:, None]
+    """The lower and the upper cell beside each sample along one axis: [m, P] int32 and its [m, P] weight.
+
+    ``num_cells`` is [m, 1] float64.
+    """
+    last = num_cells - 1.0
     inside = tf.cast((position >= -1.0) & (position <= last + 1.0), tf.float32)
     position = tf.clip_by_value(position, 0.0, last)
     lower = tf.floor(position)

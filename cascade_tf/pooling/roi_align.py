@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from cascade_tf.layers.base import require
+from cascade_tf.layers.image_areas import areas_of_boxes
 from cascade_tf.layers.map_order import as_maps, check_strides, fine_to_coarse
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.roi_align import assign_levels, roi_align, roi_align_in_turn
@@ -84,12 +85,13 @@ class ROIAlign(BoxPooling):
         features = as_maps(features)
         names = self._checked_names(features)
         maps = [features[name] for name in names]
-        pooled, passed_on = roi_align_in_turn(maps, **self._settings(len(names), boxes))
+        pooled, passed_on = roi_align_in_turn(maps, **self._settings(maps, boxes))
         return pooled, {**features, **dict(zip(names, passed_on, strict=True))}
 
     def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         names = self._checked_names(features)
-        return roi_align([features[name] for name in names], **self._settings(len(names), boxes))
+        maps = [features[name] for name in names]
+        return roi_align(maps, **self._settings(maps, boxes))
 
     def _names(self, features: Iterable[str]) -> tuple[str, ...]:
         return fine_to_coarse(features)[: len(self.strides)]
@@ -99,10 +101,10 @@ class ROIAlign(BoxPooling):
         check_strides("ROIAlign", features, names, self.strides, self.asserts_sizes)
         return names
 
-    def _settings(self, num_levels: int, boxes: Tensor) -> dict[str, Any]:
+    def _settings(self, maps: Sequence[Tensor], boxes: Tensor) -> dict[str, Any]:
         levels = assign_levels(
             boxes,
-            num_levels,
+            len(maps),
             min_level=round(math.log2(self.strides[0])),
             canonical_size=self.canonical_size,
             canonical_level=self.canonical_level,
@@ -112,7 +114,17 @@ class ROIAlign(BoxPooling):
             "strides": tuple(self.strides),
             "output_size": self.output_size,
             "levels": levels,
+            "map_sizes": _sizes_of_images(maps),
             "sampling_ratio": self.sampling_ratio,
             "aligned": self.aligned,
             "implementation": self.implementation,
         }
+
+
+def _sizes_of_images(maps: Sequence[Tensor]) -> Tensor | None:
+    """[B, L, 2] cells of the images' own areas on the maps, in a detector that keeps images apart."""
+    areas = areas_of_boxes()
+    if areas is None:
+        return None
+    shapes = [tf.shape(one) for one in maps]
+    return tf.stack([areas.cells(shape[1], shape[2]) for shape in shapes], axis=1)

@@ -162,15 +162,17 @@ _BOXES_AND_CLASSES = (tf.TensorSpec([None, None, 4], tf.float32), tf.TensorSpec(
 
 def _last_stage(detector: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     features, _, proposals = detector.propose(batch)
-    outputs = detector.heads(features, proposals, batch.image_size)
-    boxes = detector.heads.detection_boxes(outputs)
-    return boxes, detector.heads.class_probabilities(outputs), outputs[-1].samples.valid
+    with detector.in_areas(batch):
+        outputs = detector.heads(features, proposals, batch.image_size)
+        boxes = detector.heads.detection_boxes(outputs)
+        return boxes, detector.heads.class_probabilities(outputs), outputs[-1].samples.valid
 
 
 def _masks_of_boxes(detector: Any, batch: Batch, boxes: Tensor, classes: Tensor) -> Tensor:
     # Scores play no part in masks.
     detections = Detections(boxes, tf.zeros_like(boxes[..., 0]), classes, classes > 0)
-    return detector.heads.with_masks(detector.features(batch), detections).masks
+    with detector.in_areas(batch):
+        return detector.heads.with_masks(detector.features(batch), detections).masks
 
 
 def _select(

@@ -96,7 +96,8 @@ def check_stage(detector: Any, stage: int) -> None:
 def _in_original_frame(detector: Any, batch: Batch, stage: int) -> tuple[Tensor, Tensor, Tensor]:
     features, _, proposals = detector.propose(batch)
     if stage > 1:
-        samples = detector.heads(features, proposals, batch.image_size)[stage - 1].samples
+        with detector.in_areas(batch):
+            samples = detector.heads(features, proposals, batch.image_size)[stage - 1].samples
         proposals = Proposals(samples.boxes, samples.scores, samples.valid)
     boxes = to_original_frame(proposals.boxes, batch.image_size, batch.original_size)
     # Some parts sort by level first.

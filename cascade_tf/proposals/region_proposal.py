@@ -11,6 +11,7 @@ import tensorflow as tf
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
+from cascade_tf.layers.image_areas import ImageAreas, areas_of_boxes
 from cascade_tf.layers.map_order import as_maps, check_strides
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
@@ -19,7 +20,7 @@ from cascade_tf.proposals.anchor_proposals import AnchorProposals
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
 from cascade_tf.proposals.label_settings import check_label_settings
 from cascade_tf.proposals.suppression import suppress
-from cascade_tf.structures import AnchorTargets, Proposals, RPNOutput, Targets, Tensor
+from cascade_tf.structures import AnchorTargets, AreaOutput, Proposals, RPNOutput, Targets, Tensor
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -136,7 +137,7 @@ class RegionProposal(AnchorProposals):
 
     def call(
         self, features: Mapping[str, Tensor], image_size: Tensor, training: bool = False
-    ) -> tuple[RPNOutput, Proposals]:
+    ) -> tuple[RPNOutput | AreaOutput, Proposals]:
         """Scores all anchors and turns the best into proposals.
 
         Args:
@@ -164,9 +165,21 @@ class RegionProposal(AnchorProposals):
             deltas.append(tf.cast(tf.reshape(self.offsets(hidden), [shape[0], -1, 4]), tf.float32))
             sizes.append((shape[1], shape[2]))
         anchors = self.grid(sizes)
-        proposals = self._propose(logits, deltas, anchors, image_size, training)
         output = RPNOutput(tf.concat(logits, axis=1), tf.concat(deltas, axis=1), tf.concat(anchors, axis=0))
-        return output, proposals
+        areas = areas_of_boxes()
+        if areas is None:
+            return output, self._propose(logits, deltas, anchors, image_size, training)
+        of_image = [self._in_areas(areas, *size) for size in sizes]
+        # A score of minus infinity is none.
+        logits = [tf.where(own, one, -float("inf")) for own, one in zip(of_image, logits, strict=True)]
+        proposals = self._propose(logits, deltas, anchors, image_size, training)
+        return AreaOutput(*output, tf.concat(of_image, axis=1)), proposals
+
+    def _in_areas(self, areas: ImageAreas, height: Tensor, width: Tensor) -> Tensor:
+        """[B, h * w * A] bool: the anchors of a level whose cells belong to each image."""
+        rows, columns = areas.rows_and_columns(height, width)
+        cells = tf.reshape(rows[:, :, None] & columns[:, None, :], [tf.shape(rows)[0], -1])
+        return tf.repeat(cells, self.grid.anchors_per_cell, axis=1)
 
     def _propose(
         self,
@@ -199,13 +212,14 @@ class RegionProposal(AnchorProposals):
             implementation=self.implementation,
         )
 
-    def label(self, output: RPNOutput, targets: Targets) -> AnchorTargets:
+    def label(self, output: RPNOutput | AreaOutput, targets: Targets) -> AnchorTargets:
         """Draws the anchors of the loss and encodes their objects.
 
         Args:
             output: of ``call``.
             targets: ground truth.
         """
+        of_image = output.of_image if isinstance(output, AreaOutput) else None
         match = match_anchors(
             output.anchors,
             targets,
@@ -213,6 +227,7 @@ class RegionProposal(AnchorProposals):
             background_iou=self.background_iou,
             claim_untouched=self.claim_untouched,
             crowd_cover=self.crowd_cover,
+            of_image=of_image,
         )
         labels = sample_labels(
             match.labels,
@@ -220,6 +235,7 @@ class RegionProposal(AnchorProposals):
             num_samples=self.samples_per_image,
             foreground_fraction=self.foreground_fraction,
             salt=1,
+            of_image=of_image,
         )
         gt_boxes = gather_matched(targets.boxes, match)
         deltas = self.coder.encode(gt_boxes, output.anchors[None])
@@ -230,6 +246,6 @@ class RegionProposal(AnchorProposals):
         for name in ("hidden", "objectness", "offsets"):
             yield NamedLayer(name, getattr(self, name))
 
-    def anchor_losses(self, output: RPNOutput, labels: AnchorTargets) -> tuple[Tensor, Tensor]:
+    def anchor_losses(self, output: RPNOutput | AreaOutput, labels: AnchorTargets) -> tuple[Tensor, Tensor]:
         """Losses over the number of anchors that are to be drawn; see ``AnchorProposals``."""
         return rpn_losses(output, labels, samples_per_image=self.samples_per_image, beta=self.beta)

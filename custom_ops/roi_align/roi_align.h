@@ -4,6 +4,8 @@
 //   features   L tensors [B, h_l, w_l, C] of type T, float32 or bfloat16, each at least 1 x 1 cell
 //   boxes      [B, R, 4] float32, (x1, y1, x2, y2) in pixels
 //   levels     [B, R] int32, index of the level that pools each box; clamped to 0 .. L-1
+//   map_sizes  [B, L, 2] int32, (height, width) in cells of what each image has of each map, at the upper left; cut to
+//              1 .. the map's size. The map ends there for that image. Empty: every image has the whole maps
 //   strides    L floats, pixels per cell
 //   output_height, output_width   bins
 //   sampling_ratio   samples per bin and axis, at most kMaxRatio; 0 = ceil(bin size in cells), cut at kMaxRatio

@@ -71,14 +71,15 @@ class RoiPooler {
   RoiPooler(const RoiAlignSettings& settings, int64_t channels)
       : settings_(settings), channels_(channels), sum_(channels) {}
 
-  void Pool(const float* box, float stride, const Element* map, int height, int width, Element* out) {
-    if (!MakeRoiTaps(settings_, box, stride, height, width, &rows_, &columns_)) {
+  // `size` is what the box's image has of the map, `row_cells` the cells of a row in memory.
+  void Pool(const float* box, float stride, const Element* map, MapSize size, int row_cells, Element* out) {
+    if (!MakeRoiTaps(settings_, box, stride, size, &rows_, &columns_)) {
       std::memset(out, 0, settings_.output_height * settings_.output_width * channels_ * sizeof(Element));
       return;
     }
     for (int row = 0; row < settings_.output_height; ++row) {
       for (int column = 0; column < settings_.output_width; ++column, out += channels_) {
-        CollectCells(row, column, map, width * channels_);
+        CollectCells(row, column, map, row_cells * channels_);
         WeightedSum(cells_.data(), weights_.data(), static_cast<int>(cells_.size()), channels_, sum_.data(), out);
       }
     }
@@ -125,11 +126,14 @@ class RoiAlignOp : public OpKernel {
 
   void Compute(OpKernelContext* context) override {
     OpInputList features;
-    const Tensor *boxes, *levels;
+    const Tensor *boxes, *levels, *map_sizes;
     OP_REQUIRES_OK(context, context->input_list("features", &features));
     OP_REQUIRES_OK(context, context->input("boxes", &boxes));
     OP_REQUIRES_OK(context, context->input("levels", &levels));
+    OP_REQUIRES_OK(context, context->input("map_sizes", &map_sizes));
     CheckRois(context, *boxes, *levels);
+    if (!context->status().ok()) return;
+    CheckMapSizes(context, *map_sizes, boxes->dim_size(0), features.size());
     if (!context->status().ok()) return;
     OP_REQUIRES(context, features[0].dims() == 4,
                 absl::InvalidArgumentError(absl::StrCat("roi_align: features must be [B, h, w, C], got ",
@@ -147,22 +151,24 @@ class RoiAlignOp : public OpKernel {
     if (output->NumElements() == 0) return;
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     tensorflow::Shard(workers.num_threads, workers.workers, batch * num_rois, CostPerRoi(settings_, channels),
-                      [&](int64_t begin, int64_t end) { PoolRange(features, *boxes, *levels, begin, end, output); });
+                      [&](int64_t begin, int64_t end) {
+                        PoolRange(features, *boxes, *levels, *map_sizes, begin, end, output);
+                      });
   }
 
  private:
-  void PoolRange(const OpInputList& features, const Tensor& boxes, const Tensor& levels, int64_t begin, int64_t end,
-                 Tensor* output) const {
+  void PoolRange(const OpInputList& features, const Tensor& boxes, const Tensor& levels, const Tensor& map_sizes,
+                 int64_t begin, int64_t end, Tensor* output) const {
     const int64_t num_rois = boxes.dim_size(1), channels = features[0].dim_size(3);
     const int64_t size = int64_t{settings_.output_height} * settings_.output_width * channels;
     RoiPooler<typename InMemory<T>::type> pooler(settings_, channels);
     for (int64_t roi = begin; roi < end; ++roi) {
       const int level = ClampLevel(levels.flat<int>()(roi), features.size());
       const Tensor& feature = features[level];
-      const int height = static_cast<int>(feature.dim_size(1)), width = static_cast<int>(feature.dim_size(2));
-      const int64_t map_begin = roi / num_rois * height * width * channels;
+      const MapSize map = {static_cast<int>(feature.dim_size(1)), static_cast<int>(feature.dim_size(2))};
+      const int64_t image = roi / num_rois, map_begin = image * map.height * map.width * channels;
       pooler.Pool(boxes.flat<float>().data() + 4 * roi, settings_.strides[level], ReadFrom<T>(feature) + map_begin,
-                  height, width, WriteTo<T>(output) + roi * size);
+                  SizeOfImage(map_sizes, image, level, map), map.width, WriteTo<T>(output) + roi * size);
     }
   }
 

@@ -126,16 +126,19 @@ class RoiAlignGradOp : public OpKernel {
 
   void Compute(OpKernelContext* context) override {
     OpInputList shapes, others;
-    const Tensor *upstream, *boxes, *levels;
+    const Tensor *upstream, *boxes, *levels, *map_sizes;
     OP_REQUIRES_OK(context, context->input("upstream", &upstream));
     OP_REQUIRES_OK(context, context->input("boxes", &boxes));
     OP_REQUIRES_OK(context, context->input("levels", &levels));
+    OP_REQUIRES_OK(context, context->input("map_sizes", &map_sizes));
     OP_REQUIRES_OK(context, context->input_list("feature_shapes", &shapes));
     OP_REQUIRES_OK(context, context->input_list("others", &others));
     OP_REQUIRES(context, others.size() == 0 || others.size() == shapes.size(),
                 absl::InvalidArgumentError(absl::StrCat("roi_align: got ", others.size(),
                                                         " other gradients, expected none or ", shapes.size())));
     CheckRois(context, *boxes, *levels);
+    if (!context->status().ok()) return;
+    CheckMapSizes(context, *map_sizes, boxes->dim_size(0), shapes.size());
     if (!context->status().ok()) return;
     const int64_t batch = boxes->dim_size(0), num_rois = boxes->dim_size(1);
     OP_REQUIRES(context,
@@ -169,7 +172,7 @@ class RoiAlignGradOp : public OpKernel {
       maps.push_back({WriteTo<T>(gradient), other, static_cast<int>(shape.dim_size(1)),
                       static_cast<int>(shape.dim_size(2)), first_row});
     }
-    Sum(context, *upstream, *boxes, *levels, maps);
+    Sum(context, CollectTerms(*upstream, *boxes, *levels, *map_sizes, maps), *upstream, maps);
   }
 
  private:
@@ -183,10 +186,9 @@ class RoiAlignGradOp : public OpKernel {
     int64_t first_row;  // of all maps' rows
   };
 
-  void Sum(OpKernelContext* context, const Tensor& upstream, const Tensor& boxes, const Tensor& levels,
-           const std::vector<Map>& maps) const {
-    const RowTerms terms = CollectTerms(upstream, boxes, levels, maps);
-    const int64_t batch = boxes.dim_size(0), num_rows = maps.back().first_row + batch * maps.back().height;
+  static void Sum(OpKernelContext* context, const RowTerms& terms, const Tensor& upstream,
+                  const std::vector<Map>& maps) {
+    const int64_t num_rows = maps.back().first_row + upstream.dim_size(0) * maps.back().height;
     using Params = tensorflow::thread::ThreadPool::SchedulingParams;
     context->device()->tensorflow_cpu_worker_threads()->workers->ParallelFor(
         num_rows,
@@ -197,7 +199,7 @@ class RoiAlignGradOp : public OpKernel {
         });
   }
 
-  RowTerms CollectTerms(const Tensor& upstream, const Tensor& boxes, const Tensor& levels,
+  RowTerms CollectTerms(const Tensor& upstream, const Tensor& boxes, const Tensor& levels, const Tensor& map_sizes,
                         const std::vector<Map>& maps) const {
     RoiAlignSettings settings = settings_;
     settings.output_height = static_cast<int>(upstream.dim_size(2));
@@ -209,8 +211,10 @@ class RoiAlignGradOp : public OpKernel {
       const int level = ClampLevel(levels.flat<int>()(roi), maps.size());
       const Map& map = maps[level];
       const float* box = boxes.flat<float>().data() + 4 * roi;
-      if (!MakeRoiTaps(settings, box, settings.strides[level], map.height, map.width, &rows, &columns)) continue;
-      terms.AddRoi(roi, map.first_row + roi / num_rois * map.height, rows, columns);
+      const int64_t image = roi / num_rois;
+      const MapSize size = SizeOfImage(map_sizes, image, level, {map.height, map.width});
+      if (!MakeRoiTaps(settings, box, settings.strides[level], size, &rows, &columns)) continue;
+      terms.AddRoi(roi, map.first_row + image * map.height, rows, columns);
     }
     terms.Sort(maps.back().first_row + batch * maps.back().height);
     return terms;

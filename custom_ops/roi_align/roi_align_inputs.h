@@ -61,13 +61,35 @@ inline void CheckFeature(tensorflow::OpKernelContext* context, const tensorflow:
                                               "] with h, w >= 1, got ", shape.DebugString())));
 }
 
+inline void CheckMapSizes(tensorflow::OpKernelContext* context, const tensorflow::Tensor& sizes, int64_t batch,
+                          int num_levels) {
+  OP_REQUIRES(context,
+              sizes.NumElements() == 0 || (sizes.dims() == 3 && sizes.dim_size(0) == batch &&
+                                           sizes.dim_size(1) == num_levels && sizes.dim_size(2) == 2),
+              absl::InvalidArgumentError(absl::StrCat("roi_align: map_sizes must be empty or [", batch, ", ",
+                                                      num_levels, ", 2], got ", sizes.shape().DebugString())));
+}
+
+// Cells of a map.
+struct MapSize {
+  int height;
+  int width;
+};
+
+// What an image has of the map of a level.
+inline MapSize SizeOfImage(const tensorflow::Tensor& sizes, int64_t image, int level, MapSize map) {
+  if (sizes.NumElements() == 0) return map;
+  const int* own = sizes.flat<int>().data() + 2 * (image * sizes.dim_size(1) + level);
+  return {std::min(std::max(own[0], 1), map.height), std::min(std::max(own[1], 1), map.width)};
+}
+
 inline int ClampLevel(int level, size_t num_levels) {
   return std::min(std::max(level, 0), static_cast<int>(num_levels) - 1);
 }
 
-// The taps of a box on a map; returns false if the box is not usable.
-inline bool MakeRoiTaps(const RoiAlignSettings& settings, const float* box, float stride, int height, int width,
-                        AxisTaps* rows, AxisTaps* columns) {
+// The taps of a box on a map of that size; returns false if the box is not usable.
+inline bool MakeRoiTaps(const RoiAlignSettings& settings, const float* box, float stride, MapSize map, AxisTaps* rows,
+                        AxisTaps* columns) {
   const float shift = settings.aligned ? 0.5f : 0.0f;
   float cells[4];
   for (int i = 0; i < 4; ++i) {
@@ -76,9 +98,9 @@ inline bool MakeRoiTaps(const RoiAlignSettings& settings, const float* box, floa
   }
   const int ratio = settings.sampling_ratio;
   MakeTaps(MakeExtent(cells[1], cells[3], settings.output_height, ratio, settings.aligned), settings.output_height,
-           height, rows);
+           map.height, rows);
   MakeTaps(MakeExtent(cells[0], cells[2], settings.output_width, ratio, settings.aligned), settings.output_width,
-           width, columns);
+           map.width, columns);
   return true;
 }
 

@@ -59,9 +59,9 @@ absl::Status GradientShape(InferenceContext* c) {
   CASCADE_TF_RETURN_IF_ERROR(RoiDimensions(c, 1, &batch, &rois));
   for (int level = 0; level < num_levels; ++level) {
     ShapeHandle feature;
-    CASCADE_TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(3 + level, &feature));
+    CASCADE_TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(4 + level, &feature));
     CASCADE_TF_RETURN_IF_ERROR(c->WithRank(feature, 4, &feature));
-    if (num_others > 0) CASCADE_TF_RETURN_IF_ERROR(c->Merge(feature, c->input(3 + num_levels + level), &feature));
+    if (num_others > 0) CASCADE_TF_RETURN_IF_ERROR(c->Merge(feature, c->input(4 + num_levels + level), &feature));
     c->set_output(level, feature);
   }
   return absl::OkStatus();
@@ -73,6 +73,7 @@ REGISTER_OP("CascadeTf>RoiAlign")
     .Input("features: num_levels * T")
     .Input("boxes: float")
     .Input("levels: int32")
+    .Input("map_sizes: int32")
     .Output("pooled: T")
     .Attr("num_levels: int >= 1")
     .Attr("strides: list(float)")
@@ -87,6 +88,7 @@ REGISTER_OP("CascadeTf>RoiAlignGrad")
     .Input("upstream: T")
     .Input("boxes: float")
     .Input("levels: int32")
+    .Input("map_sizes: int32")
     .Input("feature_shapes: num_levels * int32")
     .Input("others: num_others * T")
     .Output("gradients: num_levels * T")

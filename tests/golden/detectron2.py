@@ -45,6 +45,8 @@ def build_detector(arrays, **overrides):
         "backbone.freeze_at": resnet["freeze_at"],
         "neck.channels": meta["fpn"]["out_channels"],
         "neck.norm": _NORM_NAMES[meta["fpn"]["norm"]],
+        # Its statistics are those of whole padded batches.
+        "separate_images": False,
         "inputs.order": meta["image_format"],
         "inputs.mean": meta["pixel_mean_bgr"],
         "inputs.std": meta["pixel_std_bgr"],

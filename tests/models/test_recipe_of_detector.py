@@ -37,6 +37,7 @@ UNUSUAL = {
     **{"output.score_threshold": 0.2, "output.nms_iou": 0.4, "output.soft_nms": "linear"},
     **{"output.max_detections": 21, "short_side": 64, "max_side": 96, "size_divisor": 64},
     "round_sides": True,
+    "separate_images": False,
 }
 
 

@@ -158,6 +158,42 @@ def test_equals_reference(rng, output_size, sampling_ratio, aligned, implementat
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
+def test_maps_end_where_those_of_their_image_end(rng, sampling_ratio, implementation):
+    """Boxes reach far over the ends; what lies beyond is as if it were not there."""
+    features, boxes = pyramid(rng), random_boxes(rng, 2, 20)
+    levels = rng.integers(0, 3, (2, 20)).astype(np.int32)
+    upstream = rng.standard_normal((2, 20, 2, 3, 3)).astype(np.float32)
+    # Pixels (64, 48) and (32, 96) of (64, 96).
+    sizes = np.int32([[[16, 12], [8, 6], [4, 3]], [[8, 24], [4, 12], [2, 6]]])
+    settings = {"strides": STRIDES, "output_size": (2, 3), "sampling_ratio": sampling_ratio}
+
+    @tf.function(
+        input_signature=[[tf.TensorSpec([None, None, None, 3])] * 3, tf.TensorSpec([None, None, 2], tf.int32)]
+    )
+    def pool(maps, sizes):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            pooled = roi_align(
+                maps, boxes, levels=levels, map_sizes=sizes, implementation=implementation, **settings
+            )
+            total = tf.reduce_sum(pooled * upstream)
+        return pooled, tape.gradient(total, maps)
+
+    pooled, gradients = pool([tf.constant(one) for one in features], tf.constant(sizes))
+    for image in range(2):
+        own = [one[image : image + 1, :h, :w] for one, (h, w) in zip(features, sizes[image], strict=True)]
+        rois = (boxes[image : image + 1], levels[image : image + 1])
+        expected = reference.roi_align(own, *rois, **settings)
+        np.testing.assert_allclose(pooled[image], expected[0], atol=TOLERANCE)
+        expected = reference.roi_align_gradient(upstream[image : image + 1], own, *rois, **settings)
+        for gradient, expected_gradient, (h, w) in zip(gradients, expected, sizes[image], strict=True):
+            padded = np.zeros(gradient.shape[1:])
+            padded[:h, :w] = expected_gradient[0]
+            np.testing.assert_allclose(gradient[image], padded, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
 def test_pools_the_value_at_the_centre_of_a_bin(sampling_ratio, implementation):
     # A map that holds x at pixel centre x: each bin's mean is the x of its centre.
     feature = np.tile(np.arange(20, dtype=np.float32)[None, None, :, None] + 0.5, (1, 20, 1, 1))
@@ -559,6 +595,10 @@ MAPS = [np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 4, 4, 3), np.float32)]
         ({"features": [MAPS[0], MAPS[1][0]]}, r"features must be floating \[B, h, w, C\]"),
         ({"features": [m.astype(np.int32) for m in MAPS]}, "features must be floating"),
         ({"levels": np.zeros((2, 4), np.int32)}, r"levels must be \[B, R\]"),
+        (
+            {"map_sizes": np.ones((2, 3), np.int32)},
+            r"map_sizes must be \[B, L, 2\], got \(2, 3\) for 2 levels",
+        ),
         ({"implementation": "cuda"}, "implementation must be one of"),
     ],
 )
@@ -568,11 +608,12 @@ def test_wrong_arguments(changes, message):
         roi_align(**arguments)
 
 
-def custom_forward(features, boxes, levels, strides=(4.0,)):
+def custom_forward(features, boxes, levels, strides=(4.0,), map_sizes=()):
     return library.load().cascade_tf_roi_align(
         features=features,
         boxes=boxes,
         levels=levels,
+        map_sizes=tf.constant(map_sizes, tf.int32),
         strides=list(strides),
         output_height=2,
         output_width=2,
@@ -599,6 +640,22 @@ def test_the_kernel_itself_checks_its_inputs(features, boxes, levels, strides, m
         custom_forward([tf.zeros(features)], tf.zeros(boxes), tf.zeros(levels, tf.int32), strides)
 
 
+@pytest.mark.parametrize("sizes", [[[1, 1]], [[[1, 1], [1, 1]]], [[[1, 1]]] * 2])
+def test_the_kernel_itself_checks_the_sizes_of_maps(sizes):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"map_sizes must be empty or \[1, 1, 2\]"):
+        custom_forward(
+            [tf.zeros([1, 8, 8, 3])], tf.zeros([1, 2, 4]), tf.zeros([1, 2], tf.int32), map_sizes=sizes
+        )
+
+
+def test_sizes_of_maps_never_exceed_the_maps():
+    maps, boxes = [tf.ones([1, 8, 8, 3])], tf.constant([[[-9.0, -9, 60, 60]]])
+    whole = custom_forward(maps, boxes, tf.zeros([1, 1], tf.int32))
+    wild = custom_forward(maps, boxes, tf.zeros([1, 1], tf.int32), map_sizes=[[[2**31 - 1, 9]]])
+    np.testing.assert_array_equal(wild, whole)
+    assert np.isfinite(custom_forward(maps, boxes, tf.zeros([1, 1], tf.int32), map_sizes=[[[-7, 0]]])).all()
+
+
 @pytest.mark.parametrize(
     ("upstream", "shape", "message"),
     [
@@ -614,6 +671,7 @@ def test_the_gradient_kernel_checks_its_inputs(upstream, shape, message):
             upstream=tf.zeros(upstream),
             boxes=tf.zeros([1, 2, 4]),
             levels=tf.zeros([1, 2], tf.int32),
+            map_sizes=tf.zeros([0], tf.int32),
             feature_shapes=[tf.constant(shape)],
             others=[],
             strides=[4.0],
@@ -627,6 +685,7 @@ def gradient_beside(others, shape=(1, 8, 8, 3)):
         upstream=tf.ones([1, 2, 2, 2, 3], others[0].dtype),
         boxes=tf.constant([[[0.0, 0, 20, 20], [4, 4, 12, 30]]]),
         levels=tf.zeros([1, 2], tf.int32),
+        map_sizes=tf.zeros([0], tf.int32),
         feature_shapes=[tf.constant(shape)],
         others=others,
         strides=[4.0],
@@ -712,6 +771,7 @@ def test_sets_of_boxes_in_turn(rng, implementation, dtype, graph):
 def test_the_kernel_survives_absurd_attributes():
     op, maps = library.load().cascade_tf_roi_align, [tf.zeros([1, 8, 8, 3])]
     inputs = {"features": maps, "boxes": tf.zeros([1, 2, 4]), "levels": tf.zeros([1, 2], tf.int32)}
+    inputs["map_sizes"] = tf.zeros([0], tf.int32)
     settings = {"strides": [4.0], "aligned": True, "output_height": 2, "output_width": 2, "sampling_ratio": 2}
     with pytest.raises(tf.errors.InvalidArgumentError, match="sampling_ratio must be at most 256"):
         op(**inputs, **{**settings, "sampling_ratio": 2**31 - 1})
