@@ -46,14 +46,43 @@ class ImageAreas(NamedTuple):
         pixels = tf.maximum(tf.cast(tf.math.ceil(image_size), tf.int32), 1)
         return cls(tf.minimum(-(-pixels // divisor) * divisor, frame), frame)
 
-    def cells(self, height: Tensor, width: Tensor) -> Tensor:
-        """[B, 2] int32 (height, width) of the areas on a map of so many rows and columns."""
-        return -(-self.size * tf.stack([height, width]) // self.frame)
+    def inside(self, shape: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, h] and [B, w] bool: the rows and columns that the areas have of a map of this shape."""
+        return _inside(self.size, self.frame, shape)
 
-    def rows_and_columns(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, h] and [B, w] bool: the rows and columns of a map that the areas have."""
-        cells = self.cells(height, width)
-        return tf.range(height) < cells[:, :1], tf.range(width) < cells[:, 1:]
+    def cells(self, shape: Tensor) -> Tensor:
+        """[B, 2] int32 (height, width) of the areas on a map of this shape."""
+        return _cells(self.size, self.frame, shape)
+
+
+_ARGUMENTS = [tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([2], tf.int32), tf.TensorSpec([4], tf.int32)]
+
+
+# Functions of the graph: a network has some sixty of these calls, and their nodes are written once.
+@tf.function(input_signature=_ARGUMENTS, autograph=False)
+def _cells(size: Tensor, frame: Tensor, shape: Tensor) -> Tensor:
+    return -(-size * shape[1:3] // frame)
+
+
+@tf.function(input_signature=_ARGUMENTS, autograph=False)
+def _inside(size: Tensor, frame: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+    cells = _cells(size, frame, shape)
+    return tf.range(shape[1]) < cells[:, :1], tf.range(shape[2]) < cells[:, 1:]
+
+
+@tf.function(input_signature=_ARGUMENTS, autograph=False)
+def _mask(size: Tensor, frame: Tensor, shape: Tensor) -> Tensor:
+    """[B, h, w, 1] float32: 1 in the areas, else 0."""
+    rows, columns = _inside(size, frame, shape)
+    return tf.cast(rows[:, :, None, None] & columns[:, None, :, None], tf.float32)
+
+
+@tf.function(input_signature=_ARGUMENTS, autograph=False)
+def _shares(size: Tensor, frame: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, 1, h] and [B, 1, 1, w] float32 weights that make means over the rows and columns of the areas."""
+    rows, columns = (tf.cast(one, tf.float32) for one in _inside(size, frame, shape))
+    rows, columns = (one / tf.reduce_sum(one, axis=1, keepdims=True) for one in (rows, columns))
+    return rows[:, None, :], columns[:, None, None, :]
 
 
 _Held = contextvars.ContextVar["ImageAreas | None"]
@@ -97,10 +126,7 @@ def clear_padding(x: Tensor) -> Tensor:
     The map itself where there are no areas.
     """
     areas = areas_of_maps()
-    if areas is None:
-        return x
-    rows, columns = (tf.cast(one, x.dtype) for one in areas.rows_and_columns(*_sides(x)))
-    return x * (rows[:, :, None, None] * columns[:, None, :, None])
+    return x if areas is None else x * tf.cast(_mask(*areas, tf.shape(x)), x.dtype)
 
 
 def mean_of_cells(x: Tensor) -> Tensor:
@@ -115,18 +141,7 @@ def mean_of_cells(x: Tensor) -> Tensor:
     areas = areas_of_maps()
     if areas is None:
         return tf.reduce_mean(tf.reduce_mean(x, axis=2, keepdims=True), axis=1, keepdims=True)
-    rows, columns = (_shares(one) for one in areas.rows_and_columns(*_sides(x)))
+    rows, columns = _shares(*areas, tf.shape(x))
     # As products, which read the map once; a masked copy of it would be written and read again.
-    of_rows = tf.squeeze(tf.matmul(columns[:, None, None, :], x), axis=2)
-    return tf.expand_dims(tf.matmul(rows[:, None, :], of_rows), axis=1)
-
-
-def _sides(x: Tensor) -> tuple[Tensor, Tensor]:
-    shape = tf.shape(x)
-    return shape[1], shape[2]
-
-
-def _shares(counted: Tensor) -> Tensor:
-    """[B, n] float32 weights that make a mean of those that count."""
-    weights = tf.cast(counted, tf.float32)
-    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+    of_rows = tf.squeeze(tf.matmul(columns, x), axis=2)
+    return tf.expand_dims(tf.matmul(rows, of_rows), axis=1)

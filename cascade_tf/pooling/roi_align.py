@@ -126,5 +126,4 @@ def _sizes_of_images(maps: Sequence[Tensor]) -> Tensor | None:
     areas = areas_of_boxes()
     if areas is None:
         return None
-    shapes = [tf.shape(one) for one in maps]
-    return tf.stack([areas.cells(shape[1], shape[2]) for shape in shapes], axis=1)
+    return tf.stack([areas.cells(tf.shape(one)) for one in maps], axis=1)

@@ -169,15 +169,15 @@ class RegionProposal(AnchorProposals):
         areas = areas_of_boxes()
         if areas is None:
             return output, self._propose(logits, deltas, anchors, image_size, training)
-        of_image = [self._in_areas(areas, *size) for size in sizes]
+        of_image = [self._in_areas(areas, tf.shape(one)) for one in maps]
         # A score of minus infinity is none.
         logits = [tf.where(own, one, -float("inf")) for own, one in zip(of_image, logits, strict=True)]
         proposals = self._propose(logits, deltas, anchors, image_size, training)
         return AreaOutput(*output, tf.concat(of_image, axis=1)), proposals
 
-    def _in_areas(self, areas: ImageAreas, height: Tensor, width: Tensor) -> Tensor:
-        """[B, h * w * A] bool: the anchors of a level whose cells belong to each image."""
-        rows, columns = areas.rows_and_columns(height, width)
+    def _in_areas(self, areas: ImageAreas, shape: Tensor) -> Tensor:
+        """[B, h * w * A] bool: of the anchors on a map of this shape those of each image's area."""
+        rows, columns = areas.inside(shape)
         cells = tf.reshape(rows[:, :, None] & columns[:, None, :], [tf.shape(rows)[0], -1])
         return tf.repeat(cells, self.grid.anchors_per_cell, axis=1)
 

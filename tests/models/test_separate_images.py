@@ -54,12 +54,12 @@ def graph(name, **settings):
 
 
 def losses(one, batch, targets):
-    """The losses, and gradients of some variables from the stem to the heads."""
-    variables = one.trainable_variables
-    some = [v for v in variables if v.path.endswith(("conv1/kernel", "gamma", "classifier/kernel"))]
+    """The losses, and what the proposals' have for gradients from the stem on: they weigh images alike."""
+    variables = one.backbone.trainable_variables + one.neck.trainable_variables
+    some = [v for v in variables if v.path.endswith(("conv1/kernel", "conv1_norm/gamma", "lateral5/kernel"))]
     with tf.GradientTape() as tape:
         values, _ = one.compute_losses(batch, targets)
-        total = tf.add_n(list(values.values()))
+        total = values["rpn_objectness"] + values["rpn_box"]
     return values, tape.gradient(total, some)
 
 
