@@ -27,10 +27,12 @@ class ImageAreas(NamedTuple):
     Attributes:
         size: [B, 2] int32 (height, width), pixels.
         frame: [2] int32 (height, width) of the batch.
+        alike: bool, whether all areas are the whole frame, so that there is nothing to keep apart.
     """
 
     size: Tensor
     frame: Tensor
+    alike: Tensor
 
     @classmethod
     def of_batch(cls, images: Tensor, image_size: Tensor, divisor: int) -> ImageAreas:
@@ -44,7 +46,8 @@ class ImageAreas(NamedTuple):
         """
         frame = tf.shape(images)[1:3]
         pixels = tf.maximum(tf.cast(tf.math.ceil(image_size), tf.int32), 1)
-        return cls(tf.minimum(-(-pixels // divisor) * divisor, frame), frame)
+        size = tf.minimum(-(-pixels // divisor) * divisor, frame)
+        return cls(size, frame, tf.reduce_all(size == frame))
 
     def inside(self, shape: Tensor) -> tuple[Tensor, Tensor]:
         """[B, h] and [B, w] bool: the rows and columns that the areas have of a map of this shape."""
@@ -126,7 +129,13 @@ def clear_padding(x: Tensor) -> Tensor:
     The map itself where there are no areas.
     """
     areas = areas_of_maps()
-    return x if areas is None else x * tf.cast(_mask(*areas, tf.shape(x)), x.dtype)
+    if areas is None:
+        return x
+
+    def cleared() -> Tensor:
+        return x * tf.cast(_mask(areas.size, areas.frame, tf.shape(x)), x.dtype)
+
+    return tf.cond(areas.alike, lambda: x, cleared)
 
 
 def mean_of_cells(x: Tensor) -> Tensor:
@@ -139,9 +148,21 @@ def mean_of_cells(x: Tensor) -> Tensor:
         x: [B, h, w, C] float32.
     """
     areas = areas_of_maps()
-    if areas is None:
-        return tf.reduce_mean(tf.reduce_mean(x, axis=2, keepdims=True), axis=1, keepdims=True)
-    rows, columns = _shares(*areas, tf.shape(x))
-    # As products, which read the map once; a masked copy of it would be written and read again.
-    of_rows = tf.squeeze(tf.matmul(columns, x), axis=2)
-    return tf.expand_dims(tf.matmul(rows, of_rows), axis=1)
+    return _mean_of_map(x) if areas is None else _mean_of_areas(x, *areas)
+
+
+def _mean_of_map(x: Tensor) -> Tensor:
+    return tf.reduce_mean(tf.reduce_mean(x, axis=2, keepdims=True), axis=1, keepdims=True)
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([None] * 4), *_ARGUMENTS[:2], tf.TensorSpec([], tf.bool)], autograph=False
+)
+def _mean_of_areas(x: Tensor, size: Tensor, frame: Tensor, alike: Tensor) -> Tensor:
+    def mean() -> Tensor:
+        rows, columns = _shares(size, frame, tf.shape(x))
+        # As products, which read the map once; a masked copy of it would be written and read again.
+        of_rows = tf.squeeze(tf.matmul(columns, x), axis=2)
+        return tf.expand_dims(tf.matmul(rows, of_rows), axis=1)
+
+    return tf.cond(alike, lambda: _mean_of_map(x), mean)
