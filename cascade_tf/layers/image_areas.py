@@ -40,12 +40,12 @@ class ImageAreas(NamedTuple):
 
         Args:
             images: [B, H, W, 3].
-            image_size: [B, 2] float32 (height, width) before padding; an image of size 0 gets the smallest
+            image_size: [B, 2] (height, width) before padding; an image of size 0 gets the smallest
                 area, so that means exist.
             divisor: an image alone is padded to multiples of it.
         """
         frame = tf.shape(images)[1:3]
-        pixels = tf.maximum(tf.cast(tf.math.ceil(image_size), tf.int32), 1)
+        pixels = tf.maximum(tf.cast(tf.math.ceil(tf.cast(image_size, tf.float32)), tf.int32), 1)
         size = tf.minimum(-(-pixels // divisor) * divisor, frame)
         return cls(size, frame, tf.reduce_all(size == frame))
 
