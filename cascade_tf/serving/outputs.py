@@ -72,7 +72,8 @@ def network_outputs(
         return _split(detector, detector(batch, training=False))
     features = detector.features(batch)
     detections = detector.detect(features, batch)
-    found = {name: _one_per_detection(name, extra[name], features, detections) for name in extra}
+    with detector.in_areas(batch):
+        found = {name: _one_per_detection(name, extra[name], features, detections) for name in extra}
     return detections, found
 
 
