@@ -68,6 +68,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     split = OPTIONS.values.split
     detector, experiment = program.open_detector(OPTIONS)
     dataset = _read_split(experiment, split)
+    if not dataset.labelled:
+        raise ValueError(f"{dataset.annotation_file}: has no labels, expected some to measure by")
     folder = program.writable_folder(program.output_folder(OPTIONS, "evaluation"), "output folder")
     measured = measure(
         detector,

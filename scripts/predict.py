@@ -168,6 +168,7 @@ def _dataset_sources(data: DataConfig) -> list[Source]:
     dataset = read_dataset_dir(
         OPTIONS.values.dataset_dir,
         OPTIONS.values.split,
+        layout=data.layout,
         splitting=data.splitting(),
         skip_broken=data.skip_broken,
         crowds_as_objects=True,  # what the objects are does not matter

@@ -139,6 +139,8 @@ def read_data(
         raise _with_faults_of_val(error, experiment) from None
     if workdir is not None:
         train_set = _with_classes_of_run(train_set, workdir)
+    if not train_set.labelled:
+        raise ValueError(f"{train_set.annotation_file}: has no labels, expected some to learn from")
     if not train_set.num_objects:
         raise ValueError(f"{train_set.annotation_file}: has no objects, expected some to learn from")
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)

@@ -15,10 +15,14 @@ _GZIP = b"\x1f\x8b"  # the bytes that a compressed file begins with, whatever it
 _EXPECTED = "a COCO annotation file with the lists 'images', 'annotations' and 'categories'"
 
 
-def load_annotation_file(path: str | os.PathLike[str]) -> dict[str, list]:
+def load_annotation_file(path: str | os.PathLike[str], *, labelled: bool = True) -> dict[str, list]:
     """Returns the content of an annotation file; its records are not looked at.
 
     The file may be compressed by gzip, and its text may be UTF-8, UTF-16 or UTF-32 with a byte-order mark.
+
+    Args:
+        path: the file.
+        labelled: whether it must have annotations; COCO's files of test images have none.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -44,6 +48,8 @@ def load_annotation_file(path: str | os.PathLike[str]) -> dict[str, list]:
         )
         reason = f"is {what}" if what else reason
         raise ValueError(f"{path}: {reason}, expected {_EXPECTED}") from None
+    if not labelled and isinstance(content, dict):
+        content.setdefault("annotations", [])
     what = foreign_json(content)
     if what:
         raise ValueError(f"{path}: is {what}")

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cascade_tf.coco_format import records
-from cascade_tf.coco_format.file import load_annotation_file
 from cascade_tf.coco_format.numbers import as_integer
+from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.objects import read_object
 from cascade_tf.data.examples import Category, Example
 from cascade_tf.data.proposal_set import ProposalSet
+from cascade_tf.data.sources.source import Source
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class CocoDataset:
         examples: the images in the file's order, those without objects included.
         dropped: one line for each record that was left out, or whose object is ignored for want of a class or
             a mask, with the reason.
-        annotation_file: the file that was read.
+        annotation_file: the file or folder that was read.
         kept: positions of the file's annotations that became objects or crowds.
         ignored: those of them that are crowds for want of a known class or, where masks were asked for, of a
             usable mask.
@@ -35,6 +36,7 @@ class CocoDataset:
         file_ids: ids of the file's categories -> ids in ``categories``, where the two differ.
         images_in_file: how many images the file has of this split, those that were left out included.
         image_dir: the folder of the pictures.
+        source: what the annotations are read from; None for a data set that was made up.
         proposals: boxes where objects may be, from a file, see `cascade_tf.data.proposals`.
     """
 
@@ -51,6 +53,7 @@ class CocoDataset:
     file_ids: Mapping[int, int] = field(default_factory=dict)
     images_in_file: int = 0
     image_dir: str = ""
+    source: Source | None = None
     proposals: ProposalSet | None = None
 
     @property
@@ -65,8 +68,13 @@ class CocoDataset:
 
     @property
     def num_objects(self) -> int:
-        """How many objects there are to learn from and to find, crowds aside."""
-        return sum(int((~example.crowd).sum()) for example in self.examples)
+        """How many objects there are to learn from and to find: neither crowds nor ignored."""
+        return sum(int((~(example.crowd | example.ignored)).sum()) for example in self.examples)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are annotations; those of benchmarks' test splits are not published."""
+        return self.source is None or self.source.labelled
 
     def without(self, image_ids: Container[int], reasons: Sequence[str]) -> CocoDataset:
         """Returns the data set without some images and their annotations.
@@ -87,13 +95,19 @@ class CocoDataset:
         return replace(self, examples=examples, dropped=(*self.dropped, *reasons))
 
     def ground_truth(self) -> dict[str, list]:
-        """The annotation file's content as it was understood, for evaluation.
+        """The annotations in COCO's form as they were understood, for evaluation.
 
         Records that were left out are not in it, and numbers are numbers. Annotations that are ignored are
         crowds, and their box is their mask: nobody can say whether what was found there is right. One of an
         unknown class is a crowd of every class. An ``area`` that is not the object's is measured.
+
+        Raises:
+            ValueError: the data set was made up and has no annotations on a disk.
         """
-        content = load_annotation_file(self.annotation_file)
+        if self.source is None:
+            raise ValueError("the data set was not read from files, expected one with annotations there")
+        # What is broken was told when the data set was read.
+        content = self.source.content(BrokenRecords(self.source.name, skip_broken=True))
         images: dict[int, dict] = {}
         for record in content["images"]:
             number = as_integer(record.get("id")) if isinstance(record, dict) else None
@@ -136,11 +150,13 @@ class CocoDataset:
     def summary(self) -> str:
         """One line for people: how many images, objects, crowds, classes and dropped records."""
         objects = self.num_objects
-        crowds = sum(len(example.boxes) for example in self.examples) - objects
+        crowds = sum(int(example.crowd.sum()) for example in self.examples)
+        ignored = sum(int(example.ignored.sum()) for example in self.examples)
+        to_ignore = f", {ignored} to ignore" if ignored else ""
         empty = sum(len(example.boxes) == 0 for example in self.examples)
         return (
-            f"{len(self.examples)} images ({empty} without objects), {objects} objects and {crowds} crowds "
-            f"of {len(self.categories)} classes, {len(self.dropped)} records dropped"
+            f"{len(self.examples)} images ({empty} without objects), {objects} objects and {crowds} crowds"
+            f"{to_ignore} of {len(self.categories)} classes, {len(self.dropped)} records dropped"
         )
 
 

@@ -33,6 +33,7 @@ class Example:
         boxes: [n, 4] float32 (x1, y1, x2, y2), pixels of the file, inside the image and not empty.
         classes: [n] int32 in 1..K: 1 is the first category; 0 is a crowd of which no class is known.
         crowd: [n] bool, a region of many objects rather than one object.
+        ignored: [n] bool, an object that nobody has to find: neither learnt nor punished, and no crowd.
         segmentations: n objects' pixels as `compact_segmentation` gives them, None for a crowd; or empty
             where they were not asked for.
     """
@@ -44,4 +45,5 @@ class Example:
     boxes: np.ndarray
     classes: np.ndarray
     crowd: np.ndarray
+    ignored: np.ndarray
     segmentations: tuple[Any, ...] = ()

@@ -44,11 +44,13 @@ class ImageFolder:
 
     Args:
         folder: where pictures lie, sub-folders included.
+        exact: take no file by likeness.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, exact: bool = False) -> None:
         self.folder = Path(folder)
         self._root = str(self.folder)
+        self._exact = exact
         self._files: dict[str, list[str]] | None = None
 
     def find_all(self, names: Sequence[str | None]) -> list[FoundFile]:
@@ -79,10 +81,13 @@ class ImageFolder:
             inside = Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self._root))
         if inside and os.path.isfile(path):
             return FoundFile(path)
-        return self._find_alike(name, inside)
+        readings = [] if self._exact else _readings(name)
+        return self._find_alike(name, readings, inside)
 
-    def _find_alike(self, name: str, inside: bool) -> FoundFile:
-        for parts, how in _readings(name):
+    def _find_alike(
+        self, name: str, readings: Sequence[tuple[tuple[str, ...], str]], inside: bool
+    ) -> FoundFile:
+        for parts, how in readings:
             candidates = _best_ends(parts, self._listing().get(_key(parts[-1]), []))
             if len(candidates) == 1:
                 path = os.path.join(self._root, candidates[0])

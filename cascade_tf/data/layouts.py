@@ -30,7 +30,10 @@ _WHOLE_FILES = (
     *("instances_default", "_annotations.coco", "result", "labels", "annotations", "dataset", "instances"),
     *("coco", "_annotations"),
 )
-_OTHER_TASKS = ("captions_", "stuff_", "panoptic_", "image_info_", "person_keypoints_")
+UNLABELLED = "image_info_"
+"""What the names of COCO's lists of test images begin with, which have no annotations."""
+
+_OTHER_TASKS = ("captions_", "stuff_", "panoptic_", UNLABELLED, "person_keypoints_")
 _ANNOTATION_FOLDERS = ("annotations", "annotation", "labels", "json")
 _PICTURE_FOLDERS = ("images", "data", "JPEGImages", "imgs", "img", "image")
 _SUFFIXES = (".json", ".json.gz")
@@ -102,6 +105,14 @@ def find_image_dir(annotation_file: str | os.PathLike[str], records: Sequence[An
     return candidates[hits.index(max(hits))]
 
 
+def has_coco_names(folder: Path) -> bool:
+    """Whether a folder holds annotation files that bear the names of COCO's, or of its exports."""
+    return any(
+        file.name.startswith(("instances_", UNLABELLED, "_annotations.coco"))
+        for file in _annotation_files(folder)
+    )
+
+
 def describe_layout(
     dataset_dir: str | os.PathLike[str], annotation_file: Path, image_dir: Path
 ) -> str | None:
@@ -166,9 +177,14 @@ def _of_split(files: Sequence[Path], split: str, root: Path) -> list[Path]:
     own = root / f"instances_{split}.json"
     if own in files:
         return [own]
+    # COCO has several lists of test images: test, test-dev and more.
+    lists = [file for file in files if re.sub(r"\d+$", "", _stem(file)) == UNLABELLED + split]
     if split in _WORDS:
-        return _without_other_tasks([file for file in files if _split_of(file, root) == split])
-    return [file for file in files if split != ALL and split in re.split(r"[^A-Za-z0-9]+", _stem(file))]
+        found = _without_other_tasks([file for file in files if _split_of(file, root) == split])
+        return lists if lists and all(file.name.startswith(UNLABELLED) for file in found) else found
+    return lists or [
+        file for file in files if split != ALL and split in re.split(r"[^A-Za-z0-9]+", _stem(file))
+    ]
 
 
 def _without_other_tasks(files: Sequence[Path]) -> list[Path]:
@@ -242,8 +258,12 @@ def _image_dirs(file: Path) -> list[Path]:
     """Folders that may hold the pictures of an annotation file, the likeliest first."""
     parent = file.parent
     base = parent.parent if parent.name.lower() in _ANNOTATION_FOLDERS else parent
-    tag = re.sub(r"^(instances|person_keypoints|annotations)_|_annotations$", "", _stem(file))
-    words = [tag, *sorted(next((names for names in _WORDS.values() if tag.lower() in names), ()))]
+    tag = re.sub(r"^(instances|image_info|person_keypoints|annotations)_|_annotations$", "", _stem(file))
+    # The images of test-dev are among those of test.
+    words = [
+        *dict.fromkeys((tag, re.sub(r"-[a-z]+(?=\d*$)", "", tag))),
+        *sorted(next((names for names in _WORDS.values() if tag.lower() in names), ())),
+    ]
     folders = [base / folder / word for word in words for folder in _PICTURE_FOLDERS]
     folders += [base / folder for folder in _PICTURE_FOLDERS]
     folders += [base / word for word in words]

@@ -130,6 +130,7 @@ def train_batches(
     stand_ins = _successors(buckets) if skip_broken else None
     draw = mask_function(table, skip_broken=skip_broken) if masks else None
     given = ProposalTable.of(dataset)
+    has_ignored = any(example.ignored.any() for example in dataset.examples)
 
     def load(step: PlannedSteps) -> tuple[Batch, Targets | InstanceTargets]:
         index, image = _read(table, reader, step.example, stand_ins)
@@ -137,8 +138,8 @@ def train_batches(
             image = distort_colours(image, step.seed)
         height, width = table.size_of(index)
         size = shortest_edge_size(height, width, step.short_side, _NO_LIMIT if crop else max_side)
-        boxes, classes, crowd = table.objects_of(index)
-        valid = tf.logical_not(crowd)
+        boxes, classes, crowd, ignored = table.objects_of(index)
+        valid = tf.logical_not(crowd | ignored)
         boxes = _moved(boxes, (height, width), size, step.flip)
         proposals = None if given is None else given.proposals_of(index)
         if proposals is not None:
@@ -164,7 +165,7 @@ def train_batches(
         targets = Targets(boxes, classes, valid, crowd, step.seed)
         if drawn is None:
             return batch, targets
-        if crop or min_object_side > 0.0:
+        if has_ignored or crop or min_object_side > 0.0:
             drawn = _only_valid(drawn[0], valid), drawn[1]
         return batch, _with_masks(targets, *drawn)
 

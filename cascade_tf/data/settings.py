@@ -7,6 +7,8 @@ import dataclasses
 from cascade_tf.data.splitting import Splitting, check_pattern
 
 CHECK_LEVELS = ("full", "headers", "none")
+LAYOUTS = ("auto", "coco", "voc", "kitti", "citypersons", "widerface")
+DIFFICULT = ("ignore", "learn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +17,10 @@ class DataConfig:
 
     Attributes:
         dataset_dir: folder with ``images/``, ``instances_train.json`` and ``instances_val.json``, or laid out
-            as labelling tools export COCO's format, or one annotation file.
+            as labelling tools export COCO's format, or one annotation file; or a data set as it is
+            distributed, see `layout`.
+        layout: how the folder is laid out: "auto" recognises it; "coco", "voc", "kitti", "citypersons" or
+            "widerface" says it.
         val_fraction: the share of the images to measure on, where one file holds all images or none are there
             to measure on; None: nothing is split.
         split_seed: another seed chooses other images.
@@ -38,6 +43,9 @@ class DataConfig:
             them from one: an archive of propose.py, or a pickle of Detectron or detectron2.
         val_proposals: the same of the images to measure on; None: `proposals` has these too.
         crowds_as_objects: reads ``iscrowd: 1`` as a single object: brush masks of CVAT come so.
+        difficult: what becomes of objects that the data set ignores because they are difficult, as VOC does:
+            "ignore" keeps them out of the losses, "learn" learns them as the others. They are ignored where
+            detections are measured in both cases.
         check_images: what is looked at before the first step, of the picture files of both splits: "full" is
             format, size and end; "headers" leaves out the end, "none" looks at nothing, for network disks.
             The first bytes of each file, which tell the decoder, are read in any case.
@@ -46,6 +54,7 @@ class DataConfig:
     """
 
     dataset_dir: str | None = None
+    layout: str = "auto"
     val_fraction: float | None = None
     split_seed: int = 0
     split_by: str | None = None
@@ -62,6 +71,7 @@ class DataConfig:
     proposals: str | None = None
     val_proposals: str | None = None
     crowds_as_objects: bool = False
+    difficult: str = "ignore"
     check_images: str = "full"
     upright: bool = True
 
@@ -73,9 +83,14 @@ class DataConfig:
             raise ValueError(f"data.min_object_side: got {self.min_object_side}, expected 0 or more")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"data.workers: got {self.workers}, expected 1 or more, or none")
-        if self.check_images not in CHECK_LEVELS:
-            expected = ", ".join(CHECK_LEVELS)
-            raise ValueError(f"data.check_images: got {self.check_images!r}, expected one of {expected}")
+        for name, choices in (
+            ("check_images", CHECK_LEVELS),
+            ("layout", LAYOUTS),
+            ("difficult", DIFFICULT),
+        ):
+            if getattr(self, name) not in choices:
+                expected = ", ".join(choices)
+                raise ValueError(f"data.{name}: got {getattr(self, name)!r}, expected one of {expected}")
         try:
             check_pattern(self.split_by)
             self.splitting()

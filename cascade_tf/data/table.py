@@ -24,6 +24,7 @@ class ExampleTable(NamedTuple):
         boxes: [*, 4] float32.
         classes: [*] int32.
         crowd: [*] bool.
+        ignored: [*] bool.
         segmentations: for each example those of its objects, as in ``Example.segmentations``.
         capacity: G, no example has more objects.
     """
@@ -35,6 +36,7 @@ class ExampleTable(NamedTuple):
     boxes: Tensor
     classes: Tensor
     crowd: Tensor
+    ignored: Tensor
     segmentations: tuple[tuple[Any, ...], ...]
     capacity: int
 
@@ -65,6 +67,7 @@ class ExampleTable(NamedTuple):
                 joined("boxes"),
                 joined("classes"),
                 joined("crowd"),
+                joined("ignored"),
                 tuple(
                     _chosen(example.segmentations, rows) for example, rows in zip(examples, kept, strict=True)
                 ),
@@ -80,10 +83,10 @@ class ExampleTable(NamedTuple):
         size = tf.gather(self.sizes, index)
         return size[0], size[1]
 
-    def objects_of(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The boxes [n, 4], classes [n] and crowd marks [n] of an example."""
+    def objects_of(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The boxes [n, 4], classes [n], crowd marks [n] and ignored marks [n] of an example."""
         rows = slice(self.offsets[index], self.offsets[index + 1])
-        return self.boxes[rows], self.classes[rows], self.crowd[rows]
+        return self.boxes[rows], self.classes[rows], self.crowd[rows], self.ignored[rows]
 
 
 def _chosen(segmentations: Sequence[Any], rows: np.ndarray) -> tuple[Any, ...]:

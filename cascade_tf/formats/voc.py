@@ -47,6 +47,38 @@ class VocObjects(NamedTuple):
     difficult: np.ndarray
 
 
+class VocObject(NamedTuple):
+    """An object of an annotation.
+
+    Attributes:
+        name: of its class.
+        box: [4] (x1, y1, x2, y2), continuous pixels.
+        difficult: hard to tell, so that nobody has to find it.
+        truncated: reaches beyond its box or the image.
+        occluded: partly hidden by another.
+    """
+
+    name: str
+    box: np.ndarray
+    difficult: bool
+    truncated: bool
+    occluded: bool
+
+
+class VocAnnotation(NamedTuple):
+    """What the XML file of an image says.
+
+    Attributes:
+        width: of the image, pixels; None: it does not say so.
+        height: likewise.
+        objects: in the order of the file.
+    """
+
+    width: int | None
+    height: int | None
+    objects: list[VocObject]
+
+
 class VocDetections(NamedTuple):
     """What was detected in a split: n boxes, of equal scores the first ones are the better ones.
 
@@ -143,16 +175,17 @@ def read_objects(devkit: str | os.PathLike[str], split: str) -> tuple[tuple[str,
         ValueError: several folders have the split, or an annotation is broken: file, object and field.
     """
     edition = _edition(Path(devkit), split)
-    listed = _list_of(edition, split).read_text(encoding="utf-8").splitlines()
-    images = tuple(dict.fromkeys(line.split()[0] for line in listed if line.strip()))
+    images = tuple(read_list(_list_of(edition, split)))
     rows = [
-        row for image in images for row in _read_annotation(edition / "Annotations" / f"{image}.xml", image)
+        (image, *one)
+        for image in images
+        for one in read_annotation(edition / "Annotations" / f"{image}.xml").objects
     ]
-    names, classes, boxes, difficult = zip(*rows, strict=True) if rows else ((), (), (), ())
+    names, classes, boxes, difficult, _, _ = zip(*rows, strict=True) if rows else ((),) * 6
     return images, VocObjects(
         np.array(names, dtype=str),
         np.array(classes, dtype=str),
-        np.array(boxes, np.float64).reshape(-1, 4) - _FIRST_PIXEL,
+        np.array(boxes, np.float64).reshape(-1, 4),
         np.array(difficult, dtype=bool),
     )
 
@@ -179,6 +212,16 @@ def read_measured(
     if foreign:
         raise ValueError(f"{results}: image {foreign[0]!r} is not in the split {split!r} of {devkit}")
     return images, objects, detections
+
+
+def read_list(path: str | os.PathLike[str]) -> list[str]:
+    """Returns the names of images in a list of ``ImageSets``, the first word of each line.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return [line.split()[0] for line in lines if line.strip()]
 
 
 def _result_files(folder: Path) -> dict[Path, re.Match[str]]:
@@ -212,21 +255,43 @@ def _edition(devkit: Path, split: str) -> Path:
     return having[0]
 
 
-def _read_annotation(path: Path, image: str) -> list[tuple[str, str, list[float], bool]]:
-    """Image, class, corners as they are and whether it is difficult, of each object."""
+def read_annotation(path: str | os.PathLike[str]) -> VocAnnotation:
+    """Reads the annotation of one image.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is broken; the message names file, object and field.
+    """
     try:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file, but the image is in the split") from None
     except ElementTree.ParseError as error:
         raise ValueError(f"{path}: not XML: {error}") from None
-    rows = []
-    for number, element in enumerate(root.iter("object")):
-        where = f"{path}, object {number}"
-        corners = [_number(element, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax")]
-        difficult = element.find("difficult") is not None and _number(element, "difficult", where) != 0
-        rows.append((image, _text(element, "name", where), corners, difficult))
-    return rows
+    return VocAnnotation(
+        _size(root, "width", str(path)),
+        _size(root, "height", str(path)),
+        [_object(element, f"{path}, object {number}") for number, element in enumerate(root.iter("object"))],
+    )
+
+
+def _size(root: ElementTree.Element, side: str, where: str) -> int | None:
+    if root.find(f"size/{side}") is None:
+        return None
+    number = _number(root, f"size/{side}", where)
+    if number != int(number):
+        raise ValueError(f"{where}: size/{side} must be a whole number, got {number}")
+    return int(number)
+
+
+def _object(element: ElementTree.Element, where: str) -> VocObject:
+    corners = [_number(element, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax")]
+    marks = [_mark(element, mark, where) for mark in ("difficult", "truncated", "occluded")]
+    return VocObject(_text(element, "name", where), np.array(corners) - _FIRST_PIXEL, *marks)
+
+
+def _mark(element: ElementTree.Element, field: str, where: str) -> bool:
+    return element.find(field) is not None and _number(element, field, where) != 0
 
 
 def _text(element: ElementTree.Element, field: str, where: str) -> str:

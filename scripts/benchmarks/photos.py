@@ -77,5 +77,6 @@ def _make_example(rng: np.random.Generator, image_id: int, path: Path) -> Exampl
         np.concatenate([low, low + sides], axis=1).astype(np.float32),
         np.ones(OBJECTS, np.int32),
         np.zeros(OBJECTS, bool),
+        np.zeros(OBJECTS, bool),
         tuple([polygon.ravel()] for polygon in corners),
     )

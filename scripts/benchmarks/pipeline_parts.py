@@ -93,7 +93,7 @@ class Parts:
     def _boxes(self, index: Any) -> Any:
         old = self._table.size_of(index)
         size = shortest_edge_size(*old, *self._limits)
-        boxes, _, _ = self._table.objects_of(index)
+        boxes = self._table.objects_of(index)[0]
         return augment.flip_boxes(augment.scale_boxes(boxes, old, size), size[1])
 
     def _masks(self, implementation: str) -> tf.data.Dataset:

@@ -64,10 +64,12 @@ def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDatase
         dataset = read_dataset_dir(
             folder,
             split,
+            layout=experiment.data.layout,
             splitting=experiment.data.splitting(),
             skip_broken=experiment.data.skip_broken,
             segmentations=segmentations,
             crowds_as_objects=experiment.data.crowds_as_objects,
+            learn_difficult=experiment.data.difficult == "learn",
             upright=experiment.data.upright,
         )
     if experiment.data.one_class:

@@ -149,6 +149,7 @@ def only(dataset, image_id, boxes):
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         classes=np.full(count, 2, np.int32),
         crowd=np.zeros(count, bool),
+        ignored=np.zeros(count, bool),
         segmentations=outlines,
     )
     return dataclasses.replace(dataset, examples=(example,))

@@ -322,6 +322,27 @@ def test_test_is_read_where_it_is_asked_for(tmp_path, expected):
         read_dataset_dir(lay_out(tmp_path / "x", SPLIT["FiftyOne"][0]), "test")
 
 
+def test_lists_of_test_images_have_no_labels(tmp_path):
+    lists = {
+        f"annotations/image_info_{split}2017.json": {
+            key: value for key, value in part(*names).items() if key != "annotations"
+        }
+        for split, names in (("test", VAL), ("test-dev", VAL[:1]))
+    }
+    folder = lay_out(tmp_path, {**SPLIT["COCO"][0], **lists, **pictures("test2017", *VAL)})
+    for split, names in (("test", VAL), ("test-dev", VAL[:1])):
+        dataset = read_dataset_dir(folder, split)
+        assert not dataset.labelled
+        assert dataset.image_dir == str(tmp_path / "test2017")
+        assert sorted(Path(example.path).name for example in dataset.examples) == sorted(names)
+        assert dataset.class_names == ("dog", "cat")
+        assert len(dataset.notes) == 1
+        assert dataset.ground_truth()["annotations"] == []
+    assert read_dataset_dir(folder, "val").labelled
+    with pytest.raises(ValueError, match="is COCO's image information without annotations"):
+        read_coco(folder / "annotations" / "image_info_test2017.json")
+
+
 def test_test_is_never_taken_for_val(tmp_path):
     tree = {name: value for name, value in SPLIT["Roboflow"][0].items() if not name.startswith("valid")}
     with pytest.raises(FileNotFoundError) as error:

@@ -119,6 +119,7 @@ def test_max_boxes_keeps_the_largest_in_order(dataset):
         boxes=np.array([[0, 0, 9, 9], [0, 0, 2, 2], [0, 0, 20, 20], [5, 5, 8, 8]], np.float32),
         classes=np.array([1, 2, 1, 2], np.int32),
         crowd=np.zeros(4, bool),
+        ignored=np.zeros(4, bool),
     )
     crowded = dataclasses.replace(dataset, examples=(example,))
     settings = {"batch_size": 1, "flip": False, "short_sides": (40,)}

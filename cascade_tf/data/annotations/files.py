@@ -27,16 +27,19 @@ class ImageFiles(NamedTuple):
     note: str | None
 
 
-def find_image_files(records: Sequence[Any], image_dir: Path, only: Choice | None = None) -> ImageFiles:
+def find_image_files(
+    records: Sequence[Any], image_dir: Path, only: Choice | None = None, *, exact: bool = False
+) -> ImageFiles:
     """Finds the files of an annotation file's images.
 
     Args:
         records: the file's images, broken ones among them.
         image_dir: the folder of the pictures.
         only: chooses the images to read; None: all. Broken records are always left to the reader's checks.
+        exact: whether a file is taken only by the very name.
     """
     names = [_file_name(record) for record in records]
-    found = ImageFolder(image_dir).find_all(names)
+    found = ImageFolder(image_dir, exact=exact).find_all(names)
     note = telling_line(names, found, image_dir)
     if only is None:
         return ImageFiles(found, frozenset(), note)

@@ -29,6 +29,7 @@ class ImageObjects:
         self.boxes: list[np.ndarray] = []
         self.classes: list[int] = []
         self.crowd: list[bool] = []
+        self.ignored: list[bool] = []
         self.segmentations: list[Any] = []
         self.complete = True
 
@@ -42,6 +43,7 @@ class ImageObjects:
             np.array(self.boxes, np.float32).reshape(-1, 4),
             np.array(self.classes, np.int32),
             np.array(self.crowd, bool),
+            np.array(self.ignored, bool),
             tuple(self.segmentations) if segmentations else (),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cascade_tf.data.annotations.broken import BrokenRecords
-from cascade_tf.data.annotations.values import record_name
+from cascade_tf.data.annotations.values import is_ignored, record_name
 from cascade_tf.data.segmentation import compact_segmentation
 
 
@@ -21,18 +21,19 @@ class Masks:
     def read(self, position: int, record: dict, height: int, width: int) -> Any:
         """Gives an object's mask in compact form; None for a crowd, and for an object that becomes one."""
         where, crowd = record_name("annotations", position, record), bool(record.get("iscrowd", 0))
+        needless = crowd or is_ignored(record)
         segmentation, mask = record.get("segmentation"), None
         # Tools that draw boxes alone write nothing, null or an empty list.
         if segmentation not in (None, []):
             mask = self._check(where, segmentation, height, width)
-        elif not crowd:
+        elif not needless:
             self._missing.append(where)
         if mask is None:
             self.ignored.append(position)
         if crowd:
             return None
-        self._objects += 1
-        self._found += mask is not None
+        self._objects += not needless
+        self._found += mask is not None and not needless
         return mask
 
     def _check(self, where: str, segmentation: Any, height: int, width: int) -> Any:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from cascade_tf.coco_format import records
-from cascade_tf.coco_format.numbers import as_integer, is_finite_number
+from cascade_tf.coco_format.numbers import as_flag, as_integer, is_finite_number
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.images import ImageObjects
 from cascade_tf.data.annotations.masks import Masks
-from cascade_tf.data.annotations.values import is_integer, record_name, some
+from cascade_tf.data.annotations.values import is_ignored, is_integer, record_name, some
+
+ANY_CLASS = "any"
+"""The ``category_id`` of a region in which objects of every class may be, and are not annotated."""
 
 # Narrower boxes are slips of the annotator; their encoded offsets (logarithms of sides) would be huge.
 MIN_SIDE = 0.01
@@ -30,12 +33,13 @@ class ObjectReader:
         noted: counts what has another form than COCO's.
         masks: reads the masks, where they are asked for.
         crowds_as_objects: take ``iscrowd: 1`` for a single object.
+        learn_difficult: learn objects that are ignored because they are ``difficult``.
 
     Attributes:
         ignored: positions of records that are crowds because something of their object is not known: the
             kind, or the mask where masks are asked for.
         unclassed: those of them of an unknown class.
-        crowds: how many records say that they are crowds.
+        crowds: how many records say that they are crowds of objects to find.
         count: how many records there are, those of images that are left out aside.
     """
 
@@ -49,13 +53,14 @@ class ObjectReader:
         *,
         masks: Masks | None = None,
         crowds_as_objects: bool = False,
+        learn_difficult: bool = False,
     ) -> None:
         self.ignored: set[int] = set()
         self.unclassed: set[int] = set()
         self.crowds = self.count = 0
         self._classes, self._images, self._unusable = classes, images, unusable
         self._report, self._noted, self._masks = report, noted, masks
-        self._crowds_as_objects = crowds_as_objects
+        self._crowds_as_objects, self._learn_difficult = crowds_as_objects, learn_difficult
         self._boxes = array("d")
 
     @property
@@ -97,11 +102,13 @@ class ObjectReader:
         box = self._clip(where, record, image)
         if box is None:
             return
-        if faults[0]:
+        no_class = bool(faults[0]) or record.get("category_id") == ANY_CLASS
+        if no_class:
             self.unclassed.add(position)
         crowd, mask = bool(record.get("iscrowd", 0)), None
-        self.crowds += crowd
-        if any(faults):
+        ignore = is_ignored(record)
+        self.crowds += crowd and not (ignore or no_class)
+        if any(faults) or no_class:
             self.ignored.add(position)
             crowd = True
         else:
@@ -112,8 +119,10 @@ class ObjectReader:
         image.positions.append(position)
         image.boxes.append(box)
         # What no class is known of is a crowd, which nothing is learnt from.
-        image.classes.append(0 if faults[0] else self._classes[record["category_id"]])
+        image.classes.append(0 if no_class else self._classes[record["category_id"]])
         image.crowd.append(crowd)
+        to_learn = self._learn_difficult and as_flag(record.get("difficult")) == 1
+        image.ignored.append(ignore and not (crowd or to_learn))
         image.segmentations.append(mask)
 
     def _clip(self, where: str, record: dict, image: ImageObjects) -> np.ndarray | None:
@@ -134,7 +143,7 @@ class ObjectReader:
 
     def _class_fault(self, record: dict) -> str | None:
         category_id = record.get("category_id")
-        if is_integer(category_id) and category_id in self._classes:
+        if category_id == ANY_CLASS or (is_integer(category_id) and category_id in self._classes):
             return None
         known = list(self._classes)
         return f"category_id is {category_id!r}, which no category bears; expected one of {some(known)}"

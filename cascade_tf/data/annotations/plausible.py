@@ -129,7 +129,7 @@ def _tiny_remark(examples: Sequence[Example]) -> str | None:
 
 
 def _class_remark(examples: Sequence[Example], categories: Sequence[Category]) -> str | None:
-    classes = np.concatenate([example.classes[~example.crowd] for example in examples])
+    classes = np.concatenate([example.classes[~(example.crowd | example.ignored)] for example in examples])
     present = set(classes.tolist())
     absent = [category.name for i, category in enumerate(categories, start=1) if i not in present]
     if not absent:

@@ -1,0 +1,1 @@
+"""Where annotations come from: one file for each layout in which data sets are distributed."""

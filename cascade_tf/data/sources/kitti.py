@@ -1,0 +1,154 @@
+"""KITTI's object benchmark: ``training`` with ``image_2`` and ``label_2``, ``testing`` with pictures alone.
+
+The classes are the three that the benchmark measures. What looks like one of them, and is neither missed nor
+wrong there, is of its class and to be ignored: a van is no car to be found, a sitting person no pedestrian.
+Other things, trucks and trams among them, are background, and ``DontCare`` is a region in which things of
+every class may be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade_tf.data.annotations.broken import BrokenRecords
+from cascade_tf.data.annotations.objects import ANY_CLASS
+from cascade_tf.data.annotations.values import PLACE
+from cascade_tf.data.layouts import ALL
+from cascade_tf.data.sources.lists import choose_list
+from cascade_tf.data.sources.source import Source, box_of_corners, ids_of_names, pictures_by_stem
+from cascade_tf.formats.kitti import KittiObjects, read_labels
+from cascade_tf.formats.voc import read_list
+
+CLASSES = ("Car", "Pedestrian", "Cyclist")
+"""What the benchmark measures, in its order."""
+
+_CLASS_OF = {
+    **{name.lower(): (number, 0) for number, name in enumerate(CLASSES, start=1)},
+    "van": (1, 1),
+    "person_sitting": (2, 1),
+}
+"""Class and whether it is ignored, by the type in small letters."""
+
+_REGION = "dontcare"
+_NOTHING = KittiObjects(np.array([], str), np.zeros((0, 4)), np.zeros(0), np.zeros(0))
+_TEST = "testing"
+
+
+@dataclass(frozen=True)
+class KittiFrames(Source):
+    """Frames of one folder.
+
+    Attributes:
+        name: of the data set's folder.
+        folder: in it, ``training`` or ``testing``.
+        frames: their names.
+        what: the frames, as notes call them.
+        labelled: see `Source`.
+        whole: see `Source`.
+    """
+
+    name: str
+    folder: str
+    frames: tuple[str, ...]
+    what: str
+    labelled: bool = True
+    whole: bool = False
+    sized = False
+
+    def content(self, report: BrokenRecords) -> dict[str, list]:
+        """Reads the labels, see `Source.content`. A frame whose labels are broken or missing is left out."""
+        pictures = pictures_by_stem(Path(self.name, self.folder, "image_2"))
+        images: list[dict] = []
+        annotations: list[dict] = []
+        for image_id, frame in zip(ids_of_names(self.frames), self.frames, strict=True):
+            place = f"{self.folder}/label_2/{frame}.txt"
+            objects = self._read(place, report) if self.labelled else _NOTHING
+            if objects is None:
+                continue
+            picture = pictures.get(frame, f"{frame}.png")
+            name = f"{self.folder}/image_2/{picture}"
+            images.append({"id": image_id, "file_name": name, PLACE: place if self.labelled else self.what})
+            for number in range(len(objects.types)):
+                record = _record(objects, number)
+                if record is not None:
+                    ids = {"id": len(annotations) + 1, "image_id": image_id}
+                    annotations.append({**ids, **record, PLACE: f"{place}, object {number}"})
+        categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
+        return {"images": images, "annotations": annotations, "categories": categories}
+
+    def image_dir(self, images: Sequence[Any]) -> Path:
+        """See `Source.image_dir`."""
+        return Path(self.name)
+
+    def note(self, image_dir: Path) -> str | None:
+        """See `Source.note`."""
+        return f"reading KITTI's {self.what}"
+
+    def _read(self, place: str, report: BrokenRecords) -> KittiObjects | None:
+        path = Path(self.name, place)
+        try:
+            return read_labels(path)
+        except FileNotFoundError:
+            report.broken(f"{place}: no such file of labels", missing_file=True)
+        except ValueError as error:
+            report.broken(str(error).replace(str(path), place))
+        return None
+
+
+def is_kitti(folder: Path) -> bool:
+    """Whether a folder has KITTI's pictures in ``training`` or ``testing``."""
+    return any((folder / part / "image_2").is_dir() for part in ("training", _TEST))
+
+
+def find_kitti(folder: Path, split: str, *, splitting: bool) -> KittiFrames:
+    """Finds the frames of a split.
+
+    Args:
+        folder: holds ``training`` and ``testing``.
+        split: "train" and "val" are the lists of ``ImageSets``, which 3DOP, MS-CNN and others publish; "all"
+            and "trainval" are all of ``training``, "test" is all of ``testing``.
+        splitting: see `choose_list`.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: as in `choose_list`.
+    """
+    lists: dict[str, Path | str] = {}
+    if (folder / "training" / "label_2").is_dir():
+        lists |= {ALL: "training", "trainval": "training"}
+    for place in ("ImageSets", "training/ImageSets"):
+        lists |= {path.stem: path for path in sorted((folder / place).glob("*.txt"))}
+    if (folder / _TEST / "image_2").is_dir():
+        lists["test"] = _TEST
+    chosen, whole = choose_list(folder, split, lists, splitting=splitting)
+    if isinstance(chosen, Path):
+        what = f"frames of {os.path.relpath(chosen, folder).replace(os.sep, '/')}"
+        part = _TEST if chosen.stem == "test" else "training"
+        return KittiFrames(str(folder), part, tuple(read_list(chosen)), what, part != _TEST, whole)
+    frames = tuple(sorted(pictures_by_stem(folder / chosen / "image_2")))
+    what = f"frames of {chosen}"
+    return KittiFrames(str(folder), chosen, frames, what, chosen != _TEST, whole)
+
+
+def _record(objects: KittiObjects, number: int) -> dict[str, Any] | None:
+    """An object in COCO's form; None for things that are background."""
+    kind = str(objects.types[number])
+    is_region = kind.lower() == _REGION
+    if not is_region and kind.lower() not in _CLASS_OF:
+        return None
+    category, ignore = (ANY_CLASS, 1) if is_region else _CLASS_OF[kind.lower()]
+    return {
+        "category_id": category,
+        **box_of_corners(objects.boxes[number].tolist()),
+        "iscrowd": int(is_region),
+        "ignore": ignore,
+        "type": kind,
+        "truncated": float(objects.truncated[number]),
+        "occluded": int(objects.occluded[number]),
+    }

@@ -1,0 +1,74 @@
+"""Recognises in which layout a data set lies on a disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from cascade_tf.data.layouts import has_coco_names
+from cascade_tf.data.sources.citypersons import find_citypersons, is_citypersons
+from cascade_tf.data.sources.coco import find_coco
+from cascade_tf.data.sources.kitti import find_kitti, is_kitti
+from cascade_tf.data.sources.source import Source
+from cascade_tf.data.sources.voc import find_voc, is_voc
+from cascade_tf.data.sources.widerface import find_widerface, is_widerface
+
+Find = Callable[..., Source]
+
+
+class Layout(NamedTuple):
+    """A layout that is no COCO file.
+
+    Attributes:
+        matches: says of a folder whether it is laid out so.
+        find: gives a split of such a folder: (folder, split, splitting=...).
+    """
+
+    matches: Callable[[Path], bool]
+    find: Find
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "voc": Layout(is_voc, find_voc),
+    "kitti": Layout(is_kitti, find_kitti),
+    "citypersons": Layout(is_citypersons, find_citypersons),
+    "widerface": Layout(is_widerface, find_widerface),
+}
+"""Layouts in which data sets are distributed, by their names."""
+
+
+def find_source(
+    dataset_dir: str | os.PathLike[str], split: str, *, layout: str = "auto", splitting: bool = False
+) -> Source:
+    """Finds a split of a data set.
+
+    Args:
+        dataset_dir: the folder of the data set, or one annotation file in COCO's format.
+        split: as in `cascade_tf.data.coco.read_dataset_dir`.
+        layout: "coco", one of ``LAYOUTS``, or "auto": the first of ``LAYOUTS`` that the folder has, unless it
+            holds files that bear the names of COCO's.
+        splitting: whether images without a split, or those to train on where none are to measure on, may be
+            split.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no such split in it.
+        ValueError: there is no such layout, or as the layout says.
+    """
+    folder = Path(dataset_dir)
+    if layout == "auto":
+        layout = _recognise(folder)
+    if layout == "coco":
+        return find_coco(folder, split, splitting=splitting)
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout: got {layout!r}, expected auto, coco, {', '.join(LAYOUTS)}")
+    if not LAYOUTS[layout].matches(folder):
+        raise FileNotFoundError(f"{folder}: no folder in the layout {layout!r}, see docs/own_data.md")
+    return LAYOUTS[layout].find(folder, split, splitting=splitting)
+
+
+def _recognise(folder: Path) -> str:
+    if not folder.is_dir() or has_coco_names(folder):
+        return "coco"
+    return next((name for name, layout in LAYOUTS.items() if layout.matches(folder)), "coco")

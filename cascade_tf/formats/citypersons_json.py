@@ -1,0 +1,65 @@
+"""CityPersons' annotations as Cityscapes distributes them: a JSON file an image, in folders of cities."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade_tf.coco_format.numbers import is_finite_number
+from cascade_tf.formats.citypersons_annotations import CLASSES, AnnotatedImage
+
+ENDING = "_gtBboxCityPersons.json"
+PICTURE_ENDING = "_leftImg8bit.png"
+
+# Three labels have other names in these files.
+_LABELS = {name: number for number, name in enumerate(CLASSES)} | {
+    "ignore": 0,
+    "person (other)": 4,
+    "person group": 5,
+}
+
+
+def read_image_annotation(path: str | os.PathLike[str]) -> AnnotatedImage:
+    """Reads the annotations of an image.
+
+    Args:
+        path: ``<city>/<city>_000000_000019_gtBboxCityPersons.json``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is broken; the message names file, object and field.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file of annotations") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: is not JSON ({error})") from None
+    objects = content.get("objects") if isinstance(content, dict) else None
+    if not isinstance(objects, list):
+        raise ValueError(f"{path}: expected an object with a list 'objects'")
+    rows = [_row(one, f"{path}, object {number}") for number, one in enumerate(objects)]
+    table = np.array(rows, np.float64).reshape(-1, 9)
+    name = path.name.removesuffix(ENDING) + PICTURE_ENDING
+    return AnnotatedImage(path.parent.name, name, table[:, 0].astype(np.int64), table[:, 1:5], table[:, 5:])
+
+
+def _row(one: Any, where: str) -> list[float]:
+    if not isinstance(one, dict):
+        raise ValueError(f"{where}: is {one!r}, expected an object")
+    if one.get("label") not in _LABELS:
+        raise ValueError(f"{where}: label is {one.get('label')!r}, expected one of {', '.join(_LABELS)}")
+    boxes = [_box(one, field, where) for field in ("bbox", "bboxVis")]
+    return [_LABELS[one["label"]], *boxes[0], *boxes[1]]
+
+
+def _box(one: dict, field: str, where: str) -> list[float]:
+    box = one.get(field)
+    if not isinstance(box, list) or len(box) != 4 or not all(is_finite_number(side) for side in box):
+        raise ValueError(f"{where}: {field} is {box!r}, expected four finite numbers [x, y, width, height]")
+    return [float(side) for side in box]
