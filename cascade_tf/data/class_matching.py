@@ -22,7 +22,8 @@ def match_classes(
     """Returns the data set with the classes and category ids of a detector.
 
     A split may hold some of the classes alone, or number them otherwise: its objects get the detector's ids,
-    which results carry too, and a note says so. Categories without objects may have any name.
+    which results carry too, and a note says so. Categories without objects may have any name, and images
+    without labels have none.
 
     Args:
         dataset: as it was read.
@@ -35,6 +36,9 @@ def match_classes(
     wanted = tuple(map(Category, map(int, category_ids), class_names))
     if dataset.categories == wanted:
         return dataset
+    if not dataset.labelled:
+        # Nothing in it is of a class.
+        return dataclasses.replace(dataset, categories=wanted)
     class_of = {category.name: i for i, category in enumerate(wanted, start=1)}
     foreign = [category for category in dataset.categories if category.name not in class_of]
     used = {number for example in dataset.examples for number in example.classes.tolist()}

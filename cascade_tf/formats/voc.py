@@ -215,13 +215,13 @@ def read_measured(
 
 
 def read_list(path: str | os.PathLike[str]) -> list[str]:
-    """Returns the names of images in a list of ``ImageSets``, the first word of each line.
+    """Returns the names of images in a list of ``ImageSets``, the first words of its lines, each once.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    return [line.split()[0] for line in lines if line.strip()]
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 
 
 def _result_files(folder: Path) -> dict[Path, re.Match[str]]:

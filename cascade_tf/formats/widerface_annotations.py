@@ -52,7 +52,7 @@ def read_annotations(path: str | os.PathLike[str]) -> list[AnnotatedFaces]:
     """
     if Path(path).suffix == ".mat":
         return _of_mat(path)
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     return list(_of_text(lines, str(path)))
 
 
@@ -73,7 +73,7 @@ def read_image_list(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     if Path(path).suffix == ".mat":
         content = read_mat(path, ("event_list", "file_list"))
         return [(event, name) for event, name, _ in _named(content)]
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     return [
         _image(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()
     ]

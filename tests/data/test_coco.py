@@ -491,3 +491,31 @@ def _rectangle(annotations, record):
     mask[y : y + height, x : x + width] = True
     encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {**encoded, "counts": encoded["counts"].decode()}
+
+
+@pytest.mark.parametrize("mark", [1, True, "1"])
+def test_what_the_file_ignores_is_neither_learnt_nor_a_crowd(dataset_dir, mark):
+    annotations = content_with_masks()
+    annotations["annotations"][0] |= {"ignore": mark, "difficult": 1}
+    annotations["annotations"][3] |= {"ignore": 0}
+    for masks in (False, True):
+        dataset = read(dataset_dir, annotations, segmentations=masks)
+        assert [example.ignored.tolist() for example in dataset.examples[:3]] == [
+            [True],
+            [False] * 2,
+            [False],
+        ]
+        assert not dataset.examples[0].crowd.any()
+        assert dataset.num_objects == 3
+        assert dataset.ground_truth()["annotations"][0]["ignore"] == mark
+    learnt = read(dataset_dir, annotations, learn_difficult=True)
+    assert not learnt.examples[0].ignored.any()
+
+
+def test_an_ignored_object_needs_no_mask(dataset_dir):
+    annotations = content_with_masks()
+    annotations["annotations"][0]["ignore"] = 1
+    del annotations["annotations"][0]["segmentation"]
+    dataset = read(dataset_dir, annotations, segmentations=True)
+    assert dataset.examples[0].crowd.tolist() == [True]
+    assert dataset.num_objects == 3
