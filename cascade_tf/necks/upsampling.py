@@ -43,16 +43,16 @@ def repeat_cells_in_training(x: Tensor, like: Tensor) -> Tensor:
     coarse, fine = _sizes(x, like)
 
     def gradient(upstream: Tensor) -> Tensor:
-        def padded() -> Tensor:
-            cropped = 2 * coarse - fine
-            return tf.pad(upstream, [[0, 0], [0, cropped[0]], [0, cropped[1]], [0, 0]])
-
         def summed() -> Tensor:
-            even = _if_all(fine <= 2 * coarse, padded, lambda: _folded(upstream, coarse))
+            missing = tf.maximum(2 * coarse - fine, 0)
+            enough = tf.pad(upstream, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
+            even = _if_all(
+                fine <= 2 * coarse, lambda: _first(enough, 2 * coarse), lambda: _folded(enough, coarse)
+            )
             # The sum over each 2 x 2.
             return tf.nn.avg_pool2d(even, 2, 2, "VALID") * tf.constant(4.0, upstream.dtype)
 
-        return _if_all(fine == coarse, lambda: upstream, summed)
+        return _if_all(fine == coarse, lambda: _first(upstream, coarse), summed)
 
     return tf.custom_gradient(lambda x: (repeat_cells(x, like), gradient))(x)
 
@@ -64,15 +64,21 @@ def _sizes(*maps: Tensor) -> list[Any]:
     return [tf.shape(one)[1:3] for one in maps]
 
 
-def _folded(upstream: Tensor, coarse: Any) -> Tensor:
-    """Twice as many rows and columns as ``coarse``: the last is the sum of what is left, zeros of nothing."""
+def _first(x: Tensor, size: Any) -> Tensor:
+    """As many rows and columns; where that is all of them, nothing is copied."""
+    return x[:, : size[0], : size[1]]
+
+
+def _folded(x: Tensor, coarse: Any) -> Tensor:
+    """Twice as many rows and columns as ``coarse``: the last is the sum of what is left."""
     for axis in (1, 2):
-        inside, rest = tf.split(upstream, [2 * coarse[axis - 1] - 1, -1], axis)
-        upstream = tf.concat([inside, tf.reduce_sum(rest, axis, keepdims=True)], axis)
-    return upstream
+        inside, rest = tf.split(x, [2 * coarse[axis - 1] - 1, -1], axis)
+        x = tf.concat([inside, tf.reduce_sum(rest, axis, keepdims=True)], axis)
+    return x
 
 
 def _if_all(condition: Any, yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
+    """One of two results, which have the same shape whatever the condition: XLA compiles both."""
     if isinstance(condition, np.ndarray):
         return yes() if condition.all() else no()
     return tf.cond(tf.reduce_all(condition), yes, no)
