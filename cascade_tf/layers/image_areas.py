@@ -49,13 +49,9 @@ class ImageAreas(NamedTuple):
         size = tf.minimum(-(-pixels // divisor) * divisor, frame)
         return cls(size, frame, tf.reduce_all(size == frame))
 
-    def inside(self, shape: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, h] and [B, w] bool: the rows and columns that the areas have of a map of this shape."""
-        return _inside(self.size, self.frame, shape)
-
-    def cells(self, shape: Tensor) -> Tensor:
-        """[B, 2] int32 (height, width) of the areas on a map of this shape."""
-        return _cells(self.size, self.frame, shape)
+    def cells(self, stride: float) -> Tensor:
+        """[B, 2] int32 (height, width) of the areas on a map of so many pixels per cell."""
+        return tf.cast(tf.math.ceil(tf.cast(self.size, tf.float32) / stride), tf.int32)
 
 
 _ARGUMENTS = [tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([2], tf.int32), tf.TensorSpec([4], tf.int32)]
@@ -63,13 +59,13 @@ _ARGUMENTS = [tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([2], tf.int32), 
 
 # Functions of the graph: a network has some sixty of these calls, and their nodes are written once.
 @tf.function(input_signature=_ARGUMENTS, autograph=False)
-def _cells(size: Tensor, frame: Tensor, shape: Tensor) -> Tensor:
-    return -(-size * shape[1:3] // frame)
-
-
-@tf.function(input_signature=_ARGUMENTS, autograph=False)
 def _inside(size: Tensor, frame: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
-    cells = _cells(size, frame, shape)
+    """[B, h] and [B, w] bool: the rows and columns that the areas have of a map of this shape.
+
+    Frames and areas are multiples of the stride of any map that is normalised, so that shares of the frame
+    are shares of the map.
+    """
+    cells = -(-size * shape[1:3] // frame)
     return tf.range(shape[1]) < cells[:, :1], tf.range(shape[2]) < cells[:, 1:]
 
 

@@ -87,7 +87,10 @@ def roi_align_tensorflow(
             return pool_rois(maps, rois), gradient
         signature = tf.TensorSpec([None, *output_size, features[0].shape[3]], tf.float32)
         pooled = tf.map_fn(
-            lambda index: pool_image(maps, index), tf.range(batch), 1, fn_output_signature=signature
+            lambda index: pool_image(maps, index),
+            tf.range(batch),
+            parallel_iterations=1,
+            fn_output_signature=signature,
         )
         return tf.reshape(pooled, tf.concat([[batch * num_rois], tf.shape(pooled)[2:]], axis=0)), gradient
 

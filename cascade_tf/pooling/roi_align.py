@@ -114,16 +114,14 @@ class ROIAlign(BoxPooling):
             "strides": tuple(self.strides),
             "output_size": self.output_size,
             "levels": levels,
-            "map_sizes": _sizes_of_images(maps),
+            "map_sizes": _sizes_of_images(self.strides),
             "sampling_ratio": self.sampling_ratio,
             "aligned": self.aligned,
             "implementation": self.implementation,
         }
 
 
-def _sizes_of_images(maps: Sequence[Tensor]) -> Tensor | None:
+def _sizes_of_images(strides: Sequence[float]) -> Tensor | None:
     """[B, L, 2] cells of the images' own areas on the maps, in a detector that keeps images apart."""
     areas = areas_of_boxes()
-    if areas is None:
-        return None
-    return tf.stack([areas.cells(tf.shape(one)) for one in maps], axis=1)
+    return None if areas is None else tf.stack([areas.cells(stride) for stride in strides], axis=1)

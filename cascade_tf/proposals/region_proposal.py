@@ -11,7 +11,7 @@ import tensorflow as tf
 from cascade_tf.boxes import AnchorGrid, BoxCoder, clip_boxes, match_anchors, sample_labels
 from cascade_tf.boxes.matching import gather_matched
 from cascade_tf.layers.base import require
-from cascade_tf.layers.image_areas import ImageAreas, areas_of_boxes
+from cascade_tf.layers.image_areas import areas_of_boxes
 from cascade_tf.layers.map_order import as_maps, check_strides
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
@@ -169,15 +169,18 @@ class RegionProposal(AnchorProposals):
         areas = areas_of_boxes()
         if areas is None:
             return output, self._propose(logits, deltas, anchors, image_size, training)
-        of_image = [self._in_areas(areas, tf.shape(one)) for one in maps]
+        of_image = [
+            self._in_areas(areas.cells(stride), *size)
+            for stride, size in zip(self.strides, sizes, strict=True)
+        ]
         # A score of minus infinity is none.
         logits = [tf.where(own, one, -float("inf")) for own, one in zip(of_image, logits, strict=True)]
         proposals = self._propose(logits, deltas, anchors, image_size, training)
         return AreaOutput(*output, tf.concat(of_image, axis=1)), proposals
 
-    def _in_areas(self, areas: ImageAreas, shape: Tensor) -> Tensor:
-        """[B, h * w * A] bool: of the anchors on a map of this shape those of each image's area."""
-        rows, columns = areas.inside(shape)
+    def _in_areas(self, own: Tensor, height: Tensor, width: Tensor) -> Tensor:
+        """[B, h * w * A] bool: the anchors in the cells of a map of which each image has [B, 2]."""
+        rows, columns = tf.range(height) < own[:, :1], tf.range(width) < own[:, 1:]
         cells = tf.reshape(rows[:, :, None] & columns[:, None, :], [tf.shape(rows)[0], -1])
         return tf.repeat(cells, self.grid.anchors_per_cell, axis=1)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from cascade_tf.prediction.network_calls import IMAGE_BATCH_SPEC, make_batch
-from cascade_tf.structures import InstanceTargets
+from cascade_tf.structures import InstanceTargets, Targets
 from tests.conformance.catalogue import CLASS_NAMES, TINY
 from tests.tiny_detector import noise
 
@@ -20,6 +20,9 @@ from tests.tiny_detector import noise
 SIZES = ((90, 60), (64, 128), (33, 31))
 # Sums of other order. Without separation features differ by more than 0.1.
 TOLERANCE = 1e-4
+# Of the largest: so far does rounding move gradients through GroupNorm, as in the golden tests. A few anchors
+# more move them by 4e-2.
+GRADIENTS = 1e-2
 
 
 def images():
@@ -121,6 +124,32 @@ def test_each_image_as_alone(name, settings, order):
         assert_same(of_image(together, place), run(batch_of([images()[index]])))
 
 
+def truth_of_all(batch):
+    frame = tuple(batch.images.shape[1:3])
+    rows = [truth(index, frame) for index in range(len(SIZES))]
+    return tf.nest.map_structure(lambda *values: np.concatenate(values), *rows)
+
+
+def labels(batch, targets):
+    one = detector()
+    with one.in_areas(batch):
+        output, _ = one.proposals.of_batch(one.features(batch), batch, training=True)
+    return output, one.proposals.label(output, Targets(*targets[: len(Targets._fields)]))
+
+
+def test_anchors_and_the_draw_among_them():
+    """An image has the anchors that it has alone, also on P6, of whose stride frames are no multiples."""
+    batch = batch_of(images())
+    output, together = labels(batch, truth_of_all(batch))
+    for index, image in enumerate(images()):
+        one = batch_of([image])
+        alone_output, alone = labels(one, truth(index, tuple(one.images.shape[1:3])))
+        own = output.of_image[index].numpy()
+        np.testing.assert_array_equal(output.anchors[own], alone_output.anchors)
+        np.testing.assert_array_equal(together.labels[index][own], alone.labels[0])
+        assert (together.labels[index][~own].numpy() == -1).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"*.recompute": True}, {"*.implementation": "custom", "heads.rescale_heads": True}]
@@ -129,11 +158,12 @@ def test_training(settings):
     """Losses and gradients of a batch are the means of those of its images, down to the draws."""
     run = graph("losses", **settings)
     batch = batch_of(images())
-    frame = tuple(batch.images.shape[1:3])
-    targets = tf.nest.map_structure(lambda *rows: np.concatenate(rows), *(truth(i, frame) for i in range(3)))
-    found, gradients = run(batch, targets)
+    found, gradients = run(batch, truth_of_all(batch))
     alone = []
     for index, image in enumerate(images()):
         one = batch_of([image])
         alone.append(run(one, truth(index, tuple(one.images.shape[1:3]))))
-    assert_same((found, gradients), tf.nest.map_structure(lambda *values: np.mean(values, axis=0), *alone))
+    expected, slopes = tf.nest.map_structure(lambda *values: np.mean(values, axis=0), *alone)
+    assert_same(found, expected)
+    for gradient, slope in zip(gradients, slopes, strict=True):
+        np.testing.assert_allclose(gradient, slope, atol=GRADIENTS * np.abs(slope).max())
