@@ -1,5 +1,6 @@
 """Mathematics of boxes: float32 ``(x1, y1, x2, y2)`` in continuous pixel coordinates."""
 
+import cascade_tf.ops  # noqa: F401 - registers the C++ ops, as every part of a detector does
 from cascade_tf.boxes.anchors import AnchorGrid, ShapeGrid
 from cascade_tf.boxes.cell_matching import match_cells
 from cascade_tf.boxes.coder import BoxCoder

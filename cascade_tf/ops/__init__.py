@@ -1,5 +1,9 @@
-"""Functions over tensors: no layers, no variables. Each C++ op has a TensorFlow twin with equal results."""
+"""Functions over tensors: no layers, no variables. Each C++ op has a TensorFlow twin with equal results.
 
+Importing them registers the C++ ops with TensorFlow, where they have been built: graphs that name them load.
+"""
+
+from cascade_tf.ops import library
 from cascade_tf.ops.gradients import clip_values, scale_gradient
 from cascade_tf.ops.grid_roi_align import grid_roi_align
 from cascade_tf.ops.library import IMPLEMENTATIONS
@@ -32,3 +36,5 @@ __all__ = [
     "scale_gradient",
     "shortest_edge_size",
 ]
+
+library.register()

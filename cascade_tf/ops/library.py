@@ -1,7 +1,8 @@
 """Which implementation of an op runs: the C++ library or the pure-TensorFlow twin.
 
-The library is opened once, on first use. If the installed package has none for this TensorFlow, it is
-compiled into the user's cache, which takes some seconds and happens once per version.
+The library is opened when the package's ops are imported, so that graphs that name them can be loaded. If
+there is none for this TensorFlow, the first use compiles it into the user's cache, which takes some seconds
+and happens once per version.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 from absl import logging
+from tensorflow.python.ops import control_flow_util  # what XLA compiles has no public name
 
 from cascade_tf.ops import build
 
@@ -37,8 +39,8 @@ def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
     """The module of generated C++ op functions, or None if the twin is to run.
 
     "auto" takes the C++ ops where they can be had. The kernels are for the CPU, so with a GPU "auto" means
-    the twin: copying feature maps to the host would cost more than the op gains. Inside of `twins_alone` it
-    is the twin whatever is asked for.
+    the twin: copying feature maps to the host would cost more than the op gains. XLA compiles the twin too.
+    Inside of `twins_alone` it is the twin whatever is asked for.
 
     Args:
         implementation: "auto", "custom" or "tensorflow".
@@ -47,10 +49,16 @@ def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
 
     Raises:
         ValueError: unknown implementation.
-        LibraryError: "custom" without a usable library.
+        LibraryError: "custom" without a usable library, or under XLA.
     """
     check_implementation(implementation)
     if implementation == "tensorflow" or _twins_alone.get():
+        return None
+    if under_xla():
+        if implementation == "custom":
+            raise LibraryError(
+                "XLA cannot compile the C++ ops: use implementation='auto' or 'tensorflow' with jit_compile"
+            )
         return None
     if implementation == "auto" and not on_host and tf.config.list_physical_devices("GPU"):
         return None
@@ -71,6 +79,32 @@ def twins_alone() -> Iterator[None]:
         yield
     finally:
         _twins_alone.reset(token)
+
+
+def under_xla() -> bool:
+    """Whether what is being traced will be compiled by XLA, as in ``tf.function(jit_compile=True)``.
+
+    A function that was traced before, and is called in such a one, cannot know.
+    """
+    if tf.executing_eagerly():
+        return False
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def refuse_xla(op: str) -> None:
+    """Raises ValueError where XLA would have to compile an op whose shapes depend on its values."""
+    if under_xla():
+        raise ValueError(f"{op}: XLA cannot compile it, call it outside of jit_compile=True")
+
+
+def register() -> None:
+    """Opens the library if it has been built, so that TensorFlow knows its ops; compiles nothing."""
+    try:
+        built = find() is not None
+    except (OSError, RuntimeError):  # nothing to read, or no home folder: the first use says so
+        return
+    if built:
+        _load()
 
 
 def load() -> Any:

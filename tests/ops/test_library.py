@@ -31,8 +31,13 @@ for _ in range(2):
                        score_threshold=0., max_outputs=1, implementation={implementation!r})
     assert kept.count.numpy() == [1]
 """
-# The package's own library is hidden, as if it had been installed without TensorFlow or a compiler.
-HIDE = "library.Path = lambda file: __import__('pathlib').Path('/nonexistent/file')\n"
+# The package's own library is hidden, as if it had been installed without TensorFlow or a compiler. This goes
+# before the import, which opens what there is.
+HIDE = """
+import pathlib
+is_file = pathlib.Path.is_file
+pathlib.Path.is_file = lambda path: path.parent.name != "ops" and is_file(path)
+"""
 
 
 def run_python(program, **environment):
@@ -55,7 +60,7 @@ def tensorflow_info():
 
 @pytest.mark.slow
 def test_first_use_compiles_into_the_cache_once(tmp_path):
-    program = POOL + HIDE + CALL.format(implementation="custom")
+    program = HIDE + POOL + CALL.format(implementation="custom")
     child = run_python(program, XDG_CACHE_HOME=str(tmp_path))
     assert child.returncode == 0, child.stderr
     files = [path.name for path in (tmp_path / "cascade_tf").iterdir()]
@@ -66,14 +71,14 @@ def test_first_use_compiles_into_the_cache_once(tmp_path):
 
 
 def test_without_a_compiler_auto_runs_the_twin_and_says_so_once(tmp_path):
-    child = run_python(POOL + HIDE + CALL.format(implementation="auto"), **without_compiler(tmp_path))
+    child = run_python(HIDE + POOL + CALL.format(implementation="auto"), **without_compiler(tmp_path))
     assert child.returncode == 0, child.stderr
     assert child.stderr.count("Using the TensorFlow implementation of the ops") == 1
     assert "no C++ compiler found" in child.stderr
 
 
 def test_without_a_compiler_custom_is_a_clear_error(tmp_path):
-    child = run_python(POOL + HIDE + CALL.format(implementation="custom"), **without_compiler(tmp_path))
+    child = run_python(HIDE + POOL + CALL.format(implementation="custom"), **without_compiler(tmp_path))
     assert child.returncode != 0
     last_line = child.stderr.strip().splitlines()[-1]
     assert f"LibraryError: no C++ ops for TensorFlow {tf.__version__}: no C++ compiler found" in last_line
@@ -91,19 +96,62 @@ def test_a_foreign_file_under_the_librarys_name_is_a_clear_error(tmp_path):
     folder.mkdir()
     name = build.library_name(tf.__version__, build.source_folder())
     (folder / name).write_bytes(b"not a library")
-    child = run_python(POOL + HIDE + CALL.format(implementation="custom"), XDG_CACHE_HOME=str(tmp_path))
+    child = run_python(HIDE + POOL + CALL.format(implementation="custom"), XDG_CACHE_HOME=str(tmp_path))
     assert "LibraryError" in child.stderr
     assert "does not open in TensorFlow" in child.stderr
     assert "delete the file to rebuild it" in child.stderr
-    child = run_python(POOL + HIDE + CALL.format(implementation="auto"), XDG_CACHE_HOME=str(tmp_path))
+    child = run_python(HIDE + POOL + CALL.format(implementation="auto"), XDG_CACHE_HOME=str(tmp_path))
     assert child.returncode == 0, child.stderr
 
 
-def test_importing_the_package_opens_nothing():
+SAVE = """
+import tensorflow as tf
+from cascade_tf.ops import roi_align
+module = tf.Module()
+pool = lambda maps, boxes: roi_align([maps], boxes, strides=[4], output_size=2, implementation="custom")
+module.pool = tf.function(pool, [tf.TensorSpec([None, None, None, 2]), tf.TensorSpec([None, None, 4])])
+tf.saved_model.save(module, {folder!r})
+"""
+LOAD = """
+import tensorflow as tf
+module = tf.saved_model.load({folder!r})
+print(module.pool(tf.ones([1, 8, 8, 2]), tf.constant([[[0., 0, 16, 16]]])).numpy().sum())
+"""
+# One of each way in, with whatever they import.
+PARTS = [
+    "cascade_tf.boxes",
+    "cascade_tf.layers",
+    "cascade_tf.losses",
+    "cascade_tf.structures, cascade_tf.models",
+]
+
+
+@pytest.fixture(scope="module")
+def saved_custom_op(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("saved") / "model")
+    child = run_python(SAVE.format(folder=folder))
+    assert child.returncode == 0, child.stderr
+    return folder
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_importing_a_part_loads_graphs_with_custom_ops(part, saved_custom_op):
+    child = run_python(f"import {part}" + LOAD.format(folder=saved_custom_op))
+    assert child.stdout.strip() == "8.0", child.stderr
+
+
+def test_importing_the_root_alone_does_not(saved_custom_op):
+    child = run_python("import cascade_tf" + LOAD.format(folder=saved_custom_op))
+    assert "Op type not registered 'CascadeTf>RoiAlign'" in child.stderr
+
+
+def test_importing_the_package_compiles_nothing(tmp_path):
     child = run_python(
-        "import sys, cascade_tf.ops; print(cascade_tf.ops.library._load.cache_info().currsize)"
+        HIDE + "import cascade_tf.layers; print(cascade_tf.ops.library._load.cache_info().currsize)",
+        XDG_CACHE_HOME=str(tmp_path),
     )
     assert child.stdout.strip() == "0", child.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_library_opens_once():
@@ -198,7 +246,7 @@ np.savez(sys.argv[2], *results)
 
 def save_results(file, threads="1", before="", **environment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
-    program = POOL + before + SAVE_RESULTS
+    program = before + POOL + SAVE_RESULTS
     subprocess.run([sys.executable, "-c", program, threads, str(file)], env=environment, check=True)
     return file.read_bytes()
 
