@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from cascade_tf.ops import library
+
 
 def deformable_conv2d(inputs: Any, offsets: Any, kernel: Any, *, stride: int = 1) -> tf.Tensor:
-    """Convolves the input at displaced positions, padded with zeros by half the kernel; has all gradients.
+    """Convolves the input at displaced positions, padded with zeros by half the kernel; has first gradients.
 
     A sample at or beyond one cell outside the map is zero and passes no gradient on; nearer ones lose the
     share of the cells outside. So it is in detectron2. A sample at an offset that is not finite is zero.
@@ -32,16 +34,24 @@ def deformable_conv2d(inputs: Any, offsets: Any, kernel: Any, *, stride: int = 1
     Raises:
         ValueError: a wrong rank, an even kernel, or channels that do not fit one another.
     """
+    library.refuse_xla("deformable_conv2d")
     inputs, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
     offsets = tf.cast(offsets, tf.float32)
     _check(inputs, offsets, kernel, stride)
 
     @tf.custom_gradient
     def convolve(inputs, offsets, kernel):
-        def gradient(upstream):
-            return _gradient(upstream, inputs, offsets, kernel, stride)
+        return _convolve(inputs, offsets, kernel, stride), lambda upstream: gradient(
+            upstream, inputs, offsets, kernel
+        )
 
-        return _convolve(inputs, offsets, kernel, stride), gradient
+    @tf.custom_gradient
+    def gradient(upstream, inputs, offsets, kernel):
+        def second(*_):
+            # crop_and_resize's own gradient loses updates on the CPU.
+            raise ValueError("deformable_conv2d: its gradient cannot be differentiated")
+
+        return _gradient(upstream, inputs, offsets, kernel, stride), second
 
     return tf.ensure_shape(convolve(inputs, offsets, kernel), [*offsets.shape[:3], kernel.shape[3]])
 

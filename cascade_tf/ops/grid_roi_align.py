@@ -93,6 +93,7 @@ def grid_roi_align(
 @tf.RegisterGradient("CascadeTf>GridRoiAlign")
 def _grid_roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
     num_levels = op.get_attr("num_levels")
+    upstream.set_shape(op.outputs[0].shape)
     gradients = library.load().cascade_tf_grid_roi_align_grad(
         upstream=upstream,
         boxes=op.inputs[num_levels],
@@ -104,3 +105,21 @@ def _grid_roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]
         inclusive_boxes=op.get_attr("inclusive_boxes"),
     )
     return [*gradients, None, None]
+
+
+@tf.RegisterGradient("CascadeTf>GridRoiAlignGrad")
+def _grid_roi_align_second_gradient(op: tf.Operation, *upstream: tf.Tensor) -> list[Any]:
+    """The gradient is linear in what comes from above: its own gradient is the pooling."""
+    points = 0 if op.get_attr("average") else 1
+    gradient = library.load().cascade_tf_grid_roi_align(
+        features=upstream,
+        boxes=op.inputs[1],
+        levels=op.inputs[2],
+        output_height=op.inputs[0].shape[2] - points,
+        output_width=op.inputs[0].shape[3] - points,
+        strides=op.get_attr("strides"),
+        average=op.get_attr("average"),
+        pad_ratio=op.get_attr("pad_ratio"),
+        inclusive_boxes=op.get_attr("inclusive_boxes"),
+    )
+    return [gradient, *[None] * (2 + op.get_attr("num_levels"))]

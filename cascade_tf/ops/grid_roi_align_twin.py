@@ -12,6 +12,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cascade_tf.ops.caffe_pixels import cells_per_pixel, pixel_corners, usable
+from cascade_tf.ops.division import divide
+from cascade_tf.ops.pooling_arguments import boxes_on_maps
 
 
 class _Points(NamedTuple):
@@ -35,15 +37,15 @@ def grid_roi_align_tensorflow(
     inclusive_boxes: bool,
 ) -> tf.Tensor:
     """``grid_roi_align`` on checked arguments: float32 features, clamped levels."""
-    sizes = tf.stack([tf.shape(feature)[:3] for feature in features])
+    shapes = [tf.shape(feature)[:3] for feature in features]
+    boxes = boxes_on_maps("grid_roi_align", boxes, shapes, levels)
+    sizes = tf.stack(shapes)
     height, width = tf.gather(sizes[:, 1], levels), tf.gather(sizes[:, 2], levels)
     scale = tf.gather(tf.constant([cells_per_pixel(stride) for stride in strides]), levels)[..., None]
     low, high = (corner * scale - 0.5 for corner in pixel_corners(boxes, inclusive_boxes, pad_ratio))
     good = usable(low, high) & tf.reduce_all(high - low > 0.0, axis=-1)
     low, high = tf.where(good[..., None], low, -8.0), tf.where(good[..., None], high, -8.0)  # outside
-    # A plain division by a constant becomes a multiplication by its reciprocal in an optimised graph; where a
-    # point is on the border of the map, the last bit decides.
-    step = tf.math.divide_no_nan(high - low, tf.constant(output_size, tf.float32))
+    step = divide(high - low, output_size)  # where a point is on the border of the map, the last bit decides
     rows = _points(low[..., 0], step[..., 0], output_size[0], height)
     columns = _points(low[..., 1], step[..., 1], output_size[1], width)
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from cascade_tf.ops import library
+from cascade_tf.ops.argument_checks import with_equal_sizes
+from cascade_tf.ops.division import divide
 from cascade_tf.ops.pooling_arguments import MAX_CELLS
 from cascade_tf.ops.roi_align_twin import MAX_RATIO
 
@@ -114,14 +116,22 @@ def _crop_tensorflow(
 ) -> tf.Tensor:
     """The twin: adds up the first sample of every bin of every box, then the second, and so on.
 
-    That is the order of the C++ op within each bin. Boxes that have no more samples drop out.
+    That is the order of the C++ op within each bin. Boxes that have no more samples drop out, or add zeros
+    under XLA, whose sizes are fixed.
     """
+    boxes = _fitting_boxes(masks, image_size, boxes, object_index, valid)
     _assert_values(masks, image_size, object_index, valid)
     crops = _make_crops(masks, image_size, boxes, object_index, valid, output_size)
     num_samples = tf.reduce_prod(crops.ratio, axis=1)
     num_boxes = tf.shape(num_samples)[0]
     row_bytes = tf.shape(masks, tf.int64)[2:]
     flat = tf.reshape(masks, [-1])
+
+    def add_sample_of_all(number, total):
+        columns = tf.maximum(crops.ratio[:, 1], 1)
+        sample = tf.stack([number // columns, number % columns], axis=1)
+        values = _sample(flat, row_bytes, crops, sample, output_size)
+        return number + 1, total + tf.where((number < num_samples)[:, None, None], values, 0.0)
 
     def add_sample(number, total):
         active = tf.reduce_sum(tf.cast(num_samples > number, tf.int32))
@@ -132,7 +142,7 @@ def _crop_tensorflow(
 
     _, total = tf.while_loop(
         lambda number, _: number < tf.reduce_max(tf.concat([num_samples, [0]], axis=0)),
-        add_sample,
+        add_sample_of_all if library.under_xla() else add_sample,
         (tf.constant(0), tf.zeros([num_boxes, output_size, output_size])),
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, output_size, output_size])),
         parallel_iterations=1,
@@ -141,6 +151,17 @@ def _crop_tensorflow(
     targets = tf.gather(tf.cast(mean >= 0.5, tf.float32), tf.math.invert_permutation(crops.order))
     shape = tf.concat([tf.shape(boxes)[:2], [output_size, output_size]], axis=0)
     return tf.ensure_shape(tf.reshape(targets, shape), [*boxes.shape[:2], output_size, output_size])
+
+
+def _fitting_boxes(
+    masks: tf.Tensor, image_size: tf.Tensor, boxes: tf.Tensor, object_index: tf.Tensor, valid: tf.Tensor
+) -> tf.Tensor:
+    shape = tf.shape(boxes)
+    batches = tf.stack([tf.shape(masks)[0], tf.shape(image_size)[0]])
+    message = "crop_masks: boxes, masks and image_size must be of as many images, got"
+    boxes = with_equal_sizes(boxes, message, shape[0], batches)
+    rows = tf.stack([tf.shape(object_index), tf.shape(valid)])
+    return with_equal_sizes(boxes, "crop_masks: object_index and valid must be [B, S], got", shape[:2], rows)
 
 
 def _assert_values(
@@ -173,9 +194,7 @@ def _make_crops(
     usable &= tf.reshape(valid, [-1])
     pixels = tf.where(usable[:, None], pixels, 0.0)
     start = tf.reverse(pixels[:, :2], axis=[1])
-    # Graph optimizers turn a plain division by a constant into a multiplication: bins of a whole number of
-    # pixels would become slightly larger, and get one sample too many.
-    bin_size = tf.math.divide_no_nan(tf.reverse(pixels[:, 2:], axis=[1]) - start, float(output_size))
+    bin_size = divide(tf.reverse(pixels[:, 2:], axis=[1]) - start, output_size)
     ratio = tf.cast(tf.clip_by_value(tf.math.ceil(bin_size), 0.0, MAX_RATIO), tf.int32)
     ratio = tf.where(usable[:, None], ratio, 0)
     image = tf.repeat(tf.range(batch, dtype=tf.int64), tf.cast(per_image, tf.int64))

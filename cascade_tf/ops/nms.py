@@ -10,27 +10,13 @@ make scores equal that are not.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from cascade_tf.ops import library
-
-
-class NMSOutput(NamedTuple):
-    """Survivors of each image, best first; zeros in the padding.
-
-    Attributes:
-        box_index: [B, D] int32 index n of the box.
-        class_index: [B, D] int32 index k of the score column, 0..K-1.
-        scores: [B, D] float32.
-        count: [B] int32 number of survivors.
-    """
-
-    box_index: Any
-    class_index: Any
-    scores: Any
-    count: Any
+from cascade_tf.ops.argument_checks import floats
+from cascade_tf.ops.selection import NMSOutput, nms_output, no_survivors, scored_boxes, select_in_turn
 
 
 def batched_nms(
@@ -58,11 +44,13 @@ def batched_nms(
     Raises:
         ValueError: a wrong rank, box or class dimension, threshold or implementation.
     """
-    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
-    scores = tf.stop_gradient(tf.cast(scores, tf.float32))
+    boxes, scores = floats("batched_nms", "boxes", boxes), floats("batched_nms", "scores", scores)
     check_inputs("batched_nms", boxes, scores, iou_threshold, max_outputs)
     custom = library.custom_ops(implementation)
     if custom is None:
+        boxes = scored_boxes("batched_nms", boxes, scores)
+        if library.under_xla():
+            return _nms_fixed_shapes(boxes, scores, iou_threshold, score_threshold, max_outputs)
         return _nms_tensorflow(boxes, scores, float(iou_threshold), float(score_threshold), int(max_outputs))
     return NMSOutput(
         *custom.cascade_tf_batched_nms(
@@ -137,6 +125,19 @@ def _nms_tensorflow(
     return _best(tf.reshape(survivors, [batch, num_boxes * num_classes]), num_classes, max_outputs)
 
 
+def _nms_fixed_shapes(
+    boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, score_threshold: float, max_outputs: int
+) -> NMSOutput:
+    """The twin for XLA, which does not know sizes that depend on values: results one after another."""
+
+    def without_overlap(remaining, overlap):
+        return tf.where(overlap > iou_threshold, -float("inf"), remaining)
+
+    return select_in_turn(
+        boxes, scores, without_overlap, score_threshold=score_threshold, max_outputs=max_outputs
+    )
+
+
 def _best(flat_scores: tf.Tensor, num_classes: tf.Tensor, max_outputs: int) -> NMSOutput:
     """The best scores above minus infinity; ``top_k`` puts the lower index first among equals."""
     available = tf.minimum(tf.shape(flat_scores)[1], max_outputs)
@@ -146,22 +147,3 @@ def _best(flat_scores: tf.Tensor, num_classes: tf.Tensor, max_outputs: int) -> N
     scores = tf.ensure_shape(tf.pad(top.values, padding, constant_values=-float("inf")), size)
     index = tf.ensure_shape(tf.pad(top.indices, padding), size)
     return nms_output(index, scores, scores > -float("inf"), num_classes)
-
-
-def nms_output(index: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor, num_classes: tf.Tensor) -> NMSOutput:
-    """Results from flattened indices ``n * K + k``, all [B, D] and best first; 0 where not valid."""
-    index = tf.where(valid, index, 0)
-    # An image without boxes or classes has no valid entry; the divisor only has to be defined.
-    divisor = tf.maximum(num_classes, 1)
-    return NMSOutput(
-        box_index=index // divisor,
-        class_index=index % divisor,
-        scores=tf.where(valid, scores, 0.0),
-        count=tf.reduce_sum(tf.cast(valid, tf.int32), axis=1),
-    )
-
-
-def no_survivors(batch: tf.Tensor, max_outputs: int) -> NMSOutput:
-    """The result where there is nothing: zeros for ``batch`` images."""
-    index = tf.zeros([batch, max_outputs], tf.int32)
-    return NMSOutput(index, index, tf.zeros([batch, max_outputs]), tf.zeros([batch], tf.int32))

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.ops import library
+from cascade_tf.ops.argument_checks import with_equal_sizes
 
 
 def paste_masks(
@@ -49,6 +50,10 @@ def _paste(masks: Any, boxes: Any, image_size: Any, threshold: float, custom: An
     image_size = tf.cast(tf.convert_to_tensor(image_size), tf.int32)
     _check(masks, boxes, image_size, threshold)
     outer = tf.shape(boxes)[:-1]
+    if custom is None:
+        library.refuse_xla("paste_masks")
+        message = "paste_masks: boxes and masks must be as many, got"
+        boxes = with_equal_sizes(boxes, message, outer, tf.shape(masks)[:-2])
     flat_masks = tf.reshape(masks, tf.concat([[-1], tf.shape(masks)[-2:]], axis=0))
     flat_boxes = tf.reshape(boxes, [-1, 4])
     if custom is None:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from cascade_tf.ops.argument_checks import after_check, floats
+
 # What the C++ kernels read and write; they compute in float32.
 KERNEL_TYPES = (tf.float32, tf.bfloat16)
 MAX_CELLS = 2.0**24  # float32 cannot tell neighbouring cells apart beyond
@@ -30,13 +32,17 @@ def checked_map(op: str, features: Any, boxes: Any, stride: float) -> MapAndBoxe
     if not (math.isfinite(stride) and stride > 0):
         raise ValueError(f"{op}: stride must be a positive number of pixels, got {stride}")
     features = tf.convert_to_tensor(features)
-    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
+    boxes = floats(op, "boxes", boxes)
     if features.shape.rank != 4 or not features.dtype.is_floating:
         raise ValueError(
             f"{op}: features must be floating [B, h, w, C], got {features.dtype.name} {features.shape}"
         )
+    if 0 in features.shape[1:3]:
+        raise ValueError(f"{op}: features must have h, w >= 1, got {features.shape}")
     if boxes.shape.rank != 3 or boxes.shape[2] not in (4, None):
         raise ValueError(f"{op}: boxes must be [B, R, 4], got {boxes.shape}")
+    if boxes.shape[2] is None:
+        boxes = tf.ensure_shape(boxes, [None, None, 4])
     if not features.shape[:1].is_compatible_with(boxes.shape[:1]):
         raise ValueError(f"{op}: {boxes.shape[0]} images in boxes, {features.shape[0]} in features")
     return MapAndBoxes(features, boxes)
@@ -53,9 +59,13 @@ def checked_maps(op: str, features: Sequence[Any], boxes: Any, strides: Sequence
     """Converts the features of all levels, and boxes, to tensors.
 
     Raises:
-        ValueError: no levels or another number of strides, something that ``checked_map`` refuses, or levels
-            of several numbers of channels or types.
+        ValueError: no sequence, no levels or another number of strides, something that ``checked_map``
+            refuses, or levels of several numbers of channels or types.
     """
+    for name, value in (("features", features), ("strides", strides)):
+        if not isinstance(value, Sequence):
+            got = f"one of shape {value.shape}" if hasattr(value, "shape") else repr(value)
+            raise ValueError(f"{op}: {name} must be a list, one for each level, got {got}")
     if not features or len(strides) != len(features):
         raise ValueError(
             f"{op}: needs one or more levels and as many strides, got {len(features)} and {len(strides)}"
@@ -92,3 +102,24 @@ def checked_levels(op: str, levels: Any, boxes: tf.Tensor) -> tf.Tensor:
     if not levels.shape.is_compatible_with(boxes.shape[:2]):
         raise ValueError(f"{op}: levels must be [B, R] as boxes {boxes.shape}, got {levels.shape}")
     return levels
+
+
+def boxes_on_maps(
+    op: str,
+    boxes: tf.Tensor,
+    shapes: Sequence[tf.Tensor],
+    levels: tf.Tensor | None = None,
+    map_sizes: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The boxes for a twin; a running graph compares them with the maps and levels, as the C++ op does."""
+    shape, sizes, wanted = tf.shape(boxes), [tf.stack(shapes)[:, 0]], [0] * len(shapes)
+    if levels is not None:
+        sizes.append(tf.shape(levels))
+        wanted += [0, 1]
+    if map_sizes is not None:
+        sizes.append(tf.shape(map_sizes)[:1])
+        wanted.append(0)
+    got = tf.concat(sizes, axis=0)
+    fits = tf.reduce_all(tf.equal(tf.gather(shape, wanted), got))
+    message = f"{op}: boxes must be [B, R, 4] with B of all features and map sizes, [B, R] of levels, got"
+    return after_check(boxes, fits, message, shape, got)

@@ -27,7 +27,7 @@ def ps_roi_pool(
     inclusive_boxes: bool = False,
     implementation: str = "auto",
 ) -> tf.Tensor:
-    """Pools every bin of every box from the bin's channels. Differentiable in the features, not in the boxes.
+    """Pools every bin of every box from its channels. Differentiable in the features; boxes get no gradient.
 
     Args:
         features: [B, h, w, D * height * width] floating, at least 1 x 1 cell. The channel of class ``d`` and
@@ -70,6 +70,7 @@ def ps_roi_pool(
 
 @tf.RegisterGradient("CascadeTf>PsRoiPool")
 def _ps_roi_pool_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
+    upstream.set_shape(op.outputs[0].shape)
     gradient = library.load().cascade_tf_ps_roi_pool_grad(
         upstream=upstream,
         boxes=op.inputs[1],
@@ -78,3 +79,17 @@ def _ps_roi_pool_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
         inclusive_boxes=op.get_attr("inclusive_boxes"),
     )
     return [gradient, None]
+
+
+@tf.RegisterGradient("CascadeTf>PsRoiPoolGrad")
+def _ps_roi_pool_second_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
+    """The gradient is linear in what comes from above: its own gradient is the pooling."""
+    gradient = library.load().cascade_tf_ps_roi_pool(
+        features=upstream,
+        boxes=op.inputs[1],
+        output_height=op.inputs[0].shape[2],
+        output_width=op.inputs[0].shape[3],
+        stride=op.get_attr("stride"),
+        inclusive_boxes=op.get_attr("inclusive_boxes"),
+    )
+    return [gradient, None, None]

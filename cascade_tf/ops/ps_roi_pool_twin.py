@@ -9,6 +9,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from cascade_tf.ops.caffe_pixels import cells_per_pixel, pixel_corners, round_half_away, usable
+from cascade_tf.ops.division import divide
+from cascade_tf.ops.pooling_arguments import boxes_on_maps
 
 
 def ps_roi_pool_tensorflow(
@@ -21,6 +23,7 @@ def ps_roi_pool_tensorflow(
 ) -> tf.Tensor:
     """``ps_roi_pool`` on checked arguments: float32 features."""
     shape = tf.shape(features)
+    boxes = boxes_on_maps("ps_roi_pool", boxes, [shape])
     batch, height, width = shape[0], shape[1], shape[2]
     bins = output_size[0] * output_size[1]
     rows, columns = _cells_of_bins(boxes, stride, output_size, inclusive_boxes, shape[1:3])
@@ -59,9 +62,7 @@ def _cells_of_bins(
     low, high = round_half_away(first) * scale, (round_half_away(last) + 1.0) * scale
     good = usable(low, high)[..., None]
     low, high = tf.where(good, low, 0.0), tf.where(good, high, 0.0)
-    # A plain division by a constant becomes a multiplication by its reciprocal in an optimised graph, and a
-    # bin that ends with a cell would touch another one.
-    size = tf.math.divide_no_nan(tf.maximum(high - low, 0.1), tf.constant(output_size, tf.float32))
+    size = divide(tf.maximum(high - low, 0.1), output_size)
 
     def along(axis: int) -> _AxisBins:
         index = tf.range(output_size[axis], dtype=tf.float32)

@@ -41,6 +41,7 @@ def resize_and_pad(
     if multiple < 1:
         raise ValueError(f"resize_and_pad: multiple must be at least 1, got {multiple}")
     custom = library.custom_ops(implementation, on_host=True)
+    library.refuse_xla("resize_and_pad")
     with tf.device("CPU:0"):
         image = tf.convert_to_tensor(image)
         if image.dtype != tf.uint8:

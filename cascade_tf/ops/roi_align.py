@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from cascade_tf.ops import library
-from cascade_tf.ops.pooling_arguments import KERNEL_TYPES, checked_levels, checked_maps, checked_size
+from cascade_tf.ops.argument_checks import floats
+from cascade_tf.ops.pooling_arguments import (
+    KERNEL_TYPES,
+    checked_levels,
+    checked_maps,
+    checked_size,
+)
+from cascade_tf.ops.roi_align_fixed_shapes import roi_align_fixed_shapes
 from cascade_tf.ops.roi_align_twin import MAX_RATIO, roi_align_tensorflow
 
 
@@ -41,7 +48,9 @@ def assign_levels(
     Returns:
         [...] int32 index of the level, 0..num_levels - 1. Boxes without area and NaN boxes go to level 0.
     """
-    boxes = tf.cast(boxes, tf.float32)
+    boxes = floats("assign_levels", "boxes", boxes)
+    if not boxes.shape[-1:].is_compatible_with([4]):
+        raise ValueError(f"assign_levels: boxes must be [..., 4], got {boxes.shape}")
     sides = tf.maximum(boxes[..., 2:] - boxes[..., :2], 0.0)
     relative = tf.sqrt(sides[..., 0] * sides[..., 1]) / canonical_size + 1e-8
     # Counting the boundaries that are reached is exact at powers of two, where a float32 log2 may not be.
@@ -168,7 +177,8 @@ class _Call(NamedTuple):
     def pool(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
         if self.custom is None:
             levels = tf.clip_by_value(self.levels, 0, len(maps) - 1)
-            return roi_align_tensorflow(
+            twin = roi_align_fixed_shapes if library.under_xla() else roi_align_tensorflow
+            return twin(
                 list(maps), self.boxes, levels, self.map_sizes, output_size=self.size, **self.settings
             )
         return self.custom.cascade_tf_roi_align(
@@ -209,9 +219,10 @@ def _checked_call(
 ) -> _Call:
     custom = library.custom_ops(implementation)
     size = checked_size("roi_align", output_size)
-    if not 0 <= sampling_ratio <= MAX_RATIO:
+    if sampling_ratio not in range(MAX_RATIO + 1):
         raise ValueError(
-            f"roi_align: sampling_ratio must be 0 (adaptive) or at most {MAX_RATIO}, got {sampling_ratio}"
+            f"roi_align: sampling_ratio must be 0 (adaptive) or a whole number of at most {MAX_RATIO}, "
+            f"got {sampling_ratio}"
         )
     maps, boxes = checked_maps("roi_align", features, boxes, strides)
     dtype = maps[0].dtype
@@ -248,6 +259,7 @@ def _checked_sizes(map_sizes: Any, boxes: tf.Tensor, num_levels: int) -> tf.Tens
 @tf.RegisterGradient("CascadeTf>RoiAlign")
 def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
     num_levels = op.get_attr("num_levels")
+    upstream.set_shape(op.outputs[0].shape)
     gradients = library.load().cascade_tf_roi_align_grad(
         upstream=upstream,
         boxes=op.inputs[num_levels],
@@ -260,3 +272,21 @@ def _roi_align_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
         aligned=op.get_attr("aligned"),
     )
     return [*gradients, None, None, None]
+
+
+@tf.RegisterGradient("CascadeTf>RoiAlignGrad")
+def _roi_align_second_gradient(op: tf.Operation, *upstream: tf.Tensor) -> list[Any]:
+    """The gradient is linear in what comes from above: its own gradient is the pooling."""
+    num_levels, num_others = op.get_attr("num_levels"), op.get_attr("num_others")
+    gradient = library.load().cascade_tf_roi_align(
+        features=upstream,
+        boxes=op.inputs[1],
+        levels=op.inputs[2],
+        map_sizes=op.inputs[3],
+        output_height=op.inputs[0].shape[2],
+        output_width=op.inputs[0].shape[3],
+        strides=op.get_attr("strides"),
+        sampling_ratio=op.get_attr("sampling_ratio"),
+        aligned=op.get_attr("aligned"),
+    )
+    return [gradient, *[None] * (3 + num_levels), *upstream[:num_others]]

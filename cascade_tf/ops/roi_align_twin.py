@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cascade_tf.ops.pooling_arguments import MAX_CELLS
+from cascade_tf.ops.division import divide
+from cascade_tf.ops.pooling_arguments import MAX_CELLS, boxes_on_maps
 
 MAX_RATIO = 256
 _GRIDS_PER_STEP = 2048
@@ -25,7 +26,7 @@ _GRIDS_PER_STEP = 2048
 _ROUNDING = 2.0**-20
 
 
-class _Rois(NamedTuple):
+class Rois(NamedTuple):
     """The n RoIs of all images."""
 
     start: tf.Tensor  # [n, 1, 2] float64 corner of bin (0, 0)
@@ -55,16 +56,14 @@ def roi_align_tensorflow(
     aligned: bool,
 ) -> tf.Tensor:
     """``roi_align`` on checked arguments: float32 features, clamped [B, R] levels."""
-    batch, num_rois = tf.unstack(tf.shape(boxes)[:2])
     shapes = [tf.shape(feature) for feature in features]
+    boxes = boxes_on_maps("roi_align", boxes, shapes, levels, map_sizes)
+    batch, num_rois = tf.unstack(tf.shape(boxes)[:2])
     image = tf.repeat(tf.range(batch), num_rois)
-    whole = tf.stack(shapes)[:, 1:3]
-    sizes = whole[None] if map_sizes is None else tf.clip_by_value(map_sizes, 1, whole)
-    # [n, 2]: of all images alike, or of each.
-    size = tf.gather_nd(sizes, tf.stack([image * int(map_sizes is not None), tf.reshape(levels, [-1])], 1))
-    rois = _make_rois(boxes, levels, image, size, strides, output_size, sampling_ratio, aligned)
+    sizes = sizes_of_images(map_sizes, shapes)
+    rois = make_rois(boxes, levels, image, sizes, strides, output_size, sampling_ratio, aligned)
 
-    def pool_rois(maps: Sequence[tf.Tensor], rois: _Rois) -> tf.Tensor:
+    def pool_rois(maps: Sequence[tf.Tensor], rois: Rois) -> tf.Tensor:
         if sampling_ratio:
             return _pool_fixed(maps, rois, output_size, sampling_ratio)
         return _pool_adaptive(maps, rois, output_size)
@@ -73,18 +72,15 @@ def roi_align_tensorflow(
         """The boxes of one image on what it has of the maps: ``crop_and_resize`` knows no other border."""
         sides = [tf.unstack(one) for one in tf.unstack(sizes[index], len(maps))]
         own = [one[index : index + 1, :h, :w] for one, (h, w) in zip(maps, sides, strict=True)]
-        of_image = _Rois(*(value[index * num_rois : (index + 1) * num_rois] for value in rois))
+        of_image = Rois(*(value[index * num_rois : (index + 1) * num_rois] for value in rois))
         return pool_rois(own, of_image._replace(image=tf.zeros([num_rois], tf.int32)))
 
     # The registered gradient of crop_and_resize adds from several threads without a lock and loses updates on
-    # the CPU, hence a gradient of our own.
+    # the CPU, hence a gradient of our own. Its gradient is the pooling again.
     @tf.custom_gradient
     def pool(*maps):
-        def gradient(upstream):
-            return _spread(upstream, rois, shapes, output_size)
-
         if map_sizes is None:
-            return pool_rois(maps, rois), gradient
+            return pool_rois(maps, rois), lambda upstream: spread(upstream)
         signature = tf.TensorSpec([None, *output_size, features[0].shape[3]], tf.float32)
         pooled = tf.map_fn(
             lambda index: pool_image(maps, index),
@@ -92,28 +88,39 @@ def roi_align_tensorflow(
             parallel_iterations=1,
             fn_output_signature=signature,
         )
-        return tf.reshape(pooled, tf.concat([[batch * num_rois], tf.shape(pooled)[2:]], axis=0)), gradient
+        pooled = tf.reshape(pooled, tf.concat([[batch * num_rois], tf.shape(pooled)[2:]], axis=0))
+        return pooled, lambda upstream: spread(upstream)
+
+    @tf.custom_gradient
+    def spread(upstream):
+        return _spread(upstream, rois, shapes, output_size), pool
 
     channels = features[0].shape[3] or tf.shape(features[0])[3]
     pooled = tf.reshape(pool(*features), [batch, num_rois, *output_size, channels])
     return tf.ensure_shape(pooled, [*boxes.shape[:2], *output_size, features[0].shape[3]])
 
 
-def _make_rois(
+def sizes_of_images(map_sizes: tf.Tensor | None, shapes: Sequence[tf.Tensor]) -> tf.Tensor:
+    """[B, L, 2] cells that each image has of each map; [1, L, 2] where all have the whole maps."""
+    whole = tf.stack(shapes)[:, 1:3]
+    return whole[None] if map_sizes is None else tf.clip_by_value(map_sizes, 1, whole)
+
+
+def make_rois(
     boxes: tf.Tensor,
     levels: tf.Tensor,
     image: tf.Tensor,
-    size: tf.Tensor,
+    sizes: tf.Tensor,
     strides: Sequence[float],
     output_size: tuple[int, int],
     sampling_ratio: int,
     aligned: bool,
-) -> _Rois:
-    level = tf.reshape(levels, [-1])
-    # A plain division by a constant becomes a multiplication by its reciprocal in an optimised graph, which
-    # is off by a rounding where the quotient is a whole number of cells. This division stays one.
+) -> Rois:
+    """The RoIs of boxes [B, R, 4] in levels [B, R] and images [B R], on maps of ``sizes_of_images``."""
+    level = tf.reshape(levels, tf.shape(image))  # not before the boxes are checked
+    size = tf.gather_nd(sizes, tf.stack([image * int(sizes.shape[0] != 1), level], axis=1))
     stride = tf.expand_dims(tf.gather(tf.constant(strides, tf.float32), level), 1)
-    cells = tf.math.divide_no_nan(tf.reshape(boxes, [-1, 4]), stride) - (0.5 if aligned else 0.0)
+    cells = divide(tf.reshape(boxes, [-1, 4]), stride) - (0.5 if aligned else 0.0)
     usable = tf.reduce_all(tf.abs(cells) <= MAX_CELLS, axis=-1, keepdims=True)  # false for NaN
     # An unusable RoI becomes a point so far outside that every sample is zero.
     cells = tf.where(usable, cells, -MAX_CELLS)
@@ -121,16 +128,15 @@ def _make_rois(
     extent = tf.reverse(cells[:, 2:], axis=[1]) - start
     if not aligned:
         extent = tf.maximum(extent, 1.0)
-    # A bin of a whole number of cells that were a hair larger would get one adaptive sample too many.
-    bin_size = tf.math.divide_no_nan(extent, tf.constant(output_size, tf.float32))
+    bin_size = divide(extent, output_size)
     adaptive = tf.clip_by_value(tf.math.ceil(bin_size), 0.0, MAX_RATIO)
     ratio = tf.fill(tf.shape(bin_size), sampling_ratio) if sampling_ratio else tf.cast(adaptive, tf.int32)
     start, length, size = (tf.cast(tf.expand_dims(x, 1), tf.float64) for x in (start, extent, size))
-    return _Rois(start, length, ratio, image, level, size)
+    return Rois(start, length, ratio, image, level, size)
 
 
 def _pool_fixed(
-    maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[int, int], sampling_ratio: int
+    maps: Sequence[tf.Tensor], rois: Rois, output_size: tuple[int, int], sampling_ratio: int
 ) -> tf.Tensor:
     """[n, P, P, C]: one crop with ratio x ratio pixels per bin, averaged."""
     samples = (output_size[0] * sampling_ratio, output_size[1] * sampling_ratio)
@@ -143,7 +149,7 @@ def _pool_fixed(
     )
 
 
-def _pool_adaptive(maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[int, int]) -> tf.Tensor:
+def _pool_adaptive(maps: Sequence[tf.Tensor], rois: Rois, output_size: tuple[int, int]) -> tf.Tensor:
     """[n, P, P, C]: the mean of the sample grids, summed in slices because they may be very many."""
     padded = _pad(maps)
     grids = _sample_grids(rois)
@@ -152,7 +158,7 @@ def _pool_adaptive(maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[in
     def add_slice(begin, total):
         roi = grids.roi[begin : begin + _GRIDS_PER_STEP]
         level, image, size = (tf.gather(x, roi) for x in (rois.level, rois.image, rois.size))
-        position = _grid_positions(rois, roi, grids.within_bin[begin : begin + _GRIDS_PER_STEP], output_size)
+        position = grid_positions(rois, roi, grids.within_bin[begin : begin + _GRIDS_PER_STEP], output_size)
         crops = _crop_levels(padded, level, image, _corners(position, size), output_size)
         samples = tf.dynamic_stitch(crops.rows, crops.values)
         return begin + _GRIDS_PER_STEP, total + tf.math.unsorted_segment_sum(samples, roi, num_rois)
@@ -165,7 +171,7 @@ def _pool_adaptive(maps: Sequence[tf.Tensor], rois: _Rois, output_size: tuple[in
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, *output_size, None])),
         parallel_iterations=1,
     )
-    return total / _num_samples(rois)
+    return total / num_samples(rois)
 
 
 def _indices(counts: Sequence[int]) -> np.ndarray:
@@ -175,11 +181,11 @@ def _indices(counts: Sequence[int]) -> np.ndarray:
 
 def _positions(start: tf.Tensor, length: tf.Tensor, odd: tf.Tensor, parts: tf.Tensor) -> tf.Tensor:
     """[m, samples, 2] float64 positions ``start + length * odd / parts``, rounded in the division alone."""
-    return start + tf.math.divide_no_nan(length * odd, parts)
+    return start + divide(length * odd, parts)
 
 
-def _grid_positions(
-    rois: _Rois, roi: tf.Tensor, within_bin: tf.Tensor, output_size: tuple[int, int]
+def grid_positions(
+    rois: Rois, roi: tf.Tensor, within_bin: tf.Tensor, output_size: tuple[int, int]
 ) -> tf.Tensor:
     """[m, P, 2] float64 positions of the samples of some grids, one in each bin."""
     start, length, ratio = (tf.gather(x, roi) for x in (rois.start, rois.length, rois.ratio))
@@ -239,7 +245,7 @@ def _pad(maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return [tf.pad(one, border, mode="SYMMETRIC") for one in maps]
 
 
-def _sample_grids(rois: _Rois) -> _SampleGrids:
+def _sample_grids(rois: Rois) -> _SampleGrids:
     per_roi = tf.reduce_prod(rois.ratio, axis=1)
     end = tf.cumsum(per_roi)
     index = tf.range(tf.reduce_sum(per_roi))
@@ -250,14 +256,14 @@ def _sample_grids(rois: _Rois) -> _SampleGrids:
     return _SampleGrids(roi, within_bin)
 
 
-def _num_samples(rois: _Rois) -> tf.Tensor:
+def num_samples(rois: Rois) -> tf.Tensor:
     """Samples per bin as a divisor, [n, 1, 1, 1] float32: 1 where there are none."""
     count = tf.maximum(tf.reduce_prod(rois.ratio, axis=1), 1)
     return tf.cast(count, tf.float32)[:, None, None, None]
 
 
 def _spread(
-    upstream: tf.Tensor, rois: _Rois, shapes: Sequence[tf.Tensor], output_size: tuple[int, int]
+    upstream: tf.Tensor, rois: Rois, shapes: Sequence[tf.Tensor], output_size: tuple[int, int]
 ) -> list[tf.Tensor]:
     """Gradient in the feature maps: adds every sample's share to the four cells around it.
 
@@ -267,7 +273,7 @@ def _spread(
     sizes = tf.stack(shapes)
     num_cells = tf.reduce_prod(sizes[:, :3], axis=1)
     level_begin = tf.cumsum(num_cells, exclusive=True)
-    upstream = upstream / _num_samples(rois)
+    upstream = upstream / num_samples(rois)
     grids = _sample_grids(rois)
 
     def add_slice(begin, total):
@@ -275,11 +281,11 @@ def _spread(
         level, image = tf.gather(rois.level, roi), tf.gather(rois.image, roi)
         height, width = tf.gather(sizes[:, 1], level), tf.gather(sizes[:, 2], level)
         own = tf.gather(rois.size, roi)
-        position = _grid_positions(rois, roi, grids.within_bin[begin : begin + _GRIDS_PER_STEP], output_size)
+        position = grid_positions(rois, roi, grids.within_bin[begin : begin + _GRIDS_PER_STEP], output_size)
         map_begin = tf.gather(level_begin, level) + image * height * width
         values = tf.gather(upstream, roi)
-        rows = _neighbours(position[:, : output_size[0], 0], own[:, :, 0])
-        columns = _neighbours(position[:, : output_size[1], 1], own[:, :, 1])
+        rows = neighbours(position[:, : output_size[0], 0], own[:, :, 0])
+        columns = neighbours(position[:, : output_size[1], 1], own[:, :, 1])
         for row, row_weight in rows:
             for column, column_weight in columns:
                 cell = (map_begin[:, None] + row * width[:, None])[:, :, None] + column[:, None, :]
@@ -298,10 +304,10 @@ def _spread(
     return [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-_AxisCells = tuple[tf.Tensor, tf.Tensor]
+AxisCells = tuple[tf.Tensor, tf.Tensor]
 
 
-def _neighbours(position: tf.Tensor, num_cells: tf.Tensor) -> tuple[_AxisCells, _AxisCells]:
+def neighbours(position: tf.Tensor, num_cells: tf.Tensor) -> tuple[AxisCells, AxisCells]:
     """The lower and the upper cell beside each sample along one axis: [m, P] int32 and its [m, P] weight.
 
     ``num_cells`` is [m, 1] float64.

@@ -14,8 +14,13 @@ from typing import Any
 import tensorflow as tf
 
 from cascade_tf.ops import library
-from cascade_tf.ops.pooling_arguments import KERNEL_TYPES, check_pad_ratio, checked_map, checked_size
-from cascade_tf.ops.roi_pool_twin import roi_pool_tensorflow
+from cascade_tf.ops.pooling_arguments import (
+    KERNEL_TYPES,
+    check_pad_ratio,
+    checked_map,
+    checked_size,
+)
+from cascade_tf.ops.roi_pool_twin import roi_pool_tensorflow, values_at_largest
 
 
 def roi_pool(
@@ -73,6 +78,7 @@ def roi_pool(
 
 @tf.RegisterGradient("CascadeTf>RoiPool")
 def _roi_pool_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
+    upstream.set_shape(op.outputs[0].shape)
     gradient = library.load().cascade_tf_roi_pool_grad(
         upstream=upstream,
         features=op.inputs[0],
@@ -82,3 +88,18 @@ def _roi_pool_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
         inclusive_boxes=op.get_attr("inclusive_boxes"),
     )
     return [gradient, None]
+
+
+@tf.RegisterGradient("CascadeTf>RoiPoolGrad")
+def _roi_pool_second_gradient(op: tf.Operation, upstream: tf.Tensor) -> list[Any]:
+    """The gradient is linear in what comes from above, and its own gradient is read where it was written."""
+    gradient = values_at_largest(
+        tf.cast(upstream, tf.float32),
+        tf.cast(op.inputs[1], tf.float32),
+        op.inputs[2],
+        output_size=tuple(op.inputs[0].shape[2:4]),
+        stride=op.get_attr("stride"),
+        pad_ratio=op.get_attr("pad_ratio"),
+        inclusive_boxes=op.get_attr("inclusive_boxes"),
+    )
+    return [tf.cast(gradient, upstream.dtype), None, None]

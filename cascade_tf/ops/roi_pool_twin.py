@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from cascade_tf.ops import library
 from cascade_tf.ops.caffe_pixels import cells_per_pixel, pixel_corners, round_half_away, usable
+from cascade_tf.ops.division import divide
+from cascade_tf.ops.pooling_arguments import boxes_on_maps
 
 # A quantity of all cells or bins and what goes with it: the values, or the values and their cells.
 _Values = tuple[tf.Tensor, ...]
@@ -37,10 +40,14 @@ def roi_pool_tensorflow(
     inclusive_boxes: bool,
 ) -> tf.Tensor:
     """``roi_pool`` on checked arguments: float32 features."""
+    boxes = boxes_on_maps("roi_pool", boxes, [tf.shape(features)])
     bins = _make_bins(tf.shape(features), boxes, stride, output_size, pad_ratio, inclusive_boxes)
 
     @tf.custom_gradient
     def pool(maps):
+        # Its loops are not differentiated: TensorFlow would prepare for that where tapes are nested.
+        maps = tf.stop_gradient(maps)
+
         def gradient(upstream):
             return _spread(upstream, maps, bins)
 
@@ -67,9 +74,7 @@ def _make_bins(
     good = usable(low, high)[..., None]
     first, last = (tf.cast(round_half_away(tf.where(good, x, 0.0)), tf.int32) for x in (low, high))
     cells = tf.cast(tf.maximum(last - first + 1, 1), tf.float32)
-    # A plain division by a constant becomes a multiplication by its reciprocal in an optimised graph, and a
-    # bin that ends with a cell would begin another one.
-    size = tf.math.divide_no_nan(cells, tf.constant(output_size, tf.float32))
+    size = divide(cells, output_size)
     good = good[..., 0]
     rows = _axis_bins(first[..., 0], size[..., 0], output_size[0], map_shape[1], good)
     columns = _axis_bins(first[..., 1], size[..., 1], output_size[1], map_shape[2], good)
@@ -117,6 +122,8 @@ def _over_bins(
         combine: of two blocks of cells, which may share some.
         bins: the bins.
     """
+    if library.under_xla():
+        return _cell_by_cell(maps, fill, combine, bins)
     deepest = tf.reduce_max(tf.concat([bins.level, [[-1, -1]]], axis=0), axis=0)
     blocks_shape = tuple(tf.TensorShape([None, None, None, one.shape[3]]) for one in maps)
     results_shape = tuple(tf.TensorShape([None, one.shape[3]]) for one in maps)
@@ -172,8 +179,59 @@ def _over_bins(
     )[2]
 
 
+def _cell_by_cell(
+    maps: _Values, fill: _Values, combine: Callable[[_Values, _Values], _Values], bins: _Bins
+) -> _Values:
+    """``_over_bins`` for XLA, whose sizes are fixed: a step takes one more cell of every bin."""
+    shape, num_bins = tf.shape(maps[0]), tf.shape(bins.image)[0]
+    most = tf.reduce_max(tf.concat([bins.end - bins.first, [[0, 0]]], axis=0), axis=0)
+    flat = tuple(tf.reshape(one, [-1, shape[3]]) for one in maps)
+
+    def add_cell(number: tf.Tensor, results: _Values) -> tuple[tf.Tensor, _Values]:
+        cell = bins.first + tf.stack([number // most[1], number % most[1]])
+        inside = tf.reduce_all(cell < bins.end, axis=1)
+        place = tf.where(inside, (bins.image * shape[1] + cell[:, 0]) * shape[2] + cell[:, 1], 0)
+        values = tuple(
+            tf.where(inside[:, None], tf.gather(one, place), beside)
+            for one, beside in zip(flat, fill, strict=True)
+        )
+        return number + 1, combine(results, values)
+
+    outside = tuple(tf.fill([num_bins, shape[3]], beside) for beside in fill)
+    _, results = tf.while_loop(
+        lambda number, _: number < most[0] * most[1], add_cell, (tf.constant(0), outside)
+    )
+    filled = bins.level[:, :1] >= 0
+    return tuple(tf.where(filled, one, tf.zeros([], one.dtype)) for one in results)
+
+
+def values_at_largest(
+    values: tf.Tensor,
+    features: tf.Tensor,
+    boxes: tf.Tensor,
+    *,
+    stride: float,
+    output_size: tuple[int, int],
+    pad_ratio: float,
+    inclusive_boxes: bool,
+) -> tf.Tensor:
+    """What lies in other maps of the same shape where the features of each bin are largest."""
+    bins = _make_bins(tf.shape(features), boxes, stride, output_size, pad_ratio, inclusive_boxes)
+    place = _places_of_largest(features, bins)
+    found = tf.gather(tf.reshape(values, [-1]), tf.maximum(place, 0))
+    shape = tf.concat([tf.shape(boxes)[:2], output_size, tf.shape(features)[3:]], axis=0)
+    return tf.reshape(tf.where(place >= 0, found, 0.0), shape)
+
+
 def _spread(upstream: tf.Tensor, maps: tf.Tensor, bins: _Bins) -> tf.Tensor:
     """Gradient in the map: each bin's upstream at its largest cell, for each channel by itself."""
+    place = tf.reshape(_places_of_largest(maps, bins), [-1])  # negative places are left out
+    total = tf.math.unsorted_segment_sum(tf.reshape(upstream, [-1]), place, tf.size(maps, tf.int64))
+    return tf.reshape(total, tf.shape(maps))
+
+
+def _places_of_largest(maps: tf.Tensor, bins: _Bins) -> tf.Tensor:
+    """[n, C] int64 index in the flattened maps [B, h, w, C] of each bin's largest value, -1 without cells."""
     shape = tf.shape(maps)
     num_cells, channels = tf.reduce_prod(shape[:3]), shape[3]
     cells = tf.reshape(tf.range(num_cells), [*tf.unstack(shape[:3]), 1])
@@ -186,7 +244,4 @@ def _spread(upstream: tf.Tensor, maps: tf.Tensor, bins: _Bins) -> tf.Tensor:
     fill = (tf.constant(float("-inf")), tf.constant(tf.int32.max))
     _, cell = _over_bins((maps, cells), fill, first_largest, bins)
     place = tf.cast(cell, tf.int64) * tf.cast(channels, tf.int64) + tf.range(tf.cast(channels, tf.int64))
-    place = tf.where(bins.level[:, :1] >= 0, place, -1)  # negative places are left out
-    size = tf.cast(num_cells, tf.int64) * tf.cast(channels, tf.int64)
-    total = tf.math.unsorted_segment_sum(tf.reshape(upstream, [-1]), tf.reshape(place, [-1]), size)
-    return tf.reshape(total, shape)
+    return tf.where(bins.level[:, :1] >= 0, place, -1)

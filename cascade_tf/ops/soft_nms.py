@@ -15,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.ops import library
-from cascade_tf.ops.nms import NMSOutput, check_inputs, nms_output, no_survivors
+from cascade_tf.ops.argument_checks import floats
+from cascade_tf.ops.nms import NMSOutput, check_inputs
+from cascade_tf.ops.selection import scored_boxes, select_in_turn
 
 METHODS = ("linear", "gaussian")
 
@@ -49,8 +51,7 @@ def batched_soft_nms(
     Raises:
         ValueError: a wrong rank, box or class dimension, method, sigma, threshold or implementation.
     """
-    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
-    scores = tf.stop_gradient(tf.cast(scores, tf.float32))
+    boxes, scores = floats("batched_soft_nms", "boxes", boxes), floats("batched_soft_nms", "scores", scores)
     check_inputs("batched_soft_nms", boxes, scores, iou_threshold, max_outputs)
     _check_decay(method, sigma, score_threshold)
     custom = library.custom_ops(implementation)
@@ -84,87 +85,13 @@ def _soft_nms_tensorflow(
     score_threshold: float,
     max_outputs: int,
 ) -> NMSOutput:
-    """The twin: a loop over the results, each step for all images at once."""
-    if 0 in (scores.shape[0], scores.shape[1], scores.shape[2]):
-        return no_survivors(tf.shape(scores)[0], max_outputs)
-    batch, _, num_classes = tf.unstack(tf.shape(scores))
-    corners, remaining = _by_class(boxes, scores, score_threshold)
-    image = tf.range(batch)
-    last_box_set = tf.shape(boxes)[2] - 1
+    """The twin: candidates that remain lose by their overlap with each selected one."""
 
-    def select(step, remaining, best, best_index, chosen, chosen_scores):
-        class_index = _first_of_the_best(best, best_index)
-        at = tf.stack([image, class_index], axis=1)
-        index = tf.gather_nd(best_index, at)
-        score = tf.gather_nd(best, at)
-        own = tf.gather_nd(corners, tf.stack([image, tf.minimum(class_index, last_box_set)], axis=1))
-        overlap = _iou(tf.gather(own, index, batch_dims=1)[:, None], own)
-        row = tf.gather_nd(remaining, at) * _decay(overlap, method, sigma, iou_threshold)
-        # At or below the threshold, or NaN: dropped, like the selected one.
-        row = tf.where(row > score_threshold, row, 0.0)
-        row = tf.tensor_scatter_nd_update(row, tf.stack([image, index], axis=1), tf.zeros([batch]))
-        remaining = tf.tensor_scatter_nd_update(remaining, at, row)
-        best = tf.tensor_scatter_nd_update(best, at, tf.reduce_max(row, axis=1))
-        best_index = tf.tensor_scatter_nd_update(best_index, at, _argmax(row))
-        # By image, then step: a transpose of whole numbers at the end would make oneDNN complain of them.
-        place = tf.stack([image, tf.fill([batch], step)], axis=1)
-        chosen = tf.tensor_scatter_nd_update(chosen, place, index * num_classes + class_index)
-        chosen_scores = tf.tensor_scatter_nd_update(chosen_scores, place, score)
-        return step + 1, remaining, best, best_index, chosen, chosen_scores
+    def lowered(remaining, overlap):
+        return remaining * _decay(overlap, method, sigma, iou_threshold)
 
-    *_, chosen, chosen_scores = tf.while_loop(
-        lambda step, remaining, best, *_: tf.reduce_any(best > 0.0),
-        select,
-        (
-            tf.constant(0),
-            remaining,
-            tf.reduce_max(remaining, axis=2),
-            _argmax(remaining),
-            tf.zeros([batch, max_outputs], tf.int32),
-            tf.zeros([batch, max_outputs]),
-        ),
-        maximum_iterations=max_outputs,
-    )
-    size = [None, max_outputs]
-    chosen = tf.ensure_shape(chosen, size)
-    chosen_scores = tf.ensure_shape(chosen_scores, size)
-    return nms_output(chosen, chosen_scores, chosen_scores > 0.0, num_classes)
-
-
-def _by_class(boxes: tf.Tensor, scores: tf.Tensor, score_threshold: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Boxes [B, Q, N, 4] and scores [B, K, N], 0 for what is no candidate.
-
-    One more box without a score stands at the end, so that there is always one to look at.
-    """
-    finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
-    remaining = tf.where(finite & (scores > score_threshold), scores, 0.0)
-    corners = tf.pad(boxes, [[0, 0], [0, 1], [0, 0], [0, 0]])
-    remaining = tf.pad(remaining, [[0, 0], [0, 1], [0, 0]])
-    return tf.transpose(corners, [0, 2, 1, 3]), tf.transpose(remaining, [0, 2, 1])
-
-
-def _argmax(scores: tf.Tensor) -> tf.Tensor:
-    return tf.argmax(scores, axis=-1, output_type=tf.int32)
-
-
-def _first_of_the_best(best: tf.Tensor, best_index: tf.Tensor) -> tf.Tensor:
-    """[B] the class whose best box is next; of equal scores that of the lower box, then the lower class."""
-    is_best = best == tf.reduce_max(best, axis=1, keepdims=True)
-    first_box = tf.where(is_best, best_index, tf.int32.max)
-    return tf.argmin(first_box, axis=1, output_type=tf.int32)
-
-
-def _iou(box: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """[B, N] IoU of boxes [B, 1, 4] and [B, N, 4], in the order of the C++ kernel's operations.
-
-    With a box without area it is 0 or 0 / 0.
-    """
-    sides = tf.maximum(
-        tf.minimum(box[..., 2:], others[..., 2:]) - tf.maximum(box[..., :2], others[..., :2]), 0.0
-    )
-    intersection = sides[..., 0] * sides[..., 1]
-    area, other_areas = ((x[..., 2] - x[..., 0]) * (x[..., 3] - x[..., 1]) for x in (box, others))
-    return intersection / (area + other_areas - intersection)
+    boxes = scored_boxes("batched_soft_nms", boxes, scores)
+    return select_in_turn(boxes, scores, lowered, score_threshold=score_threshold, max_outputs=max_outputs)
 
 
 def _decay(overlap: tf.Tensor, method: str, sigma: float, iou_threshold: float) -> tf.Tensor:

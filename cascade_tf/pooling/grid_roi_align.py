@@ -23,6 +23,8 @@ from cascade_tf.structures import Tensor
 class GridROIAlign(BoxPooling):
     """Pools each box from the level of its size, the bins as means of their corners; see its op.
 
+    Differentiable in the features; boxes get no gradient.
+
     Where a batch has no box of some level, the authors' code pools the box of the nearest size from that
     level too, a second time. Here every box is pooled once.
 

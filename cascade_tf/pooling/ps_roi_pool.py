@@ -18,6 +18,8 @@ class PSROIPool(SingleMapPooling):
 
     Of D k k channels of the map, ``(d * k + row) * k + column`` is value ``d`` of that bin; D are left.
 
+    Differentiable in the features; boxes get no gradient.
+
     Args:
         output_size: k, bins per side of the result, or their (height, width).
         level: name of the map that all boxes are pooled from; None: the only one that comes.

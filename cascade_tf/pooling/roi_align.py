@@ -23,6 +23,8 @@ from cascade_tf.structures import Tensor
 class ROIAlign(BoxPooling):
     """Pools each box from the pyramid level of its size, without rounding coordinates (He et al., 2017).
 
+    Differentiable in the features, also twice; boxes get no gradient.
+
     Args:
         output_size: P, cells per side of the result, or their (height, width).
         strides: pixels per cell of the levels that boxes are pooled from, finest first. Coarser maps among

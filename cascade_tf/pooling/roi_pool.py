@@ -17,6 +17,8 @@ from cascade_tf.structures import Tensor
 class ROIPool(SingleMapPooling):
     """Takes the largest value of each bin of whole cells, as Fast R-CNN does; see ``ops.roi_pool``.
 
+    Differentiable in the features; boxes get no gradient.
+
     Args:
         output_size: P, cells per side of the result, or their (height, width).
         level: name of the map that all boxes are pooled from; None: the only one that comes.

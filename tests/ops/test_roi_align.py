@@ -587,7 +587,7 @@ MAPS = [np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 4, 4, 3), np.float32)]
         ({"output_size": 0}, "output_size must be one or two positive integers"),
         ({"output_size": (7, 7, 7)}, "output_size must be one or two positive integers"),
         ({"sampling_ratio": -1}, "sampling_ratio must be 0"),
-        ({"sampling_ratio": 257}, "or at most 256, got 257"),
+        ({"sampling_ratio": 257}, "whole number of at most 256, got 257"),
         ({"boxes": np.zeros((3, 4), np.float32)}, r"boxes must be \[B, R, 4\], got \(3, 4\)"),
         ({"boxes": np.zeros((2, 3, 5), np.float32)}, r"boxes must be \[B, R, 4\]"),
         ({"boxes": np.zeros((1, 3, 4), np.float32)}, "1 images in boxes, 2 in features"),
