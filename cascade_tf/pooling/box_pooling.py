@@ -71,4 +71,7 @@ class BoxPooling(Layer):
 
 
 def _as_floats(boxes: Any) -> Tensor:
-    return tf.cast(boxes, tf.float32)
+    boxes = tf.cast(boxes, tf.float32)
+    if not boxes.shape.is_compatible_with([None, None, 4]):
+        raise ValueError(f"boxes must be [B, R, 4], got {boxes.shape}")
+    return boxes

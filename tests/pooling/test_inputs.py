@@ -86,7 +86,7 @@ def test_ragged_boxes_give_ragged_features(name, in_graph, one_map):
 
 @pytest.mark.parametrize("name", POOLINGS)
 def test_boxes_of_a_wrong_shape_are_named(name, one_map):
-    for boxes in (BOXES[0], BOXES[..., :3]):
+    for boxes in (BOXES[0], BOXES[..., :3], BOXES[..., [0, 1, 2, 3, 3]]):
         with pytest.raises(ValueError, match=r"boxes must be \[B, R, 4\], got \("):
             POOLINGS[name](CELLS)(one_map, boxes)
 
