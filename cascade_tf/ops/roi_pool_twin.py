@@ -40,14 +40,12 @@ def roi_pool_tensorflow(
     inclusive_boxes: bool,
 ) -> tf.Tensor:
     """``roi_pool`` on checked arguments: float32 features."""
-    boxes = boxes_on_maps("roi_pool", boxes, [tf.shape(features)])
-    bins = _make_bins(tf.shape(features), boxes, stride, output_size, pad_ratio, inclusive_boxes)
+    map_shape = tf.shape(features)
+    boxes = boxes_on_maps("roi_pool", boxes, [map_shape])
+    bins = _make_bins(map_shape, boxes, stride, output_size, pad_ratio, inclusive_boxes)
 
     @tf.custom_gradient
     def pool(maps):
-        # Its loops are not differentiated: TensorFlow would prepare for that where tapes are nested.
-        maps = tf.stop_gradient(maps)
-
         def gradient(upstream):
             return _spread(upstream, maps, bins)
 
@@ -55,7 +53,7 @@ def roi_pool_tensorflow(
         (pooled,) = _over_bins((maps,), fill, lambda a, b: (tf.maximum(a[0], b[0]),), bins)
         return pooled, gradient
 
-    shape = tf.concat([tf.shape(boxes)[:2], output_size, tf.shape(features)[3:]], axis=0)
+    shape = tf.concat([tf.shape(boxes)[:2], output_size, map_shape[3:]], axis=0)
     return tf.ensure_shape(
         tf.reshape(pool(features), shape), [*boxes.shape[:2], *output_size, features.shape[3]]
     )
@@ -185,7 +183,8 @@ def _cell_by_cell(
     """``_over_bins`` for XLA, whose sizes are fixed: a step takes one more cell of every bin."""
     shape, num_bins = tf.shape(maps[0]), tf.shape(bins.image)[0]
     most = tf.reduce_max(tf.concat([bins.end - bins.first, [[0, 0]]], axis=0), axis=0)
-    flat = tuple(tf.reshape(one, [-1, shape[3]]) for one in maps)
+    # The loop is not differentiated: TensorFlow would prepare for that where tapes are nested.
+    flat = tuple(tf.reshape(tf.stop_gradient(one), [-1, shape[3]]) for one in maps)
 
     def add_cell(number: tf.Tensor, results: _Values) -> tuple[tf.Tensor, _Values]:
         cell = bins.first + tf.stack([number // most[1], number % most[1]])
