@@ -27,7 +27,7 @@ CLASSES = {
     ),
     "cascade_tf.models": ("TwoStageDetector",),
     "cascade_tf.necks": ("FPN", "FPNPlus"),
-    "cascade_tf.pooling": ("GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"),
+    "cascade_tf.pooling": ("DetectionFeatures", "GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"),
     "cascade_tf.proposals": ("GivenProposals", "LevelProposals", "RegionProposal"),
     "cascade_tf.training.optimizer": ("MomentumSGD",),
     "cascade_tf.training.schedule": ("WarmupSteps",),
