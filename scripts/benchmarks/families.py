@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import measuring
 import program
 import workload
+from absl import logging
 from measuring import Case, Row
 from workload import FAMILIES
 
@@ -81,7 +82,8 @@ def measure(arguments: Sequence[str]) -> None:
             raise ValueError(f"flag --family: got {name!r}, expected some of {', '.join(FAMILIES)}")
     paper = paper_costs()
     lines, cells = [], []
-    for name in names:
+    for number, name in enumerate(names, start=1):
+        logging.info("measuring %s, %d of %d", name, number, len(names))
         baseline, cascade = _measured(name, values)
         lines += _rows(name, baseline, cascade)
         cells += table_rows(name, baseline, cascade, paper)

@@ -2,12 +2,14 @@
 
 A kind is what constructors a detector is made of. Configurations of one kind differ in numbers alone, so that
 one of each runs, or several whose numbers make other layers: building all sixty would take ten minutes.
-Detectors with a standard pyramid are exported in ``tests/serving``.
+With CASCADE_TF_ALL_CONFIGURATIONS=1 all of them run. Detectors with a standard pyramid are exported in
+``tests/serving``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -67,6 +69,7 @@ EXPORTED = (
     "voc/cascade_rfcn_r50",
     "coco/cascade_rcnn_r50_fpn_plus",
 )
+ALL = os.environ.get("CASCADE_TF_ALL_CONFIGURATIONS") == "1"
 
 
 def small(name):
@@ -104,7 +107,7 @@ def test_every_configuration_is_of_a_kind_that_runs(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", NAMES if ALL else KINDS)
 def test_a_step_and_for_each_family_an_export(name, tmp_path):
     experiment = small(name)
     detector = build_detector(experiment)
@@ -124,8 +127,8 @@ def test_a_step_and_for_each_family_an_export(name, tmp_path):
     assert np.mean(changed) > 0.5
     doubled = [variable for variable in variables if matches(variable, optimizer.doubled)]
     undecayed = [v for v in variables if v.name == "bias" and matches(v, optimizer.undecayed)]
-    assert (len(doubled), len(undecayed)) == KINDS[name]
-    if name in EXPORTED:
+    assert name not in KINDS or (len(doubled), len(undecayed)) == KINDS[name]
+    if (ALL and not detector.takes_proposals) or name in EXPORTED:
         loaded = tf.saved_model.load(str(export_saved_model(detector, tmp_path / "model")))
         batch = image_batch(size=((64, 96), (64, 96)))
         outputs = loaded.signatures["image_tensor"](image_tensor=batch.images)
