@@ -31,4 +31,7 @@ def experiment() -> Experiment:
             "max_side": 448,
         }
     )
-    return dataclasses.replace(load_config("bccd/cascade"), name="bccd/cascade_rfcn", model=model)
+    pyramid = load_config("bccd/cascade")
+    # The pyramid's rate leaves the new layers, whose gradients are small, untrained in so few steps.
+    train = dataclasses.replace(pyramid.train, learning_rate=0.08)
+    return dataclasses.replace(pyramid, name="bccd/cascade_rfcn", model=model, train=train)
