@@ -29,9 +29,10 @@ def after_check(value: tf.Tensor, holds: tf.Tensor, *message: Any) -> tf.Tensor:
         *message: strings and tensors, joined in the error.
 
     Raises:
-        tf.errors.InvalidArgumentError: it does not hold, where the graph runs. XLA would leave the check out.
+        tf.errors.InvalidArgumentError: it does not hold, where the graph runs. XLA would leave the check
+            out, and a detector's export does without.
     """
-    if tf.executing_eagerly() or library.under_xla():
+    if not library.checks_sizes():
         return value
     check = tf.raw_ops.Assert(condition=holds, data=[tf.convert_to_tensor(part) for part in message])
     with tf.control_dependencies([check]):
@@ -40,6 +41,6 @@ def after_check(value: tf.Tensor, holds: tf.Tensor, *message: Any) -> tf.Tensor:
 
 def with_equal_sizes(value: tf.Tensor, message: str, expected: tf.Tensor, got: tf.Tensor) -> tf.Tensor:
     """``after_check`` of sizes that must equal the expected ones, or the one that is expected of all."""
-    if tf.executing_eagerly():
+    if not library.checks_sizes():
         return value
     return after_check(value, tf.reduce_all(tf.equal(expected, got)), message, expected, "and", got)

@@ -23,6 +23,7 @@ from cascade_tf.ops import build
 IMPLEMENTATIONS = ("auto", "custom", "tensorflow")
 
 _twins_alone: contextvars.ContextVar[bool] = contextvars.ContextVar("twins_alone", default=False)
+_sizes_fit: contextvars.ContextVar[bool] = contextvars.ContextVar("sizes_fit", default=False)
 
 
 class LibraryError(RuntimeError):
@@ -79,6 +80,21 @@ def twins_alone() -> Iterator[None]:
         yield
     finally:
         _twins_alone.reset(token)
+
+
+@contextlib.contextmanager
+def sizes_fit() -> Iterator[None]:
+    """While it lasts, graphs that this thread traces do not look at sizes: a detector's own always fit."""
+    token = _sizes_fit.set(True)
+    try:
+        yield
+    finally:
+        _sizes_fit.reset(token)
+
+
+def checks_sizes() -> bool:
+    """Whether a twin is to compare sizes where it runs: in graphs, neither under XLA nor in `sizes_fit`."""
+    return not (tf.executing_eagerly() or _sizes_fit.get() or under_xla())
 
 
 def under_xla() -> bool:

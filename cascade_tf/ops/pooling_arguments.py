@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from cascade_tf.ops import library
 from cascade_tf.ops.argument_checks import after_check, floats
 
 # What the C++ kernels read and write; they compute in float32.
@@ -112,6 +113,8 @@ def boxes_on_maps(
     map_sizes: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """The boxes for a twin; a running graph compares them with the maps and levels, as the C++ op does."""
+    if not library.checks_sizes():
+        return boxes
     shape, sizes, wanted = tf.shape(boxes), [tf.stack(shapes)[:, 0]], [0] * len(shapes)
     if levels is not None:
         sizes.append(tf.shape(levels))

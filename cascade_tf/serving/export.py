@@ -18,6 +18,7 @@ import tensorflow as tf
 from cascade_tf.files import write_atomically
 from cascade_tf.layers.folding import PreparedWeights
 from cascade_tf.ops.decode import decode_image
+from cascade_tf.ops.library import sizes_fit
 from cascade_tf.ops.paste_masks import paste_masks
 from cascade_tf.ops.resize import resize_image, shortest_edge_size
 from cascade_tf.prediction.network_calls import require_own_proposals
@@ -136,7 +137,7 @@ def _write(
     )
     module = tf.Module(name="detector")
     module.labels = tf.saved_model.Asset(str(labels))
-    with core_ops(detector), _folded_weights(detector) as weights:
+    with core_ops(detector), sizes_fit(), _folded_weights(detector) as weights:
         with no_new_weights():
             signatures = _signatures(detector, extra, export_status, upright)
         module.weights = _with_further(weights, signatures.values())
