@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cascade_tf.models import cascade_mask_rcnn_fpn
 from cascade_tf.prediction.network_calls import IMAGE_BATCH_SPEC, make_batch
+from cascade_tf.serving.export import export_saved_model
 from cascade_tf.structures import InstanceTargets, Targets
 from tests.conformance.catalogue import CLASS_NAMES, TINY
 from tests.tiny_detector import noise
@@ -167,3 +168,19 @@ def test_training(settings):
     assert_same(found, expected)
     for gradient, slope in zip(gradients, slopes, strict=True):
         np.testing.assert_allclose(gradient, slope, atol=GRADIENTS * np.abs(slope).max())
+
+
+@pytest.mark.slow
+def test_predict_and_export(tmp_path):
+    """Whole files in, as a server joins them."""
+    encoded = [tf.io.encode_png(image).numpy() for image in images()]
+    exported = tf.saved_model.load(str(export_saved_model(detector(), tmp_path)))
+    serve = exported.signatures["serving_default"]
+    joined = serve(image_bytes=tf.constant(encoded))
+    predicted = detector().predict(images(), batch_size=3)
+    for index, image in enumerate(images()):
+        assert_same(of_image(joined, index), serve(image_bytes=tf.constant(encoded[index : index + 1])))
+        [alone] = detector().predict(image)
+        np.testing.assert_allclose(predicted[index].boxes, alone.boxes, atol=TOLERANCE)
+        np.testing.assert_allclose(predicted[index].scores, alone.scores, atol=TOLERANCE)
+        np.testing.assert_array_equal(predicted[index].classes, alone.classes)
