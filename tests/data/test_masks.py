@@ -161,7 +161,8 @@ def test_the_largest_objects_keep_their_masks(dataset):
     boxes = np.array([[0, 0, 9, 9], [0, 0, 2, 2], [30, 0, 50, 20]], np.float32)
     outlines = tuple([np.array([x1, y1, x2, y1, x2, y2, x1, y2], float)] for x1, y1, x2, y2 in boxes)
     none = np.zeros(3, bool)
-    crowded = only(dataset, 10, boxes=boxes, classes=none + 1, crowd=none, segmentations=outlines)
+    objects = {"boxes": boxes, "classes": none + 1, "crowd": none, "ignored": none}
+    crowded = only(dataset, 10, segmentations=outlines, **objects)
     batch, targets = first(crowded, max_boxes=2)
     assert targets.boxes.tolist() == [[[0, 0, 9, 9], [30, 0, 50, 20]]]
     areas = unpack(targets.masks, batch.images.shape[2]).sum(axis=(2, 3))
@@ -315,7 +316,8 @@ from cascade_tf.data.pipeline import train_batches
 
 data = read_dataset_dir(sys.argv[1], "train", segmentations=True)
 image = data.examples[0]
-objects = {name: np.repeat(getattr(image, name), 600, axis=0) for name in ("boxes", "classes", "crowd")}
+names = ("boxes", "classes", "crowd", "ignored")
+objects = {name: np.repeat(getattr(image, name), 600, axis=0) for name in names}
 crowded = dataclasses.replace(image, segmentations=image.segmentations * 600, **objects)
 data = dataclasses.replace(data, examples=(crowded,) * 8)
 batches = iter(train_batches(data, batch_size=2, short_sides=(200,), max_side=1333, masks=True))
