@@ -112,11 +112,12 @@ def _part_table(part: Any, path: str) -> list[str]:
 
 
 def _table(path: str, defaults: dict[str, Any], texts: dict[str, str]) -> list[str]:
-    rows = [f"| `{path}.{name}` | {_default(value)} | {texts[name]} |" for name, value in defaults.items()]
+    rows = [f"| `{path}.{name}` | {default_text(of)} | {texts[name]} |" for name, of in defaults.items()]
     return ["| setting | default | |", "|---|---|---|", *rows]
 
 
-def _default(value: Any) -> str:
+def default_text(value: Any) -> str:
+    """Returns a setting's value as the page shows it and ``--set`` takes it."""
     from cascade_tf.parts import Part
 
     if isinstance(value, Part):
@@ -128,8 +129,14 @@ def _default(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, (tuple, list)):
-        return ", ".join(_default(item) for item in value)
+        # A list of lists needs brackets of its own: one that holds a single list would be taken for that.
+        items = [f"[{default_text(item)}]" if _is_flat(item) else default_text(item) for item in value]
+        return ", ".join(items) if _is_flat(value) else f"[{', '.join(items)}]"
     return str(value)
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and not any(isinstance(item, (tuple, list)) for item in value)
 
 
 def _first_sentence(constructor: Callable) -> str:

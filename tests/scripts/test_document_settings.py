@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_tf.parts import Part, constructors
+from cascade_tf.experiment.overrides import convert
+from cascade_tf.parts import Part, constructors, takes_part
 
 
 @pytest.fixture
@@ -41,3 +42,12 @@ def test_every_setting_of_a_part_is_explained(program, name):
     texts = program.descriptions(part.constructor, "Args")
     assert set(part.settings) <= set(texts)
     assert all(len(texts[setting]) > 10 for setting in part.settings)
+
+
+@pytest.mark.parametrize("name", sorted(constructors()))
+def test_defaults_are_shown_as_they_can_be_given(program, name):
+    part = Part(constructors()[name])
+    for setting, value in part.settings.items():
+        if not takes_part(part.types[setting]) and value != "" and value != ():
+            given = convert(program.default_text(value), part.types[setting], setting)
+            assert given == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
