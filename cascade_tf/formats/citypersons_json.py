@@ -10,17 +10,13 @@ from typing import Any
 import numpy as np
 
 from cascade_tf.coco_format.numbers import is_finite_number
-from cascade_tf.formats.citypersons_annotations import CLASSES, AnnotatedImage
+from cascade_tf.formats.citypersons_annotations import AnnotatedImage
 
 ENDING = "_gtBboxCityPersons.json"
 PICTURE_ENDING = "_leftImg8bit.png"
 
-# Three labels have other names in these files.
-_LABELS = {name: number for number, name in enumerate(CLASSES)} | {
-    "ignore": 0,
-    "person (other)": 4,
-    "person group": 5,
-}
+_LABELS = ("ignore", "pedestrian", "rider", "sitting person", "person (other)", "person group")
+"""The files' names of the labels 0 to 5; three are others than CityPersons' own."""
 
 
 def read_image_annotation(path: str | os.PathLike[str]) -> AnnotatedImage:
@@ -55,7 +51,7 @@ def _row(one: Any, where: str) -> list[float]:
     if one.get("label") not in _LABELS:
         raise ValueError(f"{where}: label is {one.get('label')!r}, expected one of {', '.join(_LABELS)}")
     boxes = [_box(one, field, where) for field in ("bbox", "bboxVis")]
-    return [_LABELS[one["label"]], *boxes[0], *boxes[1]]
+    return [_LABELS.index(one["label"]), *boxes[0], *boxes[1]]
 
 
 def _box(one: dict, field: str, where: str) -> list[float]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cascade_tf.files import write_atomically
-from cascade_tf.formats.numbers import read_numbers
+from cascade_tf.formats.numbers import exact, read_numbers
 
 LABEL_COLUMNS = 15
 RESULT_COLUMNS = 16
@@ -100,16 +100,16 @@ def read_frames(
 def write_results(folder: str | os.PathLike[str], frames: Mapping[str, KittiDetections]) -> Path:
     """Writes one file for each frame, an empty one where nothing was detected, and returns the folder.
 
+    Reading the files gives the very numbers that were written.
+
     Args:
         folder: where to, made if it is missing.
         frames: name of the frame, such as ``000007``, to its detections.
     """
     for name, detections in frames.items():
         lines = [
-            f"{kind} {_UNKNOWN_POSE} {x1:.2f} {y1:.2f} {x2:.2f} {y2:.2f} {_UNKNOWN_SPACE} {score:.9g}\n"
-            for kind, (x1, y1, x2, y2), score in zip(
-                detections.types, detections.boxes, detections.scores, strict=True
-            )
+            f"{kind} {_UNKNOWN_POSE} {exact(box)} {_UNKNOWN_SPACE} {exact([score])}\n"
+            for kind, box, score in zip(detections.types, detections.boxes, detections.scores, strict=True)
         ]
         write_atomically(Path(folder) / f"{name}.txt", "".join(lines))
     return Path(folder)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cascade_tf.files import write_atomically
-from cascade_tf.formats.numbers import read_numbers
+from cascade_tf.formats.numbers import exact, read_numbers
 
 CLASSES: tuple[str, ...] = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -138,6 +138,8 @@ def write_results(
 ) -> list[Path]:
     """Writes the result file of every class, an empty one where there is nothing of it.
 
+    Reading the files gives the very numbers that were written.
+
     Args:
         folder: where to.
         split: such as ``test``.
@@ -152,7 +154,7 @@ def write_results(
         own = detections.classes == name
         boxes = detections.boxes[own] + _FIRST_PIXEL
         lines = [
-            f"{image} {score:.6f} {' '.join(f'{side:.6f}' for side in box)}\n"
+            f"{image} {exact([score])} {exact(box)}\n"
             for image, score, box in zip(detections.images[own], detections.scores[own], boxes, strict=True)
         ]
         paths.append(write_atomically(Path(folder) / f"comp4_det_{split}_{name}.txt", "".join(lines)))

@@ -11,6 +11,7 @@ import numpy as np
 
 from cascade_tf.files import write_atomically
 from cascade_tf.formats.mat import read_mat
+from cascade_tf.formats.numbers import exact
 
 SETTINGS = ("easy", "medium", "hard")
 """The three subsets of the faces, each of which contains the one before."""
@@ -95,7 +96,7 @@ def write_detections(
 ) -> None:
     """Writes the files that ``read_detections`` reads, best detections first.
 
-    Coordinates have two decimals and scores nine digits, which tell any two float32 apart.
+    Reading the files gives the very numbers that were written.
 
     Args:
         folder: the folder of the events, made where it is missing.
@@ -105,7 +106,7 @@ def write_detections(
         lines = [name, str(len(boxes))]
         for k in np.argsort(-scores, kind="stable"):
             x1, y1, x2, y2 = boxes[k].tolist()
-            lines.append(f"{x1:.2f} {y1:.2f} {x2 - x1:.2f} {y2 - y1:.2f} {scores[k]:.9g}")
+            lines.append(exact([x1, y1, x2 - x1, y2 - y1, scores[k]]))
         write_atomically(Path(folder) / event / f"{name}.txt", "\n".join(lines) + "\n")
 
 

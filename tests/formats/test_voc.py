@@ -102,8 +102,8 @@ def test_results_written_and_read(tmp_path):
     found = VocDetections(
         np.array(["000001", "2008_000002", "000001"]),
         np.array(["cat", "dog", "cat"]),
-        generator.uniform(0, 300, (3, 4)),
-        generator.uniform(size=3),
+        generator.uniform(0, 300, (3, 4)).astype(np.float32),
+        generator.uniform(size=3).astype(np.float32),
     )
     paths = write_results(tmp_path / "Main", "test", found)
     assert [path.name for path in paths] == [f"comp4_det_test_{name}.txt" for name in CLASSES]
@@ -113,14 +113,14 @@ def test_results_written_and_read(tmp_path):
     order = [0, 2, 1]  # by class
     assert read.images.tolist() == found.images[order].tolist()
     assert read.classes.tolist() == ["cat", "cat", "dog"]
-    np.testing.assert_allclose(read.boxes, found.boxes[order], atol=1e-6)
-    np.testing.assert_allclose(read.scores, found.scores[order], atol=1e-6)
+    np.testing.assert_array_equal(read.boxes, found.boxes[order])
+    np.testing.assert_array_equal(read.scores, found.scores[order])
 
 
 def test_a_box_of_one_pixel_is_written_as_its_number(tmp_path):
     found = VocDetections(np.array(["a"]), np.array(["cat"]), np.float32([[0, 4, 1, 5]]), np.ones(1))
     (path,) = write_results(tmp_path, "val", found, classes=("cat",))
-    assert path.read_text() == "a 1.000000 1.000000 5.000000 1.000000 5.000000\n"
+    assert path.read_text() == "a 1.0 1.0 5.0 1.0 5.0\n"
 
 
 def test_names_of_result_files(tmp_path):

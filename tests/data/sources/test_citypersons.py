@@ -112,6 +112,7 @@ def test_a_split_without_labels(with_json):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"label": "people group"}, r"bonn_0_gtBboxCityPersons\.json, object 0: label is 'people group'"),
         ({"label": "dog"}, r"bonn/bonn_0_gtBboxCityPersons\.json, object 0: label is 'dog', expected one of"),
         (
             {"bboxVis": [1, 2]},
