@@ -2,6 +2,8 @@
 
 from cascade_tf.metrics.citypersons import evaluate_citypersons
 from cascade_tf.metrics.coco import evaluate_coco, evaluate_instances
+from cascade_tf.metrics.error_results import ErrorResult
+from cascade_tf.metrics.errors import evaluate_errors
 from cascade_tf.metrics.kitti import evaluate_kitti
 from cascade_tf.metrics.proposals import RecallResult, evaluate_proposals
 from cascade_tf.metrics.results import CocoResult, compare_csv, compare_table
@@ -10,11 +12,13 @@ from cascade_tf.metrics.widerface import evaluate_widerface
 
 __all__ = [
     "CocoResult",
+    "ErrorResult",
     "RecallResult",
     "compare_csv",
     "compare_table",
     "evaluate_citypersons",
     "evaluate_coco",
+    "evaluate_errors",
     "evaluate_instances",
     "evaluate_kitti",
     "evaluate_proposals",

@@ -13,21 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cascade_tf.metrics import coco_input
-from cascade_tf.metrics.coco_arrays import (
-    box_overlaps,
-    columns_of_detections,
-    columns_of_objects,
-    mask_overlaps,
-)
+from cascade_tf.metrics.coco_case import make_case
 from cascade_tf.metrics.coco_curves import Curves, measure
-from cascade_tf.metrics.coco_detections import read_detections
 from cascade_tf.metrics.results import IOU_THRESHOLDS, CocoResult
 
 _CLASS_PERCENTS = (50, 75, 90)
@@ -62,8 +55,7 @@ def evaluate_coco(
         ValueError: the file is not JSON in COCO's format, an annotation or a detection has a missing,
             malformed or non-finite field, or a detection names an unknown image or category.
     """
-    if iou_type not in coco_input.GEOMETRY:
-        raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
+    coco_input.require_iou_type(iou_type)
     content, source = coco_input.read(annotations)
     selected = coco_input.select_images(content, image_ids, source)
     truth = coco_input.copy_annotations(content, iou_type, source)
@@ -113,24 +105,10 @@ def _evaluate(
     iou_type: str,
     ignore: bool,
 ) -> CocoResult:
-    found = read_detections(detections, content, iou_type)
-    names = _class_names(content["categories"])
-    class_of = {category_id: number for number, category_id in enumerate(sorted(names))}
-    image_of = {image_id: number for number, image_id in enumerate(image_ids)}
-    truth = [annotation for annotation in truth if annotation["image_id"] in image_of]
-    objects = columns_of_objects(truth, image_of, class_of)
-    if not ignore:
-        objects = objects._replace(ignored=np.zeros_like(objects.ignored))
-    rows, columns = columns_of_detections(found, image_of, class_of)
-    shapes = [annotation[coco_input.GEOMETRY[iou_type]] for annotation in truth]
-    if iou_type == "bbox":
-        boxes = np.array(shapes, np.float64).reshape(-1, 4)
-        overlaps = box_overlaps(found.shapes[rows], boxes, objects.crowds)
-    else:
-        overlaps = mask_overlaps([found.shapes[row] for row in rows], shapes, objects.crowds)
-    curves = measure(objects, columns, overlaps, len(class_of))
-    counts = np.bincount(objects.classes[objects.counting()[0]], minlength=len(class_of))
-    return _collect(curves, [names[category_id] for category_id in class_of], counts)
+    case = make_case(content, truth, detections, image_ids, iou_type, ignore)
+    curves = measure(case.objects, case.detections, case.overlaps, len(case.classes))
+    counts = np.bincount(case.objects.classes[case.objects.counting()[0]], minlength=len(case.classes))
+    return _collect(curves, case.classes, counts)
 
 
 def _collect(curves: Curves, classes: Sequence[str], objects: np.ndarray) -> CocoResult:
@@ -159,12 +137,3 @@ def _mean(values: np.ndarray) -> float:
     """Mean of the measured values; NaN marks classes without objects."""
     measured = values[~np.isnan(values)]
     return float(measured.mean()) if measured.size else float("nan")
-
-
-def _class_names(categories: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Category id -> name, made unique by the id where two categories share one."""
-    count = Counter(category["name"] for category in categories)
-    return {
-        category["id"]: category["name"] + (f" ({category['id']})" if count[category["name"]] > 1 else "")
-        for category in categories
-    }

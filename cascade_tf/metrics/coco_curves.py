@@ -19,7 +19,8 @@ from cascade_tf.metrics.coco_matching import (
 LIMITS = (1, 10, MOST)
 """Numbers of detections of an image and a class to measure recall with; precision is that of the last."""
 
-_RECALLS = np.linspace(0.0, 1.0, 101)
+RECALLS = np.linspace(0.0, 1.0, 101)
+"""The recalls at which precision is measured."""
 
 
 class Curves(NamedTuple):
@@ -45,7 +46,7 @@ def measure(objects: CocoObjects, detections: CocoDetections, overlaps: Overlaps
     """
     matched = match_all(objects, detections, overlaps)
     counting = objects.counting()
-    precision = np.full((len(THRESHOLDS), len(_RECALLS), num_classes, len(SIZES)), np.nan)
+    precision = np.full((len(THRESHOLDS), len(RECALLS), num_classes, len(SIZES)), np.nan)
     recall = np.full((len(THRESHOLDS), num_classes, len(SIZES), len(LIMITS)), np.nan)
     starts = np.searchsorted(detections.classes[matched.rows], np.arange(num_classes + 1))
     for k in range(num_classes):
@@ -55,18 +56,27 @@ def measure(objects: CocoObjects, detections: CocoDetections, overlaps: Overlaps
         for size in np.flatnonzero(totals):
             right = matched.right[:, size, best_first]
             wrong = matched.wrong[:, size, best_first]
-            precision[:, :, k, size] = _precision_at_recalls(right, wrong, totals[size])
+            precision[:, :, k, size] = precision_at_recalls(right, wrong, totals[size])
             for m, limit in enumerate(LIMITS):
                 recall[:, k, size, m] = right[:, matched.ranks[best_first] < limit].sum(axis=1) / totals[size]
     return Curves(precision, recall)
 
 
-def _precision_at_recalls(right: np.ndarray, wrong: np.ndarray, objects: int) -> np.ndarray:
-    """[T, 101] from what became of n detections [T, n], the best first."""
+def precision_at_recalls(right: np.ndarray, wrong: np.ndarray, objects: int) -> np.ndarray:
+    """Precision at 101 levels of recall.
+
+    Args:
+        right: [T, n] bool, of n detections, the best first.
+        wrong: [T, n] bool, likewise; what is neither does not count.
+        objects: how many there are to find, at least 1.
+
+    Returns:
+        [T, 101], the best precision at each recall of 0, 0.01, ..., 1 or above; 0 where it is not reached.
+    """
     hits, errors = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
     precision = hits / np.maximum(hits + errors, 1)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     # A recall that is not reached has a precision of 0.
     best = np.pad(best, ((0, 0), (0, 1)))
-    reached = [np.searchsorted(row, _RECALLS, side="left") for row in hits / objects]
+    reached = [np.searchsorted(row, RECALLS, side="left") for row in hits / objects]
     return np.take_along_axis(best, np.array(reached), axis=1)

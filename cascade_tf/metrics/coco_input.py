@@ -22,6 +22,12 @@ GEOMETRY = {"bbox": "bbox", "segm": "segmentation"}
 """The field of a record that holds its shape, for each of pycocotools' ``iouType``."""
 
 
+def require_iou_type(iou_type: str) -> None:
+    """Raises ValueError unless boxes or masks are to be measured."""
+    if iou_type not in GEOMETRY:
+        raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
+
+
 def read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """Returns the content of an annotation file as it is understood, and what messages call it.
 

@@ -149,7 +149,7 @@ def compare_table(results: Mapping[str, CocoResult], keys: Sequence[str] = TABLE
     ]
     # One reason holds for all rows, which share the ground truth.
     reasons = dict.fromkeys(result.no_mask for result in results.values() if result.no_mask)
-    return "\n".join([_align([["", *keys], *rows]), *(f"No AP of masks: {reason}." for reason in reasons)])
+    return "\n".join([align([["", *keys], *rows]), *(f"No AP of masks: {reason}." for reason in reasons)])
 
 
 def compare_csv(path: str | os.PathLike[str], results: Mapping[str, CocoResult]) -> Path:
@@ -180,7 +180,7 @@ def _class_table(result: CocoResult, csv_file: str | os.PathLike[str] | None) ->
         masks = result.mask.per_class[name] if result.mask else {}
         rows.append([name, *cells, *(_cell(key, masks[key]) for key in of_masks)])
     if len(result.per_class) <= MAX_CLASS_ROWS:
-        return _align(rows)
+        return align(rows)
     return _best_and_worst(result, rows, csv_file)
 
 
@@ -197,7 +197,7 @@ def _best_and_worst(
         shown = shown[:_BEST_AND_WORST] + gap + shown[-_BEST_AND_WORST:]
         about = f"the {_BEST_AND_WORST} best and the {_BEST_AND_WORST} worst by AP of boxes"
     where = csv_file or "the file of to_csv"
-    return f"{_align([rows[0], *shown])}\nOf {len(row_of)} classes {about}; all are in {where}."
+    return f"{align([rows[0], *shown])}\nOf {len(row_of)} classes {about}; all are in {where}."
 
 
 def _cell(key: str, value: float) -> str:
@@ -206,8 +206,8 @@ def _cell(key: str, value: float) -> str:
     return f"{value:.0f}" if key == "objects" else f"{100 * value:.1f}"
 
 
-def _align(rows: Sequence[Sequence[str]]) -> str:
-    """First column to the left, the others to the right, a rule under the first row."""
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table: first column to the left, the others to the right, a rule under the first row."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:
