@@ -100,7 +100,12 @@ def assemble(
     ]
     name = Path(source.name).name
     notes = [files.note, *(f"{name}: {line}" for line in lines if line)]
-    return replace(dataset, dropped=tuple(report.dropped), notes=tuple(note for note in notes if note))
+    return replace(
+        dataset,
+        dropped=tuple(report.dropped),
+        broken=tuple(report.left_out),
+        notes=tuple(note for note in notes if note),
+    )
 
 
 def _without_images(dataset: CocoDataset) -> str | None:

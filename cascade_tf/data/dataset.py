@@ -24,6 +24,7 @@ class CocoDataset:
         examples: the images in the file's order, those without objects included.
         dropped: one line for each record that was left out, or whose object is ignored for want of a class or
             a mask, with the reason.
+        broken: those of them that stop the reading where broken records are not left out.
         annotation_file: the file or folder that was read.
         kept: positions of the file's annotations that became objects or crowds.
         ignored: those of them that are crowds for want of a known class or, where masks were asked for, of a
@@ -55,6 +56,7 @@ class CocoDataset:
     image_dir: str = ""
     source: Source | None = None
     proposals: ProposalSet | None = None
+    broken: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:

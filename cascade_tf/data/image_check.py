@@ -54,13 +54,13 @@ def check_images(
         return dataset
 
     def look(examples: Sequence[Example]) -> list[str | None]:
-        return [_look(example, end=level == "full", upright=upright) for example in examples]
+        return [fault_of(example, end=level == "full", upright=upright) for example in examples]
 
     report = BrokenRecords(dataset.annotation_file, skip_broken)
     failed: set[int] = set()
     as_stored = 0
-    for example, finding in _look_at_all(dataset.examples, look, progress):
-        if finding == _AS_STORED:
+    for example, finding in look_at_all(dataset.examples, look, progress):
+        if finding == AS_STORED:
             as_stored += 1
         elif finding is not None:
             failed.add(example.image_id)
@@ -77,16 +77,26 @@ def check_images(
     return dataset.without(failed, report.dropped) if failed else dataset
 
 
-_AS_STORED = "as stored"
+AS_STORED = "as stored"
+"""The finding that the annotated size is that of the stored pixels alone."""
 
 
-def _look_at_all(
+def look_at_all(
     examples: Sequence[Example],
     look: Callable[[Sequence[Example]], list[str | None]],
     progress: Callable[[int], object] | None,
+    threads: int = _THREADS,
 ) -> Iterable[tuple[Example, str | None]]:
+    """Gives each example with what ``look`` finds, in their order; looks at several at a time.
+
+    Args:
+        examples: whose pictures to look at.
+        look: takes some examples and gives a finding for each.
+        progress: as in `check_images`.
+        threads: that look.
+    """
     chunks = [examples[begin : begin + _CHUNK] for begin in range(0, len(examples), _CHUNK)]
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="check_images")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="check_images")
     try:
         for chunk, findings in zip(chunks, pool.map(look, chunks), strict=True):
             yield from zip(chunk, findings, strict=True)
@@ -96,8 +106,17 @@ def _look_at_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _look(example: Example, *, end: bool, upright: bool) -> str | None:
-    """What is wrong with an image's file, as a sentence goes on after its name; None where nothing is."""
+def fault_of(example: Example, *, end: bool, upright: bool) -> str | None:
+    """What is wrong with an image's file, as a sentence goes on after its name.
+
+    Args:
+        example: names the file and the annotated size.
+        end: also look whether the file ends as it should.
+        upright: as in `check_images`.
+
+    Returns:
+        None where nothing is wrong; `AS_STORED` where the annotated size is that of the stored pixels.
+    """
     try:
         header = read_header(example.path, end=end)
     except FileNotFoundError:
@@ -109,11 +128,11 @@ def _look(example: Example, *, end: bool, upright: bool) -> str | None:
     annotated = (example.height, example.width)
     if not end and header.format == "PNG" and annotated != header.upright_size:
         # The orientation may stand behind the pixels.
-        return _look(example, end=True, upright=upright)
+        return fault_of(example, end=True, upright=upright)
     if annotated == (header.upright_size if upright else header.size):
         return None
     if annotated == header.size:
-        return _AS_STORED
+        return AS_STORED
     return (
         f"has {_pixels(header.upright_size if upright else header.size)} pixels, "
         f"expected {_pixels(annotated)} as annotated"

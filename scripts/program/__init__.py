@@ -17,7 +17,7 @@ from .log import warn
 from .quiet import set_log_level
 from .root import ROOT
 from .running import run
-from .splits import read_split, read_split_to_measure
+from .splits import read_annotations, read_split, read_split_to_measure
 
 __all__ = [
     "PRECISIONS",
@@ -32,6 +32,7 @@ __all__ = [
     "open_detector",
     "output_folder",
     "progress_bar",
+    "read_annotations",
     "read_split",
     "read_split_to_measure",
     "run",

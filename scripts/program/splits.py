@@ -30,7 +30,7 @@ def read_split(experiment: Experiment, split: str, *, segmentations: bool = Fals
         ValueError: there is no data set, it is broken, has objects of other classes than the experiment, or
             lacks the proposals that the model takes.
     """
-    return _checked(experiment, split, _read(experiment, split, segmentations))
+    return _checked(experiment, split, read_annotations(experiment, split, segmentations=segmentations))
 
 
 def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
@@ -44,7 +44,7 @@ def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
     if not has_masks(experiment):
         return read_split(experiment, split)
     try:
-        dataset = _read(experiment, split, segmentations=True)
+        dataset = read_annotations(experiment, split, segmentations=True)
     except ValueError as error:
         if "segmentation" not in str(error):
             raise
@@ -53,7 +53,17 @@ def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
     return _checked(experiment, split, dataset)
 
 
-def _read(experiment: Experiment, split: str, segmentations: bool) -> CocoDataset:
+def read_annotations(experiment: Experiment, split: str, *, segmentations: bool = False) -> CocoDataset:
+    """Returns one split as `read_split` does, without a look at its pictures, and says nothing of it.
+
+    Args:
+        experiment: names the folder.
+        split: the name of the split.
+        segmentations: as in `read_split`.
+
+    Raises:
+        ValueError: as in `read_split`.
+    """
     from cascade_tf.data.class_matching import as_one_class, match_classes
     from cascade_tf.data.coco import read_dataset_dir
 

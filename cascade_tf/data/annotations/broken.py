@@ -20,12 +20,14 @@ class BrokenRecords:
 
     Attributes:
         dropped: a line for each record that is left out.
+        left_out: those of them that would have stopped the reading otherwise.
     """
 
     def __init__(self, annotation_file: str | os.PathLike[str], skip_broken: bool) -> None:
         self.annotation_file = str(annotation_file)
         self.skip_broken = skip_broken
         self.dropped: list[str] = []
+        self.left_out: list[str] = []
         self._broken: list[str] = []
         self._files_alone = True
 
@@ -38,6 +40,7 @@ class BrokenRecords:
         """
         if self.skip_broken:
             self.drop(message)
+            self.left_out.append(message)
         else:
             self._broken.append(message)
             self._files_alone &= missing_file

@@ -17,7 +17,7 @@ import numpy as np
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.values import PLACE
 from cascade_tf.data.sources.lists import choose_list
-from cascade_tf.data.sources.source import Source
+from cascade_tf.data.sources.source import Published, Source
 from cascade_tf.formats.citypersons import PEDESTRIAN
 from cascade_tf.formats.citypersons_annotations import CLASSES, AnnotatedImage, read_annotations
 from cascade_tf.formats.citypersons_json import ENDING, read_image_annotation
@@ -25,6 +25,7 @@ from cascade_tf.formats.citypersons_json import ENDING, read_image_annotation
 _PICTURES = "leftImg8bit"
 _JSON_FOLDER = "gtBboxCityPersons"
 _MAT_PLACES = ("", "annotations", "*/annotations")
+_PUBLISHED = {"train": 2_975, "val": 500, "test": 1_525}
 _REGIONS = {CLASSES.index("ignore region"), CLASSES.index("people group")}
 
 
@@ -46,6 +47,12 @@ class CityPersonsSplit(Source):
     labelled: bool = True
     whole: bool = False
     sized = False
+
+    @property
+    def published(self) -> Published | None:
+        """See `Source`."""
+        images = _PUBLISHED.get(self.split)
+        return None if images is None else Published(f"CityPersons {self.split}", images)
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the annotations, see `Source.content`.

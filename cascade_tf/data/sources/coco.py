@@ -11,7 +11,17 @@ from typing import Any
 from cascade_tf.coco_format.file import load_annotation_file
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.layouts import UNLABELLED, describe_layout, find_image_dir, find_split
-from cascade_tf.data.sources.source import Source
+from cascade_tf.data.sources.source import Published, Source
+
+_PUBLISHED = {
+    "instances_train2017": 118_287,
+    "instances_val2017": 5_000,
+    "image_info_test-dev2017": 20_288,
+    "image_info_test2017": 40_670,
+    "instances_train2014": 82_783,
+    "instances_val2014": 40_504,
+}
+"""Images of COCO's annotation files."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,7 @@ class CocoFile(Source):
         root: the folder of the data set, if it was found in one.
         whole: see `Source`.
         labelled: see `Source`.
+        published: see `Source`.
     """
 
     name: str
@@ -31,6 +42,7 @@ class CocoFile(Source):
     root: Path | None = None
     whole: bool = False
     labelled: bool = True
+    published: Published | None = None
     exact_names = False
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
@@ -49,9 +61,13 @@ class CocoFile(Source):
 def find_coco(dataset_dir: str | os.PathLike[str], split: str, *, splitting: bool) -> CocoFile:
     """Finds the annotation file of a split, see `cascade_tf.data.layouts.find_split`."""
     found = find_split(dataset_dir, split, splitting=splitting)
+    stem = found.annotation_file.name.partition(".")[0]
     return CocoFile(
         str(found.annotation_file),
         root=Path(dataset_dir),
         whole=found.whole,
         labelled=not found.annotation_file.name.startswith(UNLABELLED),
+        published=Published(f"COCO {stem.rpartition('_')[2]}", _PUBLISHED[stem])
+        if stem in _PUBLISHED
+        else None,
     )

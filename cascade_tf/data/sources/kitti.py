@@ -21,7 +21,7 @@ from cascade_tf.data.annotations.objects import ANY_CLASS
 from cascade_tf.data.annotations.values import PLACE
 from cascade_tf.data.layouts import ALL
 from cascade_tf.data.sources.lists import choose_list
-from cascade_tf.data.sources.source import Source, box_of_corners, ids_of_names, pictures_by_stem
+from cascade_tf.data.sources.source import Published, Source, box_of_corners, ids_of_names, pictures_by_stem
 from cascade_tf.formats.kitti import KittiObjects, read_labels
 from cascade_tf.formats.voc import read_list
 
@@ -38,6 +38,7 @@ _CLASS_OF = {
 _REGION = "dontcare"
 _NOTHING = KittiObjects(np.array([], str), np.zeros((0, 4)), np.zeros(0), np.zeros(0))
 _TEST = "testing"
+_PUBLISHED = {"training": 7_481, _TEST: 7_518}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class KittiFrames(Source):
     labelled: bool = True
     whole: bool = False
     sized = False
+
+    @property
+    def published(self) -> Published:
+        """See `Source`."""
+        return Published(f"KITTI {self.folder}", _PUBLISHED[self.folder])
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the labels, see `Source.content`. A frame whose labels are broken or missing is left out."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from cascade_tf.data.layouts import has_coco_names
+from cascade_tf.data.layouts import ALL, has_coco_names
 from cascade_tf.data.sources.citypersons import find_citypersons, is_citypersons
 from cascade_tf.data.sources.coco import find_coco
 from cascade_tf.data.sources.kitti import find_kitti, is_kitti
@@ -16,6 +16,7 @@ from cascade_tf.data.sources.voc import find_voc, is_voc
 from cascade_tf.data.sources.widerface import find_widerface, is_widerface
 
 Find = Callable[..., Source]
+SPLITS = ("train", "val", "test", "test-dev")
 
 
 class Layout(NamedTuple):
@@ -66,6 +67,45 @@ def find_source(
     if not LAYOUTS[layout].matches(folder):
         raise FileNotFoundError(f"{folder}: no folder in the layout {layout!r}, see docs/own_data.md")
     return LAYOUTS[layout].find(folder, split, splitting=splitting)
+
+
+def find_splits(
+    dataset_dir: str | os.PathLike[str], *, layout: str = "auto", splitting: bool = False
+) -> tuple[str, ...]:
+    """Finds the splits that a data set has: of "train", "val", "test" and "test-dev", else "all".
+
+    A split that is another one under a second name is left out.
+
+    Args:
+        dataset_dir: as in `find_source`.
+        layout: likewise.
+        splitting: likewise.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no split in it.
+        ValueError: as in `find_source`.
+    """
+    found: dict[str, Source] = {}
+    failed: list[Exception] = []
+
+    def look_for(split: str) -> None:
+        try:
+            source = find_source(dataset_dir, split, layout=layout, splitting=splitting)
+        except (FileNotFoundError, ValueError) as error:
+            failed.append(error)
+        else:
+            # Both sides of images that are to be split come from the same source.
+            if source.whole or source not in found.values():
+                found[split] = source
+
+    for split in SPLITS:
+        look_for(split)
+    unclear = next((error for error in failed if isinstance(error, ValueError)), None)
+    if unclear or not found.keys() & {"train", "val"}:
+        look_for(ALL)
+    if ALL not in found and (unclear or not found):
+        raise unclear or failed[0]
+    return tuple(found)
 
 
 def _recognise(folder: Path) -> str:

@@ -10,9 +10,21 @@ import abc
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from cascade_tf.data.annotations.broken import BrokenRecords
+
+
+class Published(NamedTuple):
+    """What a benchmark has published.
+
+    Attributes:
+        part: such as ``"KITTI training"``.
+        images: of that part.
+    """
+
+    part: str
+    images: int
 
 
 class Source(abc.ABC):
@@ -32,6 +44,11 @@ class Source(abc.ABC):
     whole: bool = False
     sized: ClassVar[bool] = True
     exact_names: ClassVar[bool] = True
+
+    @property
+    def published(self) -> Published | None:
+        """The part of a benchmark of which it reads images; None: it is no benchmark's."""
+        return None
 
     @abc.abstractmethod
     def content(self, report: BrokenRecords) -> dict[str, list]:

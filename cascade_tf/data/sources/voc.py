@@ -17,8 +17,14 @@ from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.values import PLACE
 from cascade_tf.data.layouts import ALL
 from cascade_tf.data.sources.lists import choose_list
-from cascade_tf.data.sources.source import Source, box_of_corners, ids_of_names, pictures_by_stem
+from cascade_tf.data.sources.source import Published, Source, box_of_corners, ids_of_names, pictures_by_stem
 from cascade_tf.formats.voc import CLASSES, VocAnnotation, read_annotation, read_list
+
+_PUBLISHED = {
+    "VOC2007": {"train": 2_501, "val": 2_510, "trainval": 5_011, "test": 4_952},
+    "VOC2012": {"train": 5_717, "val": 5_823, "trainval": 11_540, "test": 10_991},
+}
+"""Images of the lists of years."""
 
 
 class _Entry(NamedTuple):
@@ -40,6 +46,7 @@ class VocLists(Source):
         what: the lists, as notes call them.
         labelled: see `Source`.
         whole: see `Source`.
+        published: see `Source`.
     """
 
     name: str
@@ -47,6 +54,7 @@ class VocLists(Source):
     what: str
     labelled: bool = True
     whole: bool = False
+    published: Published | None = None
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the annotations, see `Source.content`.
@@ -158,7 +166,17 @@ def find_voc(folder: Path, split: str, *, splitting: bool) -> VocLists:
         ]
         what = "annotations of " + ", ".join(edition.name for edition in editions)
     labelled = not entries or any(entry.annotation.is_file() for entry in entries)
-    return VocLists(str(folder), tuple(entries), what, labelled, whole)
+    return VocLists(str(folder), tuple(entries), what, labelled, whole, _published(paths))
+
+
+def _published(lists: Sequence[Path]) -> Published | None:
+    """What the benchmark has published in these lists; None where one of them is not its own."""
+    counts = [_PUBLISHED.get(path.parents[2].resolve().name, {}).get(path.stem) for path in lists]
+    known = [count for count in counts if count is not None]
+    if not known or len(known) < len(counts):
+        return None
+    parts = " and ".join(f"{path.parents[2].resolve().name[3:]} {path.stem}" for path in lists)
+    return Published(f"PASCAL VOC {parts}", sum(known))
 
 
 def _named(lists: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:

@@ -12,7 +12,7 @@ import numpy as np
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.values import PLACE
 from cascade_tf.data.sources.lists import choose_list
-from cascade_tf.data.sources.source import Source
+from cascade_tf.data.sources.source import Published, Source
 from cascade_tf.formats.widerface_annotations import (
     MARKS,
     AnnotatedFaces,
@@ -23,6 +23,7 @@ from cascade_tf.formats.widerface_annotations import (
 _FOLDER = "wider_face_split"
 # The texts need no SciPy.
 _LABELLED = ("wider_face_{}_bbx_gt.txt", "wider_face_{}.mat")
+_PUBLISHED = {"train": 12_880, "val": 3_226, "test": 16_097}
 _UNLABELLED = ("wider_face_{}_filelist.txt", "wider_face_{}.mat")
 
 
@@ -44,6 +45,11 @@ class WiderFaceSplit(Source):
     labelled: bool = True
     whole: bool = False
     sized = False
+
+    @property
+    def published(self) -> Published:
+        """See `Source`."""
+        return Published(f"WIDER FACE {self.split}", _PUBLISHED[self.split])
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the file, see `Source.content`. Ids of images are 1, 2, 3, ... in its order."""

@@ -1,0 +1,123 @@
+"""Decodes every picture of a data set, and finds those that are there more than once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from cascade_tf.data.dataset import CocoDataset
+from cascade_tf.data.examples import Example
+from cascade_tf.data.image_check import AS_STORED, fault_of, look_at_all
+from cascade_tf.data.picture_files import PILLOW_ERRORS, SILENCE, decode_with_pillow
+
+LEVELS = ("decode", "full", "headers", "none")
+"""How much is looked at: all pixels; header, size and end; header and size; nothing."""
+
+# Each holds a decoded picture.
+_DECODERS = min(16, (os.cpu_count() or 1) + 2)
+_BLOCK = 1 << 20
+
+
+def find_broken_pictures(
+    dataset: CocoDataset,
+    level: str = "decode",
+    *,
+    upright: bool = True,
+    progress: Callable[[int], object] | None = None,
+) -> dict[int, str]:
+    """Looks at the picture of each image.
+
+    Args:
+        dataset: as it was read.
+        level: one of ``LEVELS``.
+        upright: pictures are turned by their EXIF orientation when they are read.
+        progress: called with the number of images that were looked at since its last call.
+
+    Returns:
+        What is wrong by the ids of the images: a line that names the file.
+
+    Raises:
+        ValueError: there is no such level.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"level: got {level!r}, expected one of {', '.join(LEVELS)}")
+    if level == "none":
+        return {}
+    look = partial(_look, level=level, upright=upright)
+    findings = look_at_all(dataset.examples, look, progress, threads=_DECODERS)
+    return {
+        example.image_id: f"image {example.image_id}: {example.path} {finding}"
+        for example, finding in findings
+        if finding is not None
+    }
+
+
+def _look(examples: Sequence[Example], *, level: str, upright: bool) -> list[str | None]:
+    findings = []
+    for example in examples:
+        finding = fault_of(example, end=level != "headers", upright=upright)
+        if finding == AS_STORED:
+            finding = None
+        if finding is None and level == "decode":
+            finding = _decoding_fault(example.path)
+        findings.append(finding)
+    return findings
+
+
+def _decoding_fault(path: str) -> str | None:
+    try:
+        with SILENCE:
+            decode_with_pillow(Path(path).read_bytes())
+    except PILLOW_ERRORS as error:
+        return f"cannot be decoded ({str(error) or type(error).__name__})"
+    return None
+
+
+def find_duplicates(
+    paths: Mapping[str, Sequence[str]], progress: Callable[[int], object] | None = None
+) -> list[list[tuple[str, str]]]:
+    """Finds pictures of which another one has the same bytes.
+
+    Args:
+        paths: the pictures' files by split. Files that cannot be read are left out.
+        progress: called with the number of files that were looked at since its last call.
+
+    Returns:
+        Groups of two or more (split, path), in the order of ``paths``. A file that is in several splits is
+        a duplicate of itself.
+    """
+    by_size: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for split, files in paths.items():
+        for path in files:
+            try:
+                by_size[os.path.getsize(path)].append((split, path))
+            except OSError:
+                continue
+    alone = sum(len(group) == 1 for group in by_size.values())
+    alike = [one for group in by_size.values() if len(group) > 1 for one in group]
+    if progress is not None:
+        progress(alone)
+    groups: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
+    with ThreadPoolExecutor(_DECODERS, thread_name_prefix="find_duplicates") as pool:
+        for one, digest in zip(alike, pool.map(_digest, (path for _, path in alike)), strict=True):
+            if digest is not None:
+                groups[digest].append(one)
+            if progress is not None:
+                progress(1)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _digest(path: str) -> bytes | None:
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.digest()

@@ -1,0 +1,116 @@
+"""prepare_data.py says what a data set holds and what is broken, and writes other layouts."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from cascade_tf.data.coco import read_dataset_dir
+
+
+def test_tables(call, drawn):
+    said = call("prepare_data", f"--dataset_dir={drawn}")
+    assert said.status == 0, said.err
+    rows = {line[:24].strip(): line[24:].split() for line in said.out.splitlines()}
+    assert rows["images"] == ["6", "4"]
+    assert rows["broken pictures"] == ["0", "0"]
+    objects = [read_dataset_dir(drawn, split).num_objects for split in ("train", "val")]
+    assert rows["objects"] == list(map(str, objects))
+    assert "broken:" not in said.out
+
+
+def test_broken_pictures_are_listed(call, dataset):
+    pictures = sorted((dataset / "images").iterdir())
+    pictures[0].write_bytes(pictures[0].read_bytes()[:-100])
+    pictures[1].write_text("no picture")
+    pictures[2].unlink()
+    said = call("prepare_data", f"--dataset_dir={dataset}")
+    assert "error: got 3 broken records and pictures, listed above; expected none" in said.complaint
+    listed = said.out.partition("\nbroken:\n")[2].splitlines()
+    for picture in pictures[:3]:
+        assert sum(str(picture) in line for line in listed) == 1
+
+
+def test_every_split_is_looked_at(call, dataset):
+    (dataset / "instances_train.json").write_text("{")
+    said = call("prepare_data", f"--dataset_dir={dataset}")
+    assert "got 1 broken" in said.complaint
+    assert f"train: {dataset / 'instances_train.json'}: is not JSON" in said.out
+    assert "\nimages" in said.out
+
+
+def test_damage_within_pixels_is_found_by_decoding_alone(call, dataset):
+    picture = dataset / "images" / "val_00001.jpg"
+    file = io.BytesIO()
+    Image.open(picture).save(file, "PNG")
+    data = bytearray(file.getvalue())
+    start = data.index(b"IDAT") + 8
+    data[start : start + 10] = bytes(10)
+    picture.write_bytes(data)
+    assert call("prepare_data", f"--dataset_dir={dataset}", "--nodecode").status == 0
+    said = call("prepare_data", f"--dataset_dir={dataset}")
+    assert "got 1 broken" in said.complaint
+    assert f"{picture} cannot be decoded" in said.out
+
+
+def test_writes_coco(call, drawn, tmp_path):
+    said = call("prepare_data", f"--dataset_dir={drawn}", f"--coco={tmp_path / 'coco'}")
+    assert said.status == 0, said.err
+    for split in ("train", "val"):
+        before, after = read_dataset_dir(drawn, split), read_dataset_dir(tmp_path / "coco", split)
+        assert after.num_objects == before.num_objects
+        assert after.categories == before.categories
+
+
+def test_writes_what_is_not_broken(call, dataset, tmp_path):
+    (dataset / "images" / "train_00000.jpg").write_text("no picture")
+    target = tmp_path / "voc"
+    said = call("prepare_data", f"--dataset_dir={dataset}", "--to=voc", f"--output={target}")
+    assert "got 1 broken" in said.complaint
+    assert len(read_dataset_dir(target, "train").examples) == 5
+
+
+def test_splits_of_one_file(call, dataset, tmp_path):
+    (dataset / "instances_val.json").unlink()
+    said = call("prepare_data", f"--dataset_dir={dataset}", "--set", "data.val_fraction=0.3",
+                f"--coco={tmp_path / 'coco'}")  # fmt: skip
+    assert said.status == 0, said.err
+    images = [len(read_dataset_dir(tmp_path / "coco", split).examples) for split in ("train", "val")]
+    assert sum(images) == 6
+    assert min(images) > 0
+
+
+def test_pictures_that_train_and_val_share(call, dataset):
+    content = json.loads((dataset / "instances_val.json").read_text())
+    names = [image["file_name"] for image in content["images"]]
+    shutil.copy(dataset / "images" / "train_00000.jpg", dataset / "images" / names[0])
+    said = call("prepare_data", f"--dataset_dir={dataset}")
+    assert said.status == 0, said.err
+    assert "pictures with the same bytes in train and val: 1 (train_00000.jpg = val_00000.jpg)" in said.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--to=voc"], "got --to without --output, expected both"),
+        (["--output=x"], "got --output without --to, expected both"),
+        (["--coco=x", "--to=coco", "--output=y"], "got --coco and --to coco, expected one of them"),
+        (["--split=nothing"], "no instances_nothing.json"),
+        (["--set=data.layout=voc"], "no folder in the layout 'voc'"),
+    ],
+)
+def test_wrong_flags(call, drawn, flags, complaint):
+    assert complaint in call("prepare_data", f"--dataset_dir={drawn}", *flags).complaint
+
+
+def test_folders_that_hold_no_data_set(call, tmp_path, drawn):
+    assert "flag --dataset_dir is missing" in call("prepare_data").complaint
+    assert "no such folder" in call("prepare_data", f"--dataset_dir={tmp_path / 'nowhere'}").complaint
+    (tmp_path / "empty").mkdir()
+    assert "no instances_train.json" in call("prepare_data", f"--dataset_dir={tmp_path / 'empty'}").complaint
+    pictures = shutil.copytree(drawn / "images", tmp_path / "pictures" / "images")
+    assert "no instances_train.json" in call("prepare_data", f"--dataset_dir={pictures.parent}").complaint
