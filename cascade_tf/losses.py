@@ -95,7 +95,7 @@ def stage_losses(
     box_weight: float = 1.0,
     hard_examples: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Class and box loss of one stage, each divided by its number of RoIs in the batch (paper, Eq. 3, 9, 12).
+    """Class and box loss of one stage, each divided by its number of RoIs in the batch (paper, Eq. 2, 7, 12).
 
     Args:
         output: of a training pass.

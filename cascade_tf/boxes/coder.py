@@ -1,4 +1,4 @@
-"""Boxes as offsets to other boxes, normalised by a stage's statistics (paper, Eq. 2 and Sec. 4.1)."""
+"""Boxes as offsets to other boxes, normalised by a stage's statistics (paper, Eq. 4 and 5, Sec. 3.1.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BoxCoder:
 
     ``decode(encode(targets, boxes), boxes) == targets`` up to rounding, as long as no side grows by more than
     ``exp(max_log_scale)``. Encoded values are normalised (Eq. 5), because regression offsets are small and
-    shrink from stage to stage: without that the box loss would be invisible beside the class loss (Sec. 4.1).
+    shrink from stage to stage: without that the box loss would be invisible beside the class loss.
 
     Args:
         std: standard deviations of (dx, dy, dw, dh). The paper's are (0.1, 0.1, 0.2, 0.2), halved for the

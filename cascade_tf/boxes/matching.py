@@ -48,7 +48,7 @@ def match_boxes(
     crowd_cover: float | None = 0.7,
     match_crowds: bool = False,
 ) -> Match:
-    """Labels boxes by one threshold: foreground from ``iou`` on, background below (paper, Eq. 5).
+    """Labels boxes by one threshold: foreground from ``iou`` on, background below (paper, Eq. 9).
 
     Objects to ignore are matched as the others are, and what would be the foreground of one is ignored, as in
     the authors' Caffe code.

@@ -81,8 +81,8 @@ def sample_rois(
 ) -> Samples:
     """Labels proposals at one IoU threshold and, in the first stage, draws a fixed number of them.
 
-    Later stages keep every box of the stage before (Sec. 4.3): after a regression most boxes have moved to a
-    higher IoU, so that thinning out the background is neither needed nor wanted.
+    Later stages keep every box of the stage before (Sec. 6.1.2): after a regression most boxes have moved to
+    a higher IoU, so that thinning out the background is neither needed nor wanted.
 
     Args:
         proposals: candidates; those that are not valid, not finite or without area are never sampled.

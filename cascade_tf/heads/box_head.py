@@ -26,7 +26,7 @@ class BoxHead(StageHead):
 
     Args:
         num_classes: K, without the background.
-        class_agnostic: one box per RoI (the paper's cascade, Sec. 4.2) instead of one per class.
+        class_agnostic: one box per RoI (all detectors of the paper, Sec. 6.1.2) instead of one per class.
         num_convs: 3x3 convolutions before the fully connected layers.
         conv_channels: of each of them.
         num_fcs: fully connected layers; None is 1 behind convolutions, else 2.

@@ -16,7 +16,7 @@ FIRST_STD = (0.1, 0.1, 0.2, 0.2)
 
 
 def stage_weights(num_stages: int, weighting: str) -> list[float]:
-    """Loss weights of the stages (Sec. 5.2 and Table 3).
+    """Loss weights of the stages (Sec. 6.4 and Table 3).
 
     Args:
         num_stages: T.
@@ -33,7 +33,7 @@ def stage_weights(num_stages: int, weighting: str) -> list[float]:
 
 
 def stage_statistics(num_stages: int, update: bool, rounded: bool) -> list[tuple[float, ...]]:
-    """Standard deviations of (dx, dy, dw, dh) of each stage (Sec. 4.1).
+    """Standard deviations of (dx, dy, dw, dh) of each stage (Sec. 4.2 and 6.4).
 
     Args:
         num_stages: T.

@@ -1,6 +1,6 @@
 r"""The baseline of `bccd/cascade`: one stage at IoU 0.5, everything else equal.
 
-Its regression is class-agnostic, as in all detectors of the paper (Sec. 6.1), so that the two differ in the
+Its regression is class-agnostic, as in all detectors of the paper (Sec. 6.1.2), so that the two differ in the
 number of stages only.
 
     python scripts/train.py --config bccd/faster --dataset_dir BCCD --workdir runs/bccd_faster \
