@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from evaluate import Measured
 
+    from cascade_tf.data.coco import CocoDataset
     from cascade_tf.experiment.config import Experiment
 
 OPTIONS = program.Flags(workdir="runs/demo")
@@ -135,13 +136,13 @@ def demo(arguments: Sequence[str]) -> int:
         with job.phase("drawing"):
             _draw(layout, job)
         with job.phase("training"):
-            experiment, measured = _train(experiment, layout, job)
+            experiment, measured, val_set = _train(experiment, layout, job)
         with job.phase("exporting"):
             _export(experiment, layout)
         with job.phase("detecting"):
             _detect_in_fresh_process(layout)
         with job.phase("reporting"):
-            _report(experiment, measured, layout, job)
+            _report(experiment, measured, val_set, layout, job)
     finally:
         job.close()
     return _conclude(measured, layout, sum(job.seconds.values()))
@@ -175,7 +176,7 @@ def _draw(layout: Layout, job: Job) -> None:
         draw_dataset(layout.unseen, num_train=1, num_val=NUM_UNSEEN, image_size=IMAGE_SIZE, seed=SEED + 1)
 
 
-def _train(experiment: Experiment, layout: Layout, job: Job) -> tuple[Experiment, Measured]:
+def _train(experiment: Experiment, layout: Layout, job: Job) -> tuple[Experiment, Measured, CocoDataset]:
     data = dataclasses.replace(experiment.data, dataset_dir=str(layout.dataset))
     experiment, train_set, val_set = train.read_data(dataclasses.replace(experiment, data=data))
     measurements: list[Measured] = []
@@ -189,7 +190,7 @@ def _train(experiment: Experiment, layout: Layout, job: Job) -> tuple[Experiment
     ).run()
     if not result.finished:
         raise KeyboardInterrupt
-    return experiment, measurements[-1]
+    return experiment, measurements[-1], val_set
 
 
 def _export(experiment: Experiment, layout: Layout) -> None:
@@ -209,11 +210,14 @@ def _detect_in_fresh_process(layout: Layout) -> None:
         raise RuntimeError(f"detecting with the exported model failed: {done.stderr.strip()}")
 
 
-def _report(experiment: Experiment, measured: Measured, layout: Layout, job: Job) -> None:
+def _report(
+    experiment: Experiment, measured: Measured, val_set: CocoDataset, layout: Layout, job: Job
+) -> None:
     from cascade_tf.experiment import config
     from cascade_tf.report import write_report
     from cascade_tf.training.run_log import read_metrics
 
+    errors = program.find_errors(val_set, measured.records, masks=measured.result.mask is not None)
     write_report(
         layout.report,
         title=f"Cascade R-CNN on drawn pictures: {experiment.name}",
@@ -221,6 +225,8 @@ def _report(experiment: Experiment, measured: Measured, layout: Layout, job: Job
         settings=config.settings(experiment),
         history=read_metrics(layout.workdir),
         results=measured.rows(),
+        errors=errors,
+        error_pictures=program.draw_worst(errors, val_set, upright=experiment.data.upright),
         pictures=_pictures(layout),
         timings=job.seconds,
         files={name: str(place) for name, place in layout._asdict().items()},

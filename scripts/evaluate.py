@@ -5,6 +5,9 @@ The table goes to the standard output. These files go to the folder evaluation/ 
 format and, with --per_stage, <split>_stage<t>.json and <split>_stages.csv for each stage by itself. A
 detector with mask heads is measured by its boxes and by its masks.
 
+<split>.html is a page about what the detector does wrong, with the images that have the worst errors; its
+numbers are in <split>_errors.json and <split>_confusion.csv. docs/errors.md says what they mean.
+
     python scripts/evaluate.py --workdir runs/mine
     python scripts/evaluate.py --workdir runs/mine --dataset_dir OTHER_DATA --split test --per_stage
     python scripts/evaluate.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --dataset_dir COCO \
@@ -35,6 +38,14 @@ OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file 
 OPTIONS.boolean(
     "per_stage", None, "Also measures each stage of the cascade by itself. Default: evaluation.per_stage."
 )
+OPTIONS.boolean("errors", True, "Also says what is wrong with the detections, and draws the worst of them.")
+OPTIONS.number(
+    "score_threshold",
+    program.SCORE_THRESHOLD,
+    "The least score of detections in the confusion matrix and in pictures.",
+    lower=0.0,
+    upper=1.0,
+)
 OPTIONS.string("output", None, "Folder of the results. Default: evaluation/ in the run's folder.", "DIR")
 
 
@@ -44,10 +55,12 @@ class Measured(NamedTuple):
     Attributes:
         result: of the detector.
         stages: of each stage by itself; empty if they were not asked for.
+        records: the detections in each image that was read.
     """
 
     result: CocoResult
     stages: tuple[CocoResult, ...] = ()
+    records: Sequence[ImageDetections] = ()
 
     def rows(self) -> dict[str, CocoResult]:
         """The results by the names that tables give them."""
@@ -84,7 +97,21 @@ def evaluate(arguments: Sequence[str]) -> None:
     print(measured.result.to_table(csv_file=folder / f"{split}.csv"))
     if measured.stages:
         print(f"\n{compare_table(measured.rows())}")
+    if OPTIONS.values.errors:
+        _explain(measured, dataset, folder / split, experiment.data.upright)
     print(f"\nThe numbers and the detections lie in {folder}.")
+
+
+def _explain(measured: Measured, dataset: CocoDataset, prefix: Path, upright: bool) -> None:
+    """Shows what is wrong with the detections, and writes the page about it."""
+    errors = program.find_errors(
+        dataset,
+        measured.records,
+        masks=measured.result.mask is not None,
+        score_threshold=OPTIONS.values.score_threshold,
+    )
+    program.write_errors(errors, dataset, measured.rows(), prefix, upright=upright)
+    print(f"\n{errors.to_table()}\n\nThe worst errors are drawn in {prefix}.html.")
 
 
 def _per_stage(experiment: Experiment) -> bool:
@@ -149,7 +176,7 @@ def measure(
         ]
         # The last stage's detections are the detector's own.
         records = records[-1]
-    measured = Measured(_score(dataset, records, prefix), tuple(stages))
+    measured = Measured(_score(dataset, records, prefix), tuple(stages), records)
     measured.result.to_csv(f"{prefix}.csv")
     if per_stage:
         compare_csv(f"{prefix}_stages.csv", measured.rows())

@@ -157,6 +157,12 @@ def test_python_of_the_page_of_protocols_runs(tmp_path, monkeypatch):
     assert (tmp_path / "val_dt.json").is_file()
 
 
+def test_python_of_the_page_of_errors_runs(capsys):
+    (example,) = blocks(ROOT / "docs" / "errors.md", "python")
+    exec(compile(example, "errors.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "1.0"
+
+
 def test_python_of_the_configuration_page_runs():
     first, tree, last = blocks(ROOT / "docs" / "configuration.md", "python")
     names: dict = {}

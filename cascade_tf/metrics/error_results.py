@@ -73,7 +73,7 @@ class ErrorResult:
 
     def to_table(self) -> str:
         """Returns aligned text: a row for each kind of error, what it costs in percent, and how often."""
-        least = f"score >= {self.score_threshold:g}"
+        least = f"at score >= {self.score_threshold:g}"
         shapes = [("", self)] if self.mask is None else [("boxes: ", self), ("masks: ", self.mask)]
         rows = [["error", "AP50 that it costs", "errors", least]]
         for shape, result in shapes:

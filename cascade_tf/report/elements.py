@@ -58,6 +58,27 @@ def data_url(picture: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 
+def gallery(pictures: Sequence[tuple[str, np.ndarray]], kind: str = "") -> str:
+    """Returns pictures with their captions, which the page enlarges on a click.
+
+    Args:
+        pictures: (caption, [H, W, 3] uint8 image).
+        kind: ``"wide"`` for pictures that need more width.
+
+    Raises:
+        ValueError: a picture is not uint8 [H, W, 3].
+    """
+    figures = []
+    for caption, picture in pictures:
+        text = html.escape(caption)
+        image = f'<img src="{data_url(picture)}" alt="{text}" loading="lazy">'
+        figures.append(
+            f'<figure class="card"><button type="button" aria-label="Enlarge: {text}">{image}</button>'
+            f"<figcaption>{text}</figcaption></figure>"
+        )
+    return f'<div class="{f"gallery {kind}".strip()}">{"".join(figures)}</div>'
+
+
 def duration(value: float | str) -> str:
     """Returns seconds as text for people; text stays as it is."""
     if isinstance(value, str):

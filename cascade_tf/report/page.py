@@ -12,8 +12,15 @@ import numpy as np
 
 from cascade_tf import __version__
 from cascade_tf.files import write_atomically
+from cascade_tf.metrics.error_results import ErrorResult
 from cascade_tf.metrics.results import CocoResult
-from cascade_tf.report.elements import data_url, definitions, dotted, duration
+from cascade_tf.report.elements import definitions, dotted, duration, gallery
+from cascade_tf.report.errors import (
+    confusion_section,
+    curve_section,
+    error_picture_section,
+    error_section,
+)
 from cascade_tf.report.evaluation import class_section, headline, precision_section
 from cascade_tf.report.history import History
 from cascade_tf.report.style import CSS, SCRIPT
@@ -28,6 +35,8 @@ def write_report(
     settings: Mapping[str, Any] | None = None,
     history: Sequence[Mapping[str, Any]] = (),
     results: Mapping[str, CocoResult] | None = None,
+    errors: ErrorResult | None = None,
+    error_pictures: Sequence[tuple[str, np.ndarray]] = (),
     pictures: Sequence[tuple[str, np.ndarray]] = (),
     timings: Mapping[str, float | str] | None = None,
     files: Mapping[str, Any] | None = None,
@@ -44,7 +53,9 @@ def write_report(
         history: the lines of ``metrics.jsonl``: ``step``, losses and per-stage numbers, flat or nested.
         results: row name -> evaluation, in order, such as the stages of a cascade; the last row is the
             headline, and gains are counted from the first.
-        pictures: (caption, [H, W, 3] uint8 image).
+        errors: what is wrong with the last result's detections.
+        error_pictures: (caption, [H, W, 3] uint8 image) of the worst of them.
+        pictures: likewise, of anything else.
         timings: what took how long: seconds, or text.
         files: what lies where.
 
@@ -61,6 +72,7 @@ def write_report(
         precision_section(results),
         _picture_section(pictures),
         class_section(results),
+        *_error_sections(errors, error_pictures),
         training_section(log),
         _run_section(settings or {}, timings or {}, files or {}),
     ]
@@ -76,18 +88,21 @@ def write_report(
     return write_atomically(path, page)
 
 
+def _error_sections(errors: ErrorResult | None, pictures: Sequence[tuple[str, np.ndarray]]) -> list[str]:
+    if errors is None:
+        return []
+    return [
+        error_section(errors),
+        error_picture_section(errors, pictures),
+        confusion_section(errors),
+        curve_section(errors),
+    ]
+
+
 def _picture_section(pictures: Sequence[tuple[str, np.ndarray]]) -> str:
     if not pictures:
         return ""
-    figures = []
-    for caption, picture in pictures:
-        text = html.escape(caption)
-        image = f'<img src="{data_url(picture)}" alt="{text}" loading="lazy">'
-        figures.append(
-            f'<figure class="card"><button type="button" aria-label="Enlarge: {text}">{image}</button>'
-            f"<figcaption>{text}</figcaption></figure>"
-        )
-    return f'<section><h2>Pictures</h2><div class="gallery">{"".join(figures)}</div></section>'
+    return f"<section><h2>Pictures</h2>{gallery(pictures)}</section>"
 
 
 def _run_section(

@@ -70,6 +70,18 @@ font-weight:600}
 .gallery button:focus-visible{outline:3px solid var(--accent);outline-offset:-3px}
 .gallery img{display:block;width:100%;aspect-ratio:4/3;object-fit:contain;background:#0b0d10}
 .gallery figcaption{padding:10px 14px;font-size:13.5px;color:var(--soft);overflow-wrap:anywhere}
+.wide{grid-template-columns:minmax(0,1fr)}
+.wide img{aspect-ratio:auto;background:none}
+.fold{margin-top:20px}
+h3.fold{margin-bottom:10px}
+.kinds thead th:last-child{text-align:left}
+.scroll td.text{text-align:left;white-space:normal;color:var(--soft);min-width:220px}
+.hit{--m:var(--s2)}.slip{--m:var(--s1)}
+.matrix td{background:color-mix(in srgb,var(--m) calc(var(--v)*60%),transparent)}
+.map{display:block;width:100%}
+.map text{font-size:9px}
+.map .ground{fill:var(--grid);fill-opacity:.5}
+.map .hit,.map .slip{fill:var(--m);fill-opacity:var(--v)}
 dialog{border:0;padding:0;background:none;max-width:96vw;max-height:96vh}
 dialog::backdrop{background:rgb(0 0 0/.82)}
 dialog img{display:block;max-width:96vw;max-height:96vh;min-width:min(60vw,900px);object-fit:contain;

@@ -6,6 +6,7 @@ photograph.
 
 from cascade_tf.visualization.colors import class_color
 from cascade_tf.visualization.detections import draw_detections
+from cascade_tf.visualization.error_pictures import draw_errors
 from cascade_tf.visualization.sheet import contact_sheet
 
-__all__ = ["class_color", "contact_sheet", "draw_detections"]
+__all__ = ["class_color", "contact_sheet", "draw_detections", "draw_errors"]

@@ -9,6 +9,7 @@ import sys
 
 from .bar import detection_bar, progress_bar, waiting
 from .detectors import load_run, open_detector
+from .error_page import SCORE_THRESHOLD, draw_worst, find_errors, write_errors
 from .errors import show_defect
 from .experiments import configured_experiment, has_masks, model_changes, takes_proposals, trained_experiment
 from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
@@ -22,10 +23,13 @@ from .splits import read_annotations, read_split, read_split_to_measure
 __all__ = [
     "PRECISIONS",
     "ROOT",
+    "SCORE_THRESHOLD",
     "WEIGHTS_TEXT",
     "Flags",
     "configured_experiment",
     "detection_bar",
+    "draw_worst",
+    "find_errors",
     "has_masks",
     "load_run",
     "model_changes",
@@ -42,6 +46,7 @@ __all__ = [
     "waiting",
     "warn",
     "writable_folder",
+    "write_errors",
 ]
 
 set_log_level()

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,6 +103,8 @@ class TestDemo:
         assert "<svg" in page
         assert "demo/cascade" in page
         assert "mask" in page
+        for heading in ("Kinds of error", "Worst errors", "Confusion matrix", "Precision over recall"):
+            assert f"<h2>{heading}</h2>" in page
 
     def test_evaluation_is_written(self, demo):
         folder = demo.workdir / "evaluation"
@@ -156,9 +159,20 @@ class TestEvaluate:
         assert said.status == 0, said.err
         again = json.loads((tmp_path / "val.json").read_text())
         assert again == json.loads((demo.workdir / "evaluation" / "val.json").read_text())
-        assert {path.name for path in tmp_path.iterdir()} == {"val.json", "val.csv", "val_detections.json"}
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "val.json", "val.csv", "val_detections.json", "val_errors.json", "val_confusion.csv", "val.html",
+        }  # fmt: skip
         assert "all classes" in said.out
         assert "stage 1" not in said.out
+        errors = json.loads((tmp_path / "val_errors.json").read_text())
+        assert errors["AP"] == pytest.approx(again["summary"]["AP50"], abs=1e-9)
+        assert errors["mask"]["AP"] == pytest.approx(again["mask"]["summary"]["AP50"], abs=1e-9)
+        shown = re.search(r"^boxes: missed +(\S+) +(\d+) +(\d+)$", said.out, re.MULTILINE)
+        missed = errors["kinds"]["missed"]
+        assert float(shown[1]) == pytest.approx(100 * missed["cost"], abs=0.051)
+        assert [int(shown[2]), int(shown[3])] == [missed["errors"], missed["seen"]]
+        page = (tmp_path / "val.html").read_text()
+        assert page.count("data:image/") == len(errors["worst_images"]) > 0
 
 
 class TestPredict:

@@ -8,7 +8,6 @@ import io
 import json
 import math
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,52 +19,9 @@ from cascade_tf.metrics.results import CLASS_KEYS, IOU_THRESHOLDS, SUMMARY_KEYS
 from cascade_tf.report import write_report
 from cascade_tf.report.charts import Series, line_chart
 from cascade_tf.report.history import History, smooth_lines
+from tests.report.reading import Page
 
 NAN = float("nan")
-
-
-@pytest.fixture(autouse=True)
-def _same_start():
-    """Pages do not touch Keras, whose state takes longer to reset than these tests take."""
-    return
-
-
-class Page(HTMLParser):
-    """Tags, texts and attributes of a page; fails where tags do not nest."""
-
-    VOID = ("meta", "img", "br")
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict]] = []
-        self.texts: list[str] = []
-        self.rows: list[list[str]] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] in ("style", "script"):
-            return
-        self.texts.append(data)
-        if self.open and self.open[-1] in ("td", "th"):
-            self.rows[-1][-1] += data
-
-    def count(self, tag: str, **attributes) -> int:
-        return sum(name == tag and attributes.items() <= found.items() for name, found in self.tags)
 
 
 def result(ap: float = 0.5, slope: float = 0.0, classes: int = 2) -> CocoResult:
