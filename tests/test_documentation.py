@@ -82,7 +82,8 @@ def test_commands_use_flags_and_configurations_that_exist(page):
                 continue
             script, arguments = found.groups()
             for flag in re.findall(r"--(\w+)", arguments):
-                assert re.search(rf"--(\[no\])?{flag}\b", help_of(script)), f"{script} --{flag}"
+                shown = rf"--(\[no\])?{flag}\b|--\[no\]{flag.removeprefix('no')}\b"
+                assert re.search(shown, help_of(script)), f"{script} --{flag}"
             for name in re.findall(r"--config (\S+)", arguments):
                 assert isinstance(load_config(name), Experiment)
 
