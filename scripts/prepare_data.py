@@ -68,6 +68,9 @@ def prepare(arguments: Sequence[str]) -> None:
     _print_list("complete", complete)
     _print_list("warnings", warnings)
     _print_list("broken", problems)
+    if OPTIONS.values.overview:
+        remarks = {"Broken": problems, "Warnings": warnings, "Complete": complete, "Read": _sources(splits)}
+        _write_overview(experiment, splits, remarks)
     for layout, folder in targets.items():
         _convert(splits, layout, folder)
     if problems:
@@ -153,6 +156,32 @@ def _print_list(title: str, lines: Sequence[str]) -> None:
 
     if lines:
         print("\n".join([f"\n{title}:", *(f"  {line}" for line in first_lines(lines, SHOWN_RECORDS))]))
+
+
+def _write_overview(
+    experiment: Experiment, splits: Mapping[str, Inspected], remarks: Mapping[str, Sequence[str]]
+) -> None:
+    from cascade_tf.inspection.overview import NetworkInput, write_overview
+
+    model = experiment.model
+    network = NetworkInput(
+        short_side=model.value("short_side"),
+        max_side=model.value("max_side"),
+        multiple=model.value("size_divisor") if model.value("round_sides") else None,
+        grid=getattr(model.value("proposals")(), "grid", None),
+    )
+    path = Path(OPTIONS.values.overview)
+    program.writable_folder(path.parent, "folder of --overview")
+    with program.waiting("drawing the page"):
+        write_overview(
+            path,
+            splits,
+            network,
+            title=Path(OPTIONS.need("dataset_dir")).resolve().name,
+            remarks=remarks,
+            seed=OPTIONS.values.seed,
+        )
+    print(f"\nThe page about the data set is {path}, its anchors are those of {experiment.name}.")
 
 
 def _convert(splits: Mapping[str, Inspected], layout: str, folder: Path) -> None:

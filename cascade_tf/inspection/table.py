@@ -44,18 +44,23 @@ def quantiles(values: np.ndarray, form: str) -> str:
     """The least, 10, 50 and 90 percent, and the most, as text."""
     if not len(values):
         return "-"
-    return " ".join(f"{value:{form}}" for value in np.quantile(values, _QUANTILES))
+    return " · ".join(f"{value:{form}}" for value in np.quantile(values, _QUANTILES))
+
+
+def facts_of(split: Inspected) -> dict[str, str]:
+    """Returns each of ``ROWS``, and how much is broken, as texts by their names."""
+    return {
+        **{name: text(split.statistics) for name, text in ROWS.items()},
+        "broken records": f"{len(split.dataset.broken):,}",
+        "broken pictures": f"{len(split.broken_pictures):,}",
+        "records without a box": f"{len(split.dropped):,}",
+    }
 
 
 def split_table(splits: Mapping[str, Inspected]) -> str:
-    """Returns a table with a column for each split and a row for each of ``ROWS``, and what is broken."""
-    rows = [["", *splits]]
-    for name, text in ROWS.items():
-        rows.append([name, *(text(split.statistics) for split in splits.values())])
-    rows.append(["broken records", *(f"{len(split.dataset.broken):,}" for split in splits.values())])
-    rows.append(["broken pictures", *(f"{len(split.broken_pictures):,}" for split in splits.values())])
-    rows.append(["records without a box", *(f"{len(split.dropped):,}" for split in splits.values())])
-    return aligned(rows)
+    """Returns a table with a column for each split and a row for each fact."""
+    facts = [facts_of(split) for split in splits.values()]
+    return aligned([["", *splits], *([name, *(column[name] for column in facts)] for name in facts[0])])
 
 
 def class_table(splits: Mapping[str, Inspected]) -> str:

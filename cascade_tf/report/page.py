@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from cascade_tf import __version__
 from cascade_tf.files import write_atomically
 from cascade_tf.metrics.error_results import ErrorResult
 from cascade_tf.metrics.results import CocoResult
@@ -22,8 +20,8 @@ from cascade_tf.report.errors import (
     error_section,
 )
 from cascade_tf.report.evaluation import class_section, headline, precision_section
+from cascade_tf.report.frame import document
 from cascade_tf.report.history import History
-from cascade_tf.report.style import CSS, SCRIPT
 from cascade_tf.report.training import training_section
 
 
@@ -76,16 +74,7 @@ def write_report(
         training_section(log),
         _run_section(settings or {}, timings or {}, files or {}),
     ]
-    lead = f'<p class="lead">{html.escape(summary)}</p>' if summary else ""
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{CSS}</style></head><body><main>"
-        f"<header><h1>{html.escape(title)}</h1>{lead}</header>{''.join(sections)}"
-        f"<footer>Written by cascade_tf {html.escape(__version__)}.</footer>"
-        f"</main><dialog></dialog><script>{SCRIPT}</script></body></html>\n"
-    )
-    return write_atomically(path, page)
+    return write_atomically(path, document(title, summary, sections))
 
 
 def _error_sections(errors: ErrorResult | None, pictures: Sequence[tuple[str, np.ndarray]]) -> list[str]:

@@ -114,3 +114,21 @@ def test_folders_that_hold_no_data_set(call, tmp_path, drawn):
     assert "no instances_train.json" in call("prepare_data", f"--dataset_dir={tmp_path / 'empty'}").complaint
     pictures = shutil.copytree(drawn / "images", tmp_path / "pictures" / "images")
     assert "no instances_train.json" in call("prepare_data", f"--dataset_dir={pictures.parent}").complaint
+
+
+def test_overview(call, drawn, tmp_path):
+    page = tmp_path / "pages" / "data.html"
+    said = call("prepare_data", f"--dataset_dir={drawn}", f"--overview={page}", "--config=custom/faster")
+    assert said.status == 0, said.err
+    assert f"The page about the data set is {page}, its anchors are those of custom/faster." in said.out
+    text = page.read_text()
+    assert text.count("<img ") == 10
+    assert "boxes with an anchor" in text
+
+
+def test_overview_of_a_detector_without_anchors(call, drawn, tmp_path):
+    page = tmp_path / "data.html"
+    config = "--config=coco/fast_rcnn_r50_fpn_1x"
+    said = call("prepare_data", f"--dataset_dir={drawn}", f"--overview={page}", config)
+    assert said.status == 0, said.err
+    assert "boxes with an anchor" not in page.read_text()

@@ -1,0 +1,122 @@
+"""A data set on one page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cascade_tf.boxes.anchors import ShapeGrid
+from cascade_tf.inspection.anchor_fit import AnchorFit, fit_anchors
+from cascade_tf.inspection.inspected import Inspected
+from cascade_tf.inspection.selection import choose_pictures
+from cascade_tf.inspection.statistics import Statistics
+from cascade_tf.inspection.table import facts_of
+from cascade_tf.inspection.thumbnails import draw_thumbnail
+from cascade_tf.ops.resize import shortest_edge_size
+from cascade_tf.report.data_page import SplitFigures, write_data_page
+
+
+class NetworkInput(NamedTuple):
+    """How a detector sees images.
+
+    Attributes:
+        short_side: of an image, pixels.
+        max_side: limit of the longer side, pixels.
+        multiple: of what both sides are a multiple; None: of nothing.
+        grid: the anchors of its proposals; None: it has none.
+    """
+
+    short_side: int
+    max_side: int
+    multiple: int | None
+    grid: ShapeGrid | None
+
+
+def write_overview(
+    path: str | os.PathLike[str],
+    splits: Mapping[str, Inspected],
+    network: NetworkInput,
+    *,
+    title: str,
+    remarks: Mapping[str, Sequence[str]],
+    seed: int = 0,
+    progress: Callable[[int], object] = lambda count: None,
+) -> Path:
+    """Writes a page with figures, warnings, pictures, and the boxes beside the anchors.
+
+    Args:
+        path: file to write.
+        splits: by their names.
+        network: at whose scale boxes are compared with anchors.
+        title: heading of the page.
+        remarks: lines by their headings, the worst first.
+        seed: of the pictures that are chosen at random.
+        progress: called with the number of pictures that were drawn since its last call.
+
+    Returns:
+        The path.
+    """
+    pictures = {}
+    for group in choose_pictures(splits, seed):
+        drawn = []
+        for chosen in group.pictures:
+            drawn.append(draw_thumbnail(chosen))
+            progress(1)
+        pictures[group.title] = drawn
+    fits = {name: fit_network(network, split.statistics) for name, split in splits.items()}
+    figures = [_figures(name, split, fits[name], network) for name, split in splits.items()]
+    scale = (
+        f"At the network's scale: shorter side {network.short_side}, longer side at most {network.max_side}."
+    )
+    anchors = next(iter(fits.values())).shapes
+    return write_data_page(
+        path,
+        title=title,
+        splits=figures,
+        anchors=anchors,
+        scale=scale,
+        remarks=remarks,
+        pictures=pictures,
+    )
+
+
+def fit_network(network: NetworkInput, statistics: Statistics) -> AnchorFit:
+    """Compares the boxes of a split, as the network sees them, with its anchors.
+
+    Args:
+        network: sees them. Without anchors all IoUs are 0 and there are no shapes.
+        statistics: of the split.
+    """
+    sizes = statistics.image_sizes
+    if not len(sizes):
+        seen = np.zeros((0, 2))
+    else:
+        height, width = shortest_edge_size(
+            sizes[:, 0], sizes[:, 1], network.short_side, network.max_side, network.multiple
+        )
+        seen = np.stack([height.numpy(), width.numpy()], axis=1).astype(np.float64)
+    of_box = statistics.image_index
+    factors = (seen / sizes)[of_box][:, [1, 0, 1, 0]]
+    boxes = statistics.boxes * factors
+    if network.grid is None:
+        return AnchorFit(boxes[:, 2:] - boxes[:, :2], np.zeros(len(boxes)), np.zeros((0, 2)))
+    return fit_anchors(network.grid, boxes, seen[of_box])
+
+
+def _figures(name: str, split: Inspected, fit: AnchorFit, network: NetworkInput) -> SplitFigures:
+    statistics = split.statistics
+    return SplitFigures(
+        name=name,
+        facts=facts_of(split),
+        images=statistics.images,
+        objects=statistics.objects,
+        counts=statistics.counts,
+        classes=statistics.classes if split.dataset.labelled else (),
+        image_sizes=statistics.image_sizes,
+        sides=fit.sides,
+        best=None if network.grid is None else fit.best,
+    )
