@@ -221,7 +221,7 @@ def _report(
     write_report(
         layout.report,
         title=f"Cascade R-CNN on drawn pictures: {experiment.name}",
-        summary=f"{_summary(measured)}. The pictures below are drawn with another seed.",
+        summary=f"{_summary(measured)}. What the section Pictures shows is drawn with another seed.",
         settings=config.settings(experiment),
         history=read_metrics(layout.workdir),
         results=measured.rows(),

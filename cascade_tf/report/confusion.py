@@ -12,6 +12,9 @@ from cascade_tf.report.elements import table
 _MOST_NUMBERS = 12
 """Classes up to which each cell shows its number."""
 
+_LARGEST_MAP = 150
+"""Classes up to which there is a map; of more nobody could read the names."""
+
 _MOST_PAIRS = 20
 
 # Of the map, in its own units.
@@ -20,7 +23,7 @@ _LONGEST_NAME = 16
 
 
 def confusion_matrix(classes: Sequence[str], matrix: np.ndarray) -> str:
-    """Returns the matrix, with the most frequent confusions below if it shows no numbers.
+    """Returns the matrix as numbers, else as a map with the most frequent confusions, else these alone.
 
     Args:
         classes: K names.
@@ -29,7 +32,8 @@ def confusion_matrix(classes: Sequence[str], matrix: np.ndarray) -> str:
     shares = _shares(matrix)
     if len(classes) <= _MOST_NUMBERS:
         return _numbers(classes, matrix, shares)
-    return _map(classes, matrix, shares) + _pairs(classes, matrix)
+    drawn = _map(classes, matrix, shares) if len(classes) <= _LARGEST_MAP else ""
+    return drawn + _pairs(classes, matrix)
 
 
 def _shares(matrix: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ _MEANINGS = {
     "both": "another class, and IoU 0.1 to 0.5",
     "duplicate": "an object that a better detection has found already",
     "background": "IoU below 0.1 with all objects",
-    "missed": "an object that is not found, nor nearly, as the first two kinds do",
+    "missed": "an object that nothing finds, nor would with another class or a better place",
     "false positives": "all kinds but the last, if they scored lower than whatever is right",
     "false negatives": "all objects that are not found, if they need not be",
 }
@@ -31,6 +31,7 @@ _NOTE = (
 )
 _OPEN_CLASSES = 25
 _OPEN_CHARTS = 6
+_MOST_CHARTS = 100
 _RECALLS = np.linspace(0.0, 1.0, 101)
 
 
@@ -109,18 +110,19 @@ def curve_section(errors: ErrorResult) -> str:
     overall = "".join(_chart(f"{shape}all classes".capitalize(), result, None) for shape, result in shapes)
     if not overall:
         return ""
+    # Of very many classes those with the most objects, for the sake of the page's size.
+    shown = np.sort(np.argsort(-errors.objects, kind="stable")[:_MOST_CHARTS])
     charts = "".join(
-        _chart(f"{shape}{name}", result, k)
-        for shape, result in shapes
-        for k, name in enumerate(errors.classes)
+        _chart(f"{shape}{errors.classes[k]}", result, k) for k in shown for shape, result in shapes
     )
     if len(errors.classes) < _OPEN_CHARTS:
         body = f'<div class="pair">{overall}{charts}</div>'
     else:
-        folded = (
-            f'<details class="fold"><summary>Each class</summary><div class="pair">{charts}</div></details>'
-        )
-        body = f'<div class="pair">{overall}</div>{folded}'
+        title = "Each class"
+        if len(shown) < len(errors.classes):
+            title = f"The {len(shown)} classes with the most objects"
+        folded = f'<summary>{title}</summary><div class="pair">{charts}</div>'
+        body = f'<div class="pair">{overall}</div><details class="fold">{folded}</details>'
     note = (
         '<p class="foot">At each recall the best precision that is reached there or further on, which is what'
         " AP is the mean of. A curve falls to 0 where the detector finds no more objects.</p>"

@@ -84,6 +84,14 @@ def test_map_of_many_classes(tmp_path):
     assert len(re.findall(r"<h3>&lt;class&gt; \d+</h3>", text)) == 40
 
 
+def test_very_many_classes(tmp_path):
+    text, page = write(tmp_path, of_many(200))
+    assert page.count("rect") == 0
+    assert ["<class> 0 taken for <class> 2", "1", "1"] in page.rows
+    assert page.texts.count("The 100 classes with the most objects") == 1
+    assert len(re.findall(r"<h3>&lt;class&gt; \d+</h3>", text)) == 100
+
+
 def test_curves(errors, tmp_path):
     text, page = write(tmp_path, errors)
     ap = 100 * errors.average_precision
@@ -103,8 +111,11 @@ def test_boxes_and_masks(tmp_path):
     costs = [float(row[1]) for row in kind_rows(page) if row[0] == "background"]
     expected = [100 * result.costs()["background"] for result in (boxes, masks)]
     assert costs == pytest.approx(expected, abs=0.051)
-    assert "<h3>Boxes: all classes</h3>" in text
-    assert "<h3>Masks: square</h3>" in text
+    headings = re.findall(r"<h3>((?:Boxes|Masks): (?!what)[^<]*)", text)
+    assert headings == [
+        "Boxes: all classes", "Masks: all classes",
+        "Boxes: square", "Masks: square", "Boxes: disc", "Masks: disc",
+    ]  # fmt: skip
 
 
 def test_pictures(errors, tmp_path):
