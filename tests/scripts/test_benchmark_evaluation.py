@@ -31,6 +31,7 @@ def test_times_and_numbers(evaluation, tmp_path, capsys):
     assert list(rows)[:4] == ["cascade_tf", "cascade_tf, CPU", "pycocotools", "pycocotools, CPU"]
     assert rows["cascade_tf"]["goal"] == "<= 12 s"
     assert rows["pycocotools to cascade_tf, CPU"]["value"] > 0
+    assert rows["cascade_tf's errors to cascade_tf, CPU"]["value"] > 0
     present = [name for name, (module, _) in evaluation.PEERS.items() if importlib.util.find_spec(module)]
     found = re.findall(r"(\S+): AP (\S+), differs from pycocotools by at most (\S+)", capsys.readouterr().out)
     assert [name for name, *_ in found] == present
