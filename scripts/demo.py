@@ -249,14 +249,14 @@ def _pictures(layout: Layout) -> list[tuple[str, np.ndarray]]:
 
 def _summary(measured: Measured) -> str:
     numbers, shown = measured.result.numbers(), ("AP", "AP50", "AP75", "AP90")
-    names = [*shown, *(f"mask_{name}" for name in shown if measured.result.mask)]
+    names = [*shown, *(f"mask_{name}" for name in shown if measured.result.coco.mask)]
     return ", ".join(f"{name.replace('_', ' ')} {numbers[name]:.3f}" for name in names)
 
 
 def _conclude(measured: Measured, layout: Layout, seconds: float) -> int:
-    from cascade_tf.metrics import compare_table
+    from cascade_tf.metrics import compare_measurements
 
-    print(compare_table(measured.rows()))
+    print(compare_measurements(measured.rows()))
     places = {
         "report": layout.report,
         "pictures of what was found": layout.pictures,
@@ -266,7 +266,7 @@ def _conclude(measured: Measured, layout: Layout, seconds: float) -> int:
     }
     print("\n" + "\n".join(f"{name:34} {place}" for name, place in places.items()))
     least = OPTIONS.values.least_ap
-    passed = measured.result.summary["AP"] > least
+    passed = measured.result.coco.summary["AP"] > least
     verdict = "as expected" if passed else f"expected more than {least:.3f}"
     minutes = f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
     print(f"\n{_summary(measured)} on the validation pictures after {minutes}: {verdict}.")

@@ -1,9 +1,10 @@
-r"""Measures a trained detector on a data set, by the COCO protocol.
+r"""Measures a trained detector on a data set, by the protocol of the data set's benchmark and by COCO's.
 
-The table goes to the standard output. These files go to the folder evaluation/ of the run, or to --output:
+The tables go to the standard output. These files go to the folder evaluation/ of the run, or to --output:
 <split>.json and <split>.csv with all numbers, <split>_detections.json with the detections in COCO's result
 format and, with --per_stage, <split>_stage<t>.json and <split>_stages.csv for each stage by itself. A
-detector with mask heads is measured by its boxes and by its masks.
+detector with mask heads is measured by its boxes and by its masks. evaluation.protocol names another protocol
+than that of the data set's layout, see docs/protocols.md.
 
 <split>.html is a page about what the detector does wrong, with the images that have the worst errors; its
 numbers are in <split>_errors.json and <split>_confusion.csv. docs/errors.md says what they mean.
@@ -12,6 +13,7 @@ numbers are in <split>_errors.json and <split>_confusion.csv. docs/errors.md say
     python scripts/evaluate.py --workdir runs/mine --dataset_dir OTHER_DATA --split test --per_stage
     python scripts/evaluate.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --dataset_dir COCO \
         --output zoo
+    python scripts/evaluate.py --workdir runs/pedestrians --dataset_dir CityPersons --set evaluation.ious=0.5
     python scripts/evaluate.py --workdir runs/mine --set evaluation.flip=true \
         --set evaluation.scales=600,1000 --set evaluation.vote_iou=0.9
 """
@@ -29,9 +31,10 @@ import program
 if TYPE_CHECKING:
     from cascade_tf.data.coco import CocoDataset
     from cascade_tf.experiment.config import Experiment
-    from cascade_tf.metrics import CocoResult
+    from cascade_tf.metrics import Measurement
     from cascade_tf.prediction.inference import ImageDetections
     from cascade_tf.prediction.test_time_augmentation import Augmentation
+    from cascade_tf.protocols.protocol import Protocol
 
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
@@ -58,11 +61,11 @@ class Measured(NamedTuple):
         records: the detections in each image that was read.
     """
 
-    result: CocoResult
-    stages: tuple[CocoResult, ...] = ()
+    result: Measurement
+    stages: tuple[Measurement, ...] = ()
     records: Sequence[ImageDetections] = ()
 
-    def rows(self) -> dict[str, CocoResult]:
+    def rows(self) -> dict[str, Measurement]:
         """The results by the names that tables give them."""
         return {f"stage {i}": stage for i, stage in enumerate(self.stages, start=1)} | {
             "detector": self.result
@@ -76,17 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Evaluates the detector of ``--workdir`` or ``--weights``."""
-    from cascade_tf.metrics import compare_table
+    from cascade_tf.metrics import compare_measurements
 
     split = OPTIONS.values.split
     detector, experiment = program.open_detector(OPTIONS)
     dataset = _read_split(experiment, split)
     if not dataset.labelled:
         raise ValueError(f"{dataset.annotation_file}: has no labels, expected some to measure by")
+    protocol = program.chosen_protocol(experiment, dataset)
     folder = program.writable_folder(program.output_folder(OPTIONS, "evaluation"), "output folder")
     measured = measure(
         detector,
-        dataset,
+        protocol,
         batch_size=experiment.evaluation.batch_size,
         per_stage=_per_stage(experiment),
         skip_broken=experiment.data.skip_broken,
@@ -96,7 +100,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     )
     print(measured.result.to_table(csv_file=folder / f"{split}.csv"))
     if measured.stages:
-        print(f"\n{compare_table(measured.rows())}")
+        print(f"\n{compare_measurements(measured.rows())}")
     if OPTIONS.values.errors:
         _explain(measured, dataset, folder / split, experiment.data.upright)
     print(f"\nThe numbers and the detections lie in {folder}.")
@@ -107,7 +111,7 @@ def _explain(measured: Measured, dataset: CocoDataset, prefix: Path, upright: bo
     errors = program.find_errors(
         dataset,
         measured.records,
-        masks=measured.result.mask is not None,
+        masks=measured.result.coco.mask is not None,
         score_threshold=OPTIONS.values.score_threshold,
     )
     program.write_errors(errors, dataset, measured.rows(), prefix, upright=upright)
@@ -134,7 +138,7 @@ def _read_split(experiment: Experiment, split: str) -> CocoDataset:
 
 def measure(
     detector: Any,
-    dataset: CocoDataset,
+    protocol: Protocol,
     *,
     batch_size: int,
     per_stage: bool,
@@ -147,7 +151,7 @@ def measure(
 
     Args:
         detector: a ``TwoStageDetector``.
-        dataset: images with their objects.
+        protocol: what to measure, with the data set.
         batch_size: images that go through the network together.
         per_stage: also measures each stage by itself.
         prefix: path that the files' names begin with.
@@ -155,9 +159,10 @@ def measure(
         augmentation: looks at each image in several sizes and mirrored; None: once.
         upright: turns images as their EXIF orientation says.
     """
-    from cascade_tf.metrics import compare_csv
+    from cascade_tf.metrics import write_comparison
     from cascade_tf.prediction.inference import detect_dataset
 
+    dataset = protocol.dataset
     with program.detection_bar(len(dataset.examples)) as bar:
         records = detect_dataset(
             detector,
@@ -172,27 +177,26 @@ def measure(
     stages = []
     if per_stage:
         stages = [
-            _score(dataset, found, Path(f"{prefix}_stage{i}")) for i, found in enumerate(records, start=1)
+            _score(protocol, found, Path(f"{prefix}_stage{i}")) for i, found in enumerate(records, start=1)
         ]
         # The last stage's detections are the detector's own.
         records = records[-1]
-    measured = Measured(_score(dataset, records, prefix), tuple(stages), records)
+    measured = Measured(_score(protocol, records, prefix), tuple(stages), records)
     measured.result.to_csv(f"{prefix}.csv")
     if per_stage:
-        compare_csv(f"{prefix}_stages.csv", measured.rows())
+        write_comparison(f"{prefix}_stages.csv", measured.rows())
     return measured
 
 
-def _score(dataset: CocoDataset, records: Sequence[ImageDetections], prefix: Path) -> CocoResult:
+def _score(protocol: Protocol, records: Sequence[ImageDetections], prefix: Path) -> Measurement:
     from cascade_tf.files import write_atomically
-    from cascade_tf.metrics import evaluate_coco, evaluate_instances
     from cascade_tf.prediction.inference import to_coco_results
 
     detections = to_coco_results(records)
     image_ids = [record.image_id for record in records]
-    protocol = evaluate_instances if any(record.has_masks for record in records) else evaluate_coco
+    masks = any(record.has_masks for record in records)
     with program.waiting("measuring"):
-        result = protocol(dataset.ground_truth(), detections, image_ids=image_ids)
+        result = protocol.measure(detections, image_ids, masks=masks)
     write_atomically(f"{prefix}_detections.json", json.dumps(detections) + "\n")
     result.to_json(f"{prefix}.json")
     return result

@@ -1,8 +1,9 @@
 r"""Trains a detector on a data set of COCO layout.
 
 The folder of the run gets experiment.json (every setting, resolved), checkpoints/, metrics.jsonl, events/ for
-TensorBoard, best.weights.h5 (by AP), last.weights.h5, and the last evaluation in evaluation/. Started again
-with the same settings, a run goes on from its last checkpoint exactly as if it had not been interrupted.
+TensorBoard, best.weights.h5 (by the number of the data set's protocol, COCO's AP where it has no other),
+last.weights.h5, and the last evaluation in evaluation/. Started again with the same settings, a run goes on
+from its last checkpoint exactly as if it had not been interrupted.
 
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine_r101 \
@@ -294,10 +295,12 @@ def make_trainer(
     from cascade_tf.experiment.config import write_experiment
     from cascade_tf.training.loop import Trainer
 
+    protocol = program.chosen_protocol(experiment, val_set)
+
     def evaluate_fn(detector: Any, step: int) -> dict[str, float]:
         measured = evaluate.measure(
             detector,
-            val_set,
+            protocol,
             batch_size=experiment.evaluation.batch_size,
             per_stage=experiment.evaluation.per_stage,
             skip_broken=experiment.data.skip_broken,
@@ -314,6 +317,8 @@ def make_trainer(
             workdir,
             make_batches=lambda start: watch(training_batches(experiment, train_set, start)),
             evaluate_fn=evaluate_fn,
+            judge=protocol.judge,
+            lower_is_better=protocol.lower_is_better,
             progress_bar=progress_bar,
         )
     write_experiment(experiment, workdir)

@@ -56,7 +56,7 @@ def read_ground_truth(path: str | os.PathLike[str]) -> dict[int, Pedestrians]:
         ValueError: it is broken; the message names file, annotation and field.
     """
     if Path(path).suffix == ".mat":
-        return {i: _of_annotations(image) for i, image in enumerate(read_annotations(path), start=1)}
+        return {i: pedestrians_of(image) for i, image in enumerate(read_annotations(path), start=1)}
     content = load_annotation_file(path)
     rows: dict[int, list[list[float]]] = {}
     for number, image in enumerate(content["images"]):
@@ -71,6 +71,13 @@ def read_ground_truth(path: str | os.PathLike[str]) -> dict[int, Pedestrians]:
             row = [*_box(record, what), *(_number(record, field, what) for field in ("height", "vis_ratio"))]
             rows[image_id].append([*row, _number({"ignore": 0, **record}, "ignore", what)])
     return {image_id: _pedestrians(some) for image_id, some in rows.items()}
+
+
+def pedestrians_of(image: AnnotatedImage) -> Pedestrians:
+    """The ground truth of an image by its annotations, as the official file was made of them."""
+    area, visible = (boxes[:, 2] * boxes[:, 3] for boxes in (image.boxes, image.visible))
+    share = np.divide(visible, area, out=np.zeros_like(area), where=area > 0)
+    return Pedestrians(image.boxes, image.boxes[:, 3], share, image.labels != PEDESTRIAN)
 
 
 def read_detections(
@@ -114,12 +121,6 @@ def write_detections(
         for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
     ]
     return write_atomically(path, json.dumps(records, allow_nan=False) + "\n")
-
-
-def _of_annotations(image: AnnotatedImage) -> Pedestrians:
-    area, visible = (boxes[:, 2] * boxes[:, 3] for boxes in (image.boxes, image.visible))
-    share = np.divide(visible, area, out=np.zeros_like(area), where=area > 0)
-    return Pedestrians(image.boxes, image.boxes[:, 3], share, image.labels != PEDESTRIAN)
 
 
 def _pedestrians(rows: Sequence[Sequence[float]]) -> Pedestrians:

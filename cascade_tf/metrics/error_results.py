@@ -20,7 +20,7 @@ import numpy as np
 from cascade_tf.files import write_atomically
 from cascade_tf.metrics.error_costs import KINDS, REPAIRS
 from cascade_tf.metrics.error_kinds import BACKGROUND, FOREGROUND
-from cascade_tf.metrics.results import align
+from cascade_tf.metrics.tables import align
 from cascade_tf.metrics.worst_images import JudgedImage
 
 CURVES = (0.5, 0.75, 0.9)

@@ -7,17 +7,17 @@ empty cell in CSV, a dash in a table.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cascade_tf.files import write_atomically
+from cascade_tf.metrics.tables import align, with_nan, without_nan, write_csv
 
 IOU_THRESHOLDS: tuple[float, ...] = tuple(i / 100 for i in range(50, 100, 5))
 """The ten IoU thresholds that AP and AR are averaged over."""
@@ -83,9 +83,9 @@ class CocoResult:
         ``mask`` is a block like the whole; it and ``no_mask`` are there only where they say something.
         """
         return {
-            "summary": _without_nan(self.summary),
-            "per_class": {name: _without_nan(numbers) for name, numbers in self.per_class.items()},
-            "iou_curve": _without_nan({f"{iou:.2f}": value for iou, value in self.iou_curve.items()}),
+            "summary": without_nan(self.summary),
+            "per_class": {name: without_nan(numbers) for name, numbers in self.per_class.items()},
+            "iou_curve": without_nan({f"{iou:.2f}": value for iou, value in self.iou_curve.items()}),
             **({"mask": self.mask.to_dict()} if self.mask else {}),
             **({"no_mask": self.no_mask} if self.no_mask else {}),
         }
@@ -99,9 +99,9 @@ class CocoResult:
         """
         try:
             return cls(
-                summary=_with_nan(values["summary"]),
-                per_class={name: _with_nan(numbers) for name, numbers in values["per_class"].items()},
-                iou_curve={float(iou): value for iou, value in _with_nan(values["iou_curve"]).items()},
+                summary=with_nan(values["summary"]),
+                per_class={name: with_nan(numbers) for name, numbers in values["per_class"].items()},
+                iou_curve={float(iou): value for iou, value in with_nan(values["iou_curve"]).items()},
                 mask=cls.from_dict(values["mask"]) if values.get("mask") else None,
                 no_mask=values.get("no_mask", ""),
             )
@@ -114,18 +114,26 @@ class CocoResult:
         """Writes ``to_dict`` as JSON (the whole file or none) and returns the path."""
         return write_atomically(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+    def to_csv(
+        self, path: str | os.PathLike[str], further: Mapping[str, float] = MappingProxyType({})
+    ) -> Path:
         """Writes one row for all classes and one per class (the whole file or none) and returns the path.
 
         Columns: ``class``, ``shape`` (``box``, and further down ``mask``), ``objects``, then
         ``SUMMARY_KEYS``; what is not measured per class is left empty.
+
+        Args:
+            path: file to write.
+            further: numbers for columns of their own, in the row of all classes.
         """
         rows: list[tuple[str, str, Mapping[str, float]]] = []
         for shape, result in self._shapes():
             total = sum(numbers["objects"] for numbers in result.per_class.values())
             rows.append(("all", shape, {**result.summary, "objects": total}))
             rows += [(name, shape, numbers) for name, numbers in result.per_class.items()]
-        return _write_csv(path, "class", ("objects", *SUMMARY_KEYS), rows)
+        name, shape, numbers = rows[0]
+        rows[0] = (name, shape, {**numbers, **further})
+        return write_csv(path, "class", ("objects", *SUMMARY_KEYS, *further), rows)
 
     def _shapes(self) -> list[tuple[str, CocoResult]]:
         return [("box", self), *([("mask", self.mask)] if self.mask else [])]
@@ -152,7 +160,11 @@ def compare_table(results: Mapping[str, CocoResult], keys: Sequence[str] = TABLE
     return "\n".join([align([["", *keys], *rows]), *(f"No AP of masks: {reason}." for reason in reasons)])
 
 
-def compare_csv(path: str | os.PathLike[str], results: Mapping[str, CocoResult]) -> Path:
+def compare_csv(
+    path: str | os.PathLike[str],
+    results: Mapping[str, CocoResult],
+    further: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> Path:
     """Writes one CSV row per result, with all of ``SUMMARY_KEYS`` (the whole file or none).
 
     Columns: ``name``, ``shape`` (``box``, and further down ``mask``), then the numbers.
@@ -160,15 +172,15 @@ def compare_csv(path: str | os.PathLike[str], results: Mapping[str, CocoResult])
     Args:
         path: file to write.
         results: row name -> result.
+        further: row name -> numbers for columns of their own, beside those of boxes.
 
     Returns:
         The path.
     """
-    rows = [("box", name, result) for name, result in results.items()]
-    rows += [("mask", name, result.mask) for name, result in results.items() if result.mask]
-    return _write_csv(
-        path, "name", SUMMARY_KEYS, [(name, shape, result.summary) for shape, name, result in rows]
-    )
+    rows = [(name, "box", {**result.summary, **further.get(name, {})}) for name, result in results.items()]
+    rows += [(name, "mask", result.mask.summary) for name, result in results.items() if result.mask]
+    columns = dict.fromkeys(number for numbers in further.values() for number in numbers)
+    return write_csv(path, "name", (*SUMMARY_KEYS, *columns), rows)
 
 
 def _class_table(result: CocoResult, csv_file: str | os.PathLike[str] | None) -> str:
@@ -204,36 +216,3 @@ def _cell(key: str, value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.0f}" if key == "objects" else f"{100 * value:.1f}"
-
-
-def align(rows: Sequence[Sequence[str]]) -> str:
-    """Returns a table: first column to the left, the others to the right, a rule under the first row."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-def _write_csv(
-    path: str | os.PathLike[str],
-    first: str,
-    keys: Sequence[str],
-    rows: Iterable[tuple[str, str, Mapping[str, float]]],
-) -> Path:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([first, "shape", *keys])
-    for name, shape, numbers in rows:
-        values = [numbers.get(key, math.nan) for key in keys]
-        writer.writerow([name, shape, *("" if math.isnan(value) else value for value in values)])
-    return write_atomically(path, text.getvalue())
-
-
-def _without_nan(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: None if math.isnan(value) else value for key, value in numbers.items()}
-
-
-def _with_nan(numbers: Mapping[str, float | None]) -> dict[str, float]:
-    return {key: math.nan if value is None else value for key, value in numbers.items()}

@@ -1,4 +1,4 @@
-"""The best weights of a run, judged by AP."""
+"""The best weights of a run, judged by one number of their evaluations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from cascade_tf.files import write_atomically
 
 BEST_WEIGHTS = "best.weights.h5"
@@ -15,50 +17,68 @@ BEST_FILE = "best.json"
 
 
 class BestKeeper:
-    """Keeps the weights whose evaluation had the highest AP, over interruptions of the run too.
+    """Keeps the weights whose evaluation had the best number, over interruptions of the run too.
+
+    A run that goes on and was judged by another number before begins anew with the next evaluation: the two
+    cannot be compared.
 
     Args:
         workdir: folder of the run.
         save: writes the weights at hand to a path.
         key: of the number in the evaluation's results.
+        lower_is_better: whether the best number is the lowest.
         fresh: whether the run starts anew; what an earlier run left in the folder is then removed.
+
+    Attributes:
+        best: ``step`` and the number of the best weights, which is None while it is not defined for want of
+            ground truth; None before the first evaluation.
 
     Raises:
         ValueError: the folder's ``best.json`` is broken.
     """
 
     def __init__(
-        self, workdir: Path, save: Callable[[Path], None], key: str = "AP", *, fresh: bool = False
+        self,
+        workdir: Path,
+        save: Callable[[Path], None],
+        key: str = "AP",
+        *,
+        lower_is_better: bool = False,
+        fresh: bool = False,
     ) -> None:
         self._workdir = workdir
         self._save = save
         self._key = key
+        self._lower_is_better = lower_is_better
         if fresh:
             for name in (BEST_FILE, BEST_WEIGHTS):
                 (workdir / name).unlink(missing_ok=True)
         self.best = self._read()
 
     def offer(self, step: int, results: Mapping[str, float]) -> bool:
-        """Keeps the weights at hand if their AP is above the best so far; the first ones always.
+        """Keeps the weights at hand if their number is better than the best so far; the first ones always.
 
-        While no AP is a number, because there is no ground truth, the newest weights are kept.
+        While no number is defined, because there is no ground truth, the newest weights are kept.
 
         Raises:
-            ValueError: the results have no AP.
+            ValueError: the results have no such number.
         """
         if self._key not in results:
             raise ValueError(
                 f"evaluation: got {', '.join(results) or 'nothing'}, expected {self._key} among them"
             )
-        value = float(results[self._key])
-        # An AP that is not a number (no ground truth) loses to every other.
-        rank = -1.0 if math.isnan(value) else value
-        if self.best is not None and (rank < self.best[self._key] or rank == self.best[self._key] >= 0):
+        value = _defined(results[self._key])
+        if self.best is not None and not self._replaces(value, self.best[self._key]):
             return False
         self._save(self._workdir / BEST_WEIGHTS)
-        self.best = {"step": step, self._key: rank}
+        self.best = {"step": step, self._key: value}
         write_atomically(self._workdir / BEST_FILE, json.dumps(self.best) + "\n")
         return True
+
+    def _replaces(self, value: float | None, best: float | None) -> bool:
+        if best is None or value is None:
+            return best is None
+        return value < best if self._lower_is_better else value > best
 
     def _read(self) -> dict[str, Any] | None:
         path = self._workdir / BEST_FILE
@@ -66,6 +86,21 @@ class BestKeeper:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return {"step": int(content["step"]), self._key: float(content[self._key])}
-        except (ValueError, TypeError, KeyError) as error:
+            (other,) = content.keys() - {"step"}
+            if other != self._key:
+                logging.warning(
+                    "%s: the best weights so far were judged by %s; from here on %s judges, and the next "
+                    "evaluation's weights take their place",
+                    path,
+                    other,
+                    self._key,
+                )
+                return None
+            return {"step": int(content["step"]), self._key: _defined(content[self._key])}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: got no step and {self._key} in it ({error})") from None
+
+
+def _defined(value: float | None) -> float | None:
+    """The number as JSON has it: None if it is not defined, for which older versions wrote -1."""
+    return None if value is None or math.isnan(value) or value == -1.0 else float(value)

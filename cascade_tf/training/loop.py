@@ -45,7 +45,7 @@ class TrainResult(NamedTuple):
         step: updates that are done.
         finished: whether that is all of them.
         signal: number of the signal that ended it early, else None.
-        best: ``step`` and ``AP`` of the best weights, None without evaluation.
+        best: ``step`` of the best weights and the number that judged them, None without evaluation.
     """
 
     step: int
@@ -72,7 +72,9 @@ class Trainer:
         settings: how to train.
         workdir: folder of the run.
         make_batches: first step -> data set of (ImageBatch, Targets) from that batch on, in global batches.
-        evaluate_fn: (detector, step) -> numbers by name, ``AP`` among them.
+        evaluate_fn: (detector, step) -> numbers by name, the one of ``judge`` among them.
+        judge: the number by which the best weights are kept.
+        lower_is_better: whether they have the lowest one.
         pictures_fn: (detector, batch, targets) -> pictures [H, W, 3] uint8 by name, see ``picture_every``.
         strategy: None trains on every GPU of the machine, without one on the CPU.
         progress_bar: None shows one where stderr is a terminal.
@@ -94,6 +96,8 @@ class Trainer:
         *,
         make_batches: Callable[[int], tf.data.Dataset],
         evaluate_fn: Callable[[Any, int], Mapping[str, float]] | None = None,
+        judge: str = "AP",
+        lower_is_better: bool = False,
         pictures_fn: Callable[[Any, ImageBatch, Targets], Mapping[str, Any]] = sample_pictures,
         strategy: tf.distribute.Strategy | None = None,
         progress_bar: bool | None = None,
@@ -118,7 +122,11 @@ class Trainer:
         self._checkpoints = CheckpointStore(folder, self._state(), settings.keep_checkpoints)
         resumed = self._checkpoints.restore()
         self._best = BestKeeper(
-            self.workdir, lambda path: save_weights(self.detector, path), fresh=not resumed
+            self.workdir,
+            lambda path: save_weights(self.detector, path),
+            judge,
+            lower_is_better=lower_is_better,
+            fresh=not resumed,
         )
         self._failed: dict[int, Exception] = {}
 

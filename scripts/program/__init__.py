@@ -18,7 +18,7 @@ from .log import warn
 from .quiet import set_log_level
 from .root import ROOT
 from .running import run
-from .splits import read_annotations, read_split, read_split_to_measure
+from .splits import chosen_protocol, read_annotations, read_split, read_split_to_measure
 
 __all__ = [
     "PRECISIONS",
@@ -26,6 +26,7 @@ __all__ = [
     "SCORE_THRESHOLD",
     "WEIGHTS_TEXT",
     "Flags",
+    "chosen_protocol",
     "configured_experiment",
     "detection_bar",
     "draw_worst",

@@ -12,6 +12,7 @@ from .experiments import has_masks, takes_proposals
 if TYPE_CHECKING:
     from cascade_tf.data.coco import CocoDataset
     from cascade_tf.experiment.config import Experiment
+    from cascade_tf.protocols.protocol import Protocol
 
 
 def read_split(experiment: Experiment, split: str, *, segmentations: bool = False) -> CocoDataset:
@@ -51,6 +52,25 @@ def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
         logging.warning("masks will not be measured: %s", error)
         return read_split(experiment, split)
     return _checked(experiment, split, dataset)
+
+
+def chosen_protocol(experiment: Experiment, dataset: CocoDataset) -> Protocol:
+    """Returns the protocol that the settings of the evaluation name, for a split.
+
+    Raises:
+        ValueError: the data set lacks what the protocol needs.
+        FileNotFoundError: likewise.
+    """
+    from cascade_tf.protocols.choice import choose_protocol
+
+    settings = experiment.evaluation
+    return choose_protocol(
+        dataset,
+        settings.protocol,
+        ious=settings.ious,
+        kitti_rule=settings.kitti_rule,
+        ground_truth=settings.ground_truth,
+    )
 
 
 def read_annotations(experiment: Experiment, split: str, *, segmentations: bool = False) -> CocoDataset:

@@ -62,9 +62,7 @@ class CityPersonsSplit(Source):
         """
         images: list[dict] = []
         annotations: list[dict] = []
-        for image_id, image in enumerate(self._read(report), start=1):
-            if image is None:
-                continue
+        for image_id, image in self.annotated(report):
             picture = f"{image.city}/{image.name}"
             images.append({"id": image_id, "file_name": picture, "city": image.city, PLACE: picture})
             for number in range(len(image.labels)):
@@ -73,6 +71,12 @@ class CityPersonsSplit(Source):
                 annotations.append({**ids, **_record(image, number), PLACE: place})
         categories = [{"id": PEDESTRIAN, "name": CLASSES[PEDESTRIAN]}]
         return {"images": images, "annotations": annotations, "categories": categories}
+
+    def annotated(self, report: BrokenRecords) -> Iterator[tuple[int, AnnotatedImage]]:
+        """Reads the images one after another: id and annotations, those that are broken left out."""
+        for image_id, image in enumerate(self._read(report), start=1):
+            if image is not None:
+                yield image_id, image
 
     def image_dir(self, images: Sequence[Any]) -> Path:
         """See `Source.image_dir`."""

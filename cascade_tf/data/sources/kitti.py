@@ -9,7 +9,7 @@ every class may be.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,8 @@ class KittiFrames(Source):
         pictures = pictures_by_stem(Path(self.name, self.folder, "image_2"))
         images: list[dict] = []
         annotations: list[dict] = []
-        for image_id, frame in zip(ids_of_names(self.frames), self.frames, strict=True):
-            place = f"{self.folder}/label_2/{frame}.txt"
-            objects = self._read(place, report) if self.labelled else _NOTHING
-            if objects is None:
-                continue
+        for image_id, frame, objects in self.annotated(report):
+            place = self._labels_of(frame)
             picture = pictures.get(frame, f"{frame}.png")
             name = f"{self.folder}/image_2/{picture}"
             images.append({"id": image_id, "file_name": name, PLACE: place if self.labelled else self.what})
@@ -88,6 +85,13 @@ class KittiFrames(Source):
         categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
         return {"images": images, "annotations": annotations, "categories": categories}
 
+    def annotated(self, report: BrokenRecords) -> Iterator[tuple[int, str, KittiObjects]]:
+        """Reads the frames one after another: id, name and labels, those that are broken left out."""
+        for image_id, frame in zip(ids_of_names(self.frames), self.frames, strict=True):
+            objects = self._read(self._labels_of(frame), report) if self.labelled else _NOTHING
+            if objects is not None:
+                yield image_id, frame, objects
+
     def image_dir(self, images: Sequence[Any]) -> Path:
         """See `Source.image_dir`."""
         return Path(self.name)
@@ -95,6 +99,9 @@ class KittiFrames(Source):
     def note(self, image_dir: Path) -> str | None:
         """See `Source.note`."""
         return f"reading KITTI's {self.what}"
+
+    def _labels_of(self, frame: str) -> str:
+        return f"{self.folder}/label_2/{frame}.txt"
 
     def _read(self, place: str, report: BrokenRecords) -> KittiObjects | None:
         path = Path(self.name, place)

@@ -27,12 +27,20 @@ _PUBLISHED = {
 """Images of the lists of years."""
 
 
-class _Entry(NamedTuple):
+class VocEntry(NamedTuple):
+    """An image of a list.
+
+    Attributes:
+        edition: the folder of its year.
+        name: of its files there.
+    """
+
     edition: Path
     name: str
 
     @property
     def annotation(self) -> Path:
+        """Its XML file."""
         return self.edition / "Annotations" / f"{self.name}.xml"
 
 
@@ -50,7 +58,7 @@ class VocLists(Source):
     """
 
     name: str
-    entries: tuple[_Entry, ...]
+    entries: tuple[VocEntry, ...]
     what: str
     labelled: bool = True
     whole: bool = False
@@ -61,7 +69,7 @@ class VocLists(Source):
 
         An image whose annotation is broken or missing is left out.
         """
-        read = list(self._read(report))
+        read = list(self.annotated(report))
         editions = {entry.edition for entry in self.entries}
         files = {edition: pictures_by_stem(edition / "JPEGImages") for edition in editions}
         classes = self._classes([annotation for _, _, annotation in read])
@@ -97,6 +105,10 @@ class VocLists(Source):
         categories = [{"id": number, "name": name} for name, number in classes.items()]
         return {"images": images, "annotations": annotations, "categories": categories}
 
+    def years(self) -> set[str]:
+        """Names of the years' folders, such as ``VOC2007``."""
+        return {edition.resolve().name for edition in {entry.edition for entry in self.entries}}
+
     def image_dir(self, images: Sequence[Any]) -> Path:
         """See `Source.image_dir`."""
         return Path(self.name)
@@ -105,7 +117,8 @@ class VocLists(Source):
         """See `Source.note`."""
         return f"reading PASCAL VOC's {self.what}"
 
-    def _read(self, report: BrokenRecords) -> Iterator[tuple[int, _Entry, VocAnnotation]]:
+    def annotated(self, report: BrokenRecords) -> Iterator[tuple[int, VocEntry, VocAnnotation]]:
+        """Reads the images one after another: id, place and annotation, those that are broken left out."""
         ids = ids_of_names([entry.name for entry in self.entries])
         for image_id, entry in zip(ids, self.entries, strict=True):
             if not self.labelled:
@@ -120,7 +133,7 @@ class VocLists(Source):
     def _classes(self, annotations: Sequence[VocAnnotation]) -> dict[str, int]:
         """VOC's classes; those that occur where there are others, or where no year of VOC's is read."""
         found = {one.name for annotation in annotations for one in annotation.objects}
-        if found <= set(CLASSES) and (not found or any(_is_year(entry.edition) for entry in self.entries)):
+        if found <= set(CLASSES) and (not found or any(map(_is_year, self.years()))):
             return {name: number for number, name in enumerate(CLASSES, start=1)}
         return {name: number for number, name in enumerate(sorted(found), start=1)}
 
@@ -156,11 +169,11 @@ def find_voc(folder: Path, split: str, *, splitting: bool) -> VocLists:
     chosen: Mapping[str, Sequence[Path]] = {**_named(lists), ALL: ()}
     paths, whole = choose_list(folder, split, chosen, splitting=splitting)
     if paths:
-        entries = [_Entry(path.parents[2], name) for path in paths for name in read_list(path)]
+        entries = [VocEntry(path.parents[2], name) for path in paths for name in read_list(path)]
         what = "lists " + ", ".join(os.path.relpath(path, folder).replace(os.sep, "/") for path in paths)
     else:
         entries = [
-            _Entry(edition, path.stem)
+            VocEntry(edition, path.stem)
             for edition in editions
             for path in sorted((edition / "Annotations").glob("*.xml"))
         ]
@@ -198,7 +211,7 @@ def _named(lists: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
 
 
 def _has_annotations(path: Path) -> bool:
-    return any(_Entry(path.parents[2], name).annotation.is_file() for name in read_list(path))
+    return any(VocEntry(path.parents[2], name).annotation.is_file() for name in read_list(path))
 
 
 def _editions(folder: Path) -> list[Path]:
@@ -213,6 +226,5 @@ def _has_parts(edition: Path) -> bool:
     return (edition / "Annotations").is_dir() or (edition / "JPEGImages").is_dir()
 
 
-def _is_year(edition: Path) -> bool:
-    name = edition.resolve().name
+def _is_year(name: str) -> bool:
     return name.startswith("VOC") and name[3:].isdigit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from cascade_tf.formats.widerface_annotations import (
     read_annotations,
     read_image_list,
 )
+
+FACE = "face"
+"""The name of the one class."""
 
 _FOLDER = "wider_face_split"
 # The texts need no SciPy.
@@ -55,7 +58,7 @@ class WiderFaceSplit(Source):
         """Reads the file, see `Source.content`. Ids of images are 1, 2, 3, ... in its order."""
         images: list[dict] = []
         annotations: list[dict] = []
-        for image_id, faces in enumerate(self._read(), start=1):
+        for image_id, faces in self.annotated():
             picture = f"{faces.event}/{faces.name}.jpg"
             image = {"id": image_id, "file_name": picture, "event": faces.event, PLACE: picture}
             images.append(image)
@@ -74,7 +77,11 @@ class WiderFaceSplit(Source):
                         PLACE: f"{picture}, face {number}",
                     }
                 )
-        return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}
+        return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": FACE}]}
+
+    def annotated(self) -> Iterator[tuple[int, AnnotatedFaces]]:
+        """Reads the images one after another: id, and faces with the image's event and name."""
+        return enumerate(self._read(), start=1)
 
     def image_dir(self, images: Sequence[Any]) -> Path:
         """See `Source.image_dir`."""
