@@ -25,12 +25,20 @@ _OPEN_CLASSES = 25
 _IOU_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def headline(results: Mapping[str, CocoResult], steps: int) -> str:
-    """Returns tiles: the last result's main numbers, their gain over the first, and the training steps."""
+def headline(results: Mapping[str, CocoResult], steps: int, benchmark: str = "") -> str:
+    """Returns tiles: the last result's main numbers, their gain over the first, and the training steps.
+
+    Args:
+        results: row name -> evaluation.
+        steps: of the training; 0 where there was none.
+        benchmark: the tile of the data set's own benchmark, which comes first.
+    """
     if not results:
         return ""
     shapes = _by_shape(results)
     rows = [_tiles(of_shape, f"{shape} " if len(shapes) > 1 else "") for shape, of_shape in shapes.items()]
+    if benchmark:
+        rows[0].insert(0, benchmark)
     if steps:
         rows[0].append(
             f'<div class="card tile"><span>training</span><b>{steps:,}</b><small>steps</small></div>'

@@ -18,7 +18,8 @@ class History:
     """The lines of ``metrics.jsonl``, one mapping per line.
 
     A line has a ``step``; its other numbers may lie in nested mappings (``losses``, ``metrics``) or have
-    names with slashes: the last part of a name counts. Anything that is not a number is passed over.
+    names with slashes: the last part of a name counts, except in ``evaluation``, where benchmarks name their
+    numbers ``voc2007/AP/car``. Anything that is not a number is passed over.
 
     Args:
         lines: the log, in any order.
@@ -81,13 +82,13 @@ def _local_means(y: Sequence[float], reach: int) -> list[float]:
     return means
 
 
-def _flatten(line: Mapping[str, Any]) -> dict[str, float]:
+def _flatten(line: Mapping[str, Any], *, whole_names: bool = False) -> dict[str, float]:
     flat: dict[str, float] = {}
     for key, value in line.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value)
+            flat |= _flatten(value, whole_names=key == "evaluation")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            flat[key.rsplit("/", 1)[-1]] = float(value)
+            flat[key if whole_names else key.rsplit("/", 1)[-1]] = float(value)
     return flat
 
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from cascade_tf.files import write_atomically
 from cascade_tf.metrics.error_results import ErrorResult
+from cascade_tf.metrics.measurement import Measurement
 from cascade_tf.metrics.results import CocoResult
+from cascade_tf.report.benchmark import benchmark_chart, benchmark_section, benchmark_tile
 from cascade_tf.report.elements import definitions, dotted, duration, gallery
 from cascade_tf.report.errors import (
     confusion_section,
@@ -32,7 +34,7 @@ def write_report(
     summary: str = "",
     settings: Mapping[str, Any] | None = None,
     history: Sequence[Mapping[str, Any]] = (),
-    results: Mapping[str, CocoResult] | None = None,
+    results: Mapping[str, CocoResult | Measurement] | None = None,
     errors: ErrorResult | None = None,
     error_pictures: Sequence[tuple[str, np.ndarray]] = (),
     pictures: Sequence[tuple[str, np.ndarray]] = (),
@@ -50,7 +52,8 @@ def write_report(
         settings: the run's settings; nested mappings and sequences are shown as dotted names.
         history: the lines of ``metrics.jsonl``: ``step``, losses and per-stage numbers, flat or nested.
         results: row name -> evaluation, in order, such as the stages of a cascade; the last row is the
-            headline, and gains are counted from the first.
+            headline, and gains are counted from the first. A `Measurement` has the numbers of the data set's
+            own benchmark beside COCO's.
         errors: what is wrong with the last result's detections.
         error_pictures: (caption, [H, W, 3] uint8 image) of the worst of them.
         pictures: likewise, of anything else.
@@ -63,15 +66,21 @@ def write_report(
     Raises:
         ValueError: a picture is not uint8 [H, W, 3].
     """
-    results = dict(results or {})
+    measured = {
+        name: one if isinstance(one, Measurement) else Measurement(one)
+        for name, one in (results or {}).items()
+    }
+    of_coco = {name: one.coco for name, one in measured.items()}
+    benchmarks = {name: one.benchmark for name, one in measured.items() if one.benchmark}
     log = History(history)
     sections = [
-        headline(results, log.last_step()),
-        precision_section(results),
+        headline(of_coco, log.last_step(), benchmark_tile(benchmarks)),
+        benchmark_section(benchmarks),
+        precision_section(of_coco),
         _picture_section(pictures),
-        class_section(results),
+        class_section(of_coco),
         *_error_sections(errors, error_pictures),
-        training_section(log),
+        training_section(log, benchmark_chart(benchmarks, log)),
         _run_section(settings or {}, timings or {}, files or {}),
     ]
     return write_atomically(path, document(title, summary, sections))

@@ -8,8 +8,13 @@ from cascade_tf.report.charts import Series, line_chart
 from cascade_tf.report.history import History, smooth_lines
 
 
-def training_section(log: History) -> str:
-    """Returns the charts of everything that was logged."""
+def training_section(log: History, benchmark: str = "") -> str:
+    """Returns the charts of everything that was logged.
+
+    Args:
+        log: of the training.
+        benchmark: the chart of the data set's own benchmark.
+    """
     losses = {name: (x, y) for name, x, y in log.losses()}
     total = smooth_lines("total", *losses["total"], 0) if "total" in losses else []
     parts = [curve for name, curve in losses.items() if name != "total"]
@@ -30,6 +35,7 @@ def training_section(log: History) -> str:
             digits=3,
             note=f"Classification plus boxes{' plus masks' if log.has_masks else ''}.",
         ),
+        benchmark,
         _precision_chart(log),
         _iou_training_chart(log),
         _stage_chart(log, "positives", "Positive samples per image and stage", digits=1),

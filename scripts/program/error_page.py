@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cascade_tf.data.coco import CocoDataset
-    from cascade_tf.metrics import CocoResult, ErrorResult
+    from cascade_tf.metrics import ErrorResult, Measurement
     from cascade_tf.prediction.inference import ImageDetections
 
 SCORE_THRESHOLD = 0.5
@@ -68,7 +68,7 @@ def draw_worst(errors: ErrorResult, dataset: CocoDataset, *, upright: bool) -> l
 def write_errors(
     errors: ErrorResult,
     dataset: CocoDataset,
-    results: Mapping[str, CocoResult],
+    results: Mapping[str, Measurement],
     prefix: Path,
     *,
     upright: bool,
