@@ -42,7 +42,14 @@ class DropoutDetector(FakeDetector):
 
 
 def make_trainer(
-    workdir, factory=FakeDetector, batches=make_batches, strategy=None, evaluate_fn=None, **changes
+    workdir,
+    factory=FakeDetector,
+    batches=make_batches,
+    strategy=None,
+    evaluate_fn=None,
+    judge="AP",
+    lower_is_better=False,
+    **changes,
 ):
     return Trainer(
         factory,
@@ -50,6 +57,8 @@ def make_trainer(
         workdir,
         make_batches=batches,
         evaluate_fn=evaluate_fn,
+        judge=judge,
+        lower_is_better=lower_is_better,
         strategy=strategy,
         progress_bar=False,
     )
@@ -179,6 +188,25 @@ def test_the_best_by_ap_is_kept(tmp_path):
     lines = {line["step"]: line["evaluation"] for line in read_metrics(tmp_path) if "evaluation" in line}
     assert lines[6] == {"AP": 0.3, "AP50": 0.6}
     assert lines[4] == {"AP": None, "AP50": None}
+
+
+def test_an_interrupted_run_is_judged_by_the_same_number(tmp_path):
+    """The lowest miss rate was before the interruption, the highest AP after it."""
+    rates = {2: 40.0, 4: 30.0, 6: 50.0, 8: 60.0}
+    settings = {
+        "evaluate_fn": lambda detector, step: {"AP": step / 10, "MR": rates[step]},
+        "evaluate_every": 2,
+        "judge": "MR",
+        "lower_is_better": True,
+    }
+    make_trainer(tmp_path / "stopped", batches=kill_at(5), **settings).run()
+    results = [make_trainer(tmp_path / name, **settings).run() for name in ("stopped", "whole")]
+    assert results[0].best == results[1].best == {"step": 4, "MR": 30.0}
+    both = [FakeDetector(), FakeDetector()]
+    for detector, name in zip(both, ("stopped", "whole"), strict=True):
+        detector.load_weights(tmp_path / name / "best.weights.h5")
+    for a, b in zip(*(detector.get_weights() for detector in both), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_run_that_starts_anew_forgets_the_best_of_an_earlier_one(tmp_path):
