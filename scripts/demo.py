@@ -217,7 +217,7 @@ def _report(
     from cascade_tf.report import write_report
     from cascade_tf.training.run_log import read_metrics
 
-    errors = program.find_errors(val_set, measured.records, masks=measured.result.mask is not None)
+    errors = program.find_errors(val_set, measured.records, masks=measured.result.coco.mask is not None)
     write_report(
         layout.report,
         title=f"Cascade R-CNN on drawn pictures: {experiment.name}",
