@@ -114,7 +114,7 @@ def _look(experiment: Experiment, names: Sequence[str]) -> tuple[dict[str, Inspe
     for name in names:
         try:
             dataset = program.read_annotations(dataclasses.replace(experiment, data=data), name)
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             problems.append(f"{name}: {error}")
             continue
         images = len(dataset.examples)
@@ -189,7 +189,7 @@ def _convert(splits: Mapping[str, Inspected], layout: str, folder: Path) -> None
 
     usable = {name: split.usable() for name, split in splits.items() if split.examples}
     images = sum(len(dataset.examples) for dataset in usable.values())
-    with program.progress_bar(images, f"writing {layout}", "image") as bar:
+    with program.progress_bar(images, f"writing {layout}", "image", first="reading the annotations") as bar:
         lost = convert(usable, folder, layout, pictures=OPTIONS.values.pictures, progress=bar.update)
     for line in lost:
         logging.warning("%s: %s", layout, line)

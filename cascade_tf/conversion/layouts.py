@@ -50,17 +50,28 @@ def convert(
         A line for each thing that the layout cannot say, and that is lost.
 
     Raises:
-        ValueError: there is no such layout, the layout cannot hold the classes, or pictures cannot be put
-            there.
+        ValueError: there is no such layout, the folder is one of the data set, the layout cannot hold the
+            classes, or pictures cannot be put there.
         OSError: the folder cannot be written to.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout: got {layout!r}, expected one of {', '.join(LAYOUTS)}")
+    target = Path(folder)
+    for dataset in splits.values():
+        _refuse_own_folder(target, dataset)
     classes = _all_classes(list(splits.values()))
     names, ids = [one.name for one in classes], [one.id for one in classes]
     matched = {name: match_classes(dataset, names, ids) for name, dataset in splits.items()}
     images = {name: annotated_images(dataset) for name, dataset in matched.items()}
-    return LAYOUTS[layout](Path(folder), matched, images, pictures, progress)
+    return LAYOUTS[layout](target, matched, images, pictures, progress)
+
+
+def _refuse_own_folder(target: Path, dataset: CocoDataset) -> None:
+    """Files with the same names may be the data set itself."""
+    annotations = Path(dataset.annotation_file)
+    places = annotations if annotations.is_dir() else annotations.parent, Path(dataset.image_dir)
+    if target.resolve() in {place.resolve() for place in places}:
+        raise ValueError(f"{target}: is a folder of the data set itself, expected another one to write to")
 
 
 def _all_classes(datasets: Sequence[CocoDataset]) -> list[Category]:

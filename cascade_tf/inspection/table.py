@@ -27,7 +27,7 @@ ROWS: Mapping[str, Callable[[Statistics], str]] = {
     "objects": lambda s: f"{s.objects:,}",
     "objects of an image, most": lambda s: f"{s.counts.max(initial=0):,}",
     "crowds and regions": lambda s: f"{s.crowds:,}",
-    "objects to ignore": lambda s: f"{s.ignored:,}",
+    "ignored or difficult objects": lambda s: f"{s.ignored:,}",
     "classes with objects": lambda s: f"{sum(one.objects > 0 for one in s.classes)} of {len(s.classes)}",
     "small, below 32²": _share("small"),
     "medium": _share("medium"),

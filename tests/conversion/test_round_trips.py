@@ -10,6 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from cascade_tf.conversion import convert
+from cascade_tf.conversion.pictures import place_picture
 from cascade_tf.data.coco import read_coco, read_dataset_dir
 from tests.data.small_dataset import content, content_with_masks, write_annotations, write_pictures
 from tests.data.sources.samples import sample
@@ -97,11 +98,21 @@ def test_pictures_may_stay_where_they_are(folder, tmp_path):
     assert_same(read_coco(tmp_path / "out" / "instances_train.json", folder / "images"), before)
 
 
-@pytest.mark.parametrize("pictures", ["link", "copy"])
+@pytest.mark.parametrize("pictures", ["link", "copy", "none"])
 def test_a_data_set_is_not_written_over_itself(folder, pictures):
+    before = (folder / "instances_train.json").read_text()
+    for target in (folder, folder / "images"):
+        with pytest.raises(ValueError, match="is a folder of the data set itself, expected another one"):
+            convert({"train": read(folder)}, target, "coco", pictures=pictures)
+    assert (folder / "instances_train.json").read_text() == before
+
+
+@pytest.mark.parametrize("way", ["link", "copy"])
+def test_a_picture_is_not_written_over_itself(folder, way):
+    picture = folder / "images" / "a.png"
     with pytest.raises(ValueError, match="is the picture itself, expected another folder"):
-        convert({"train": read(folder)}, folder, "coco", pictures=pictures)
-    assert (folder / "images" / "a.png").stat().st_size
+        place_picture(str(picture), picture, way)
+    assert picture.stat().st_size
 
 
 def test_voc(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import shutil
@@ -9,6 +10,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from cascade_tf.conversion import LAYOUTS
 from cascade_tf.data.coco import read_dataset_dir
 
 
@@ -105,6 +107,10 @@ def test_pictures_that_train_and_val_share(call, dataset):
 )
 def test_wrong_flags(call, drawn, flags, complaint):
     assert complaint in call("prepare_data", f"--dataset_dir={drawn}", *flags).complaint
+
+
+def test_layouts_to_write(call):
+    assert importlib.import_module("prepare_data").OPTIONS.values["to"].parser.enum_values == list(LAYOUTS)
 
 
 def test_folders_that_hold_no_data_set(call, tmp_path, drawn):
