@@ -58,13 +58,14 @@ def choose_protocol(
     if name != AUTO:
         raise ValueError(f"protocol: got {name!r}, expected {AUTO}, {', '.join(PROTOCOLS)}")
     try:
-        return makers[_of_layout(dataset.source)]()
+        return makers[protocol_of_layout(dataset.source)]()
     except MissingError as error:
         logging.warning("%s; COCO's is taken in its place", error)
         return CocoProtocol(dataset)
 
 
-def _of_layout(source: Source | None) -> str:
+def protocol_of_layout(source: Source | None) -> str:
+    """Returns the name of the protocol of a layout's benchmark, that of COCO where it has none."""
     if isinstance(source, VocLists):
         return "voc2007" if source.years() == {"VOC2007"} else "voc2010"
     layouts = {KittiFrames: "kitti", CityPersonsSplit: "citypersons", WiderFaceSplit: "widerface"}

@@ -23,10 +23,15 @@ class Found(NamedTuple):
     boxes: np.ndarray
     scores: np.ndarray
 
-    def of(self, name: str) -> Found:
-        """Those of one class."""
-        own = self.names == name
+    def of(self, *names: str) -> Found:
+        """Those of some classes."""
+        own = np.isin(self.names, names)
         return Found(self.names[own], self.boxes[own], self.scores[own])
+
+    def best_first(self) -> Found:
+        """All of them by their scores; of equal ones the order stays."""
+        order = np.argsort(-self.scores, kind="stable")
+        return Found(self.names[order], self.boxes[order], self.scores[order])
 
     def corners(self) -> np.ndarray:
         """[n, 4] (x1, y1, x2, y2)."""

@@ -55,6 +55,7 @@ class VocLists(Source):
         labelled: see `Source`.
         whole: see `Source`.
         published: see `Source`.
+        files: of the lists; none where all annotations are read.
     """
 
     name: str
@@ -63,6 +64,7 @@ class VocLists(Source):
     labelled: bool = True
     whole: bool = False
     published: Published | None = None
+    files: tuple[Path, ...] = ()
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the annotations, see `Source.content`.
@@ -108,6 +110,11 @@ class VocLists(Source):
     def years(self) -> set[str]:
         """Names of the years' folders, such as ``VOC2007``."""
         return {edition.resolve().name for edition in {entry.edition for entry in self.entries}}
+
+    def lists(self) -> dict[Path, list[str]]:
+        """Names of the lists by the folders of the years that the images are of."""
+        folders = dict.fromkeys(entry.edition for entry in self.entries)
+        return {folder: [file.stem for file in self.files if file.parents[2] == folder] for folder in folders}
 
     def image_dir(self, images: Sequence[Any]) -> Path:
         """See `Source.image_dir`."""
@@ -179,7 +186,7 @@ def find_voc(folder: Path, split: str, *, splitting: bool) -> VocLists:
         ]
         what = "annotations of " + ", ".join(edition.name for edition in editions)
     labelled = not entries or any(entry.annotation.is_file() for entry in entries)
-    return VocLists(str(folder), tuple(entries), what, labelled, whole, _published(paths))
+    return VocLists(str(folder), tuple(entries), what, labelled, whole, _published(paths), tuple(paths))
 
 
 def _published(lists: Sequence[Path]) -> Published | None:
