@@ -9,11 +9,15 @@ than that of the data set's layout, see docs/protocols.md.
 <split>.html is a page about what the detector does wrong, with the images that have the worst errors; its
 numbers are in <split>_errors.json and <split>_confusion.csv. docs/errors.md says what they mean.
 
+--submission writes the detections as the server of the data set's benchmark takes them, also those of a test
+set without labels, which cannot be measured here.
+
     python scripts/evaluate.py --workdir runs/mine
     python scripts/evaluate.py --workdir runs/mine --dataset_dir OTHER_DATA --split test --per_stage
     python scripts/evaluate.py --weights detectron2/cascade_mask_rcnn_R_50_FPN_3x --dataset_dir COCO \
         --output zoo
     python scripts/evaluate.py --workdir runs/pedestrians --dataset_dir CityPersons --set evaluation.ious=0.5
+    python scripts/evaluate.py --workdir runs/cars --dataset_dir KITTI --split test --submission to_kitti
     python scripts/evaluate.py --workdir runs/mine --set evaluation.flip=true \
         --set evaluation.scales=600,1000 --set evaluation.vote_iou=0.9
 """
@@ -50,6 +54,7 @@ OPTIONS.number(
     upper=1.0,
 )
 OPTIONS.string("output", None, "Folder of the results. Default: evaluation/ in the run's folder.", "DIR")
+program.define_submission_flags(OPTIONS)
 
 
 class Measured(NamedTuple):
@@ -79,24 +84,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Evaluates the detector of ``--workdir`` or ``--weights``."""
+    submission = program.submission_folder(OPTIONS)
+    detector, experiment = program.open_detector(OPTIONS)
+    dataset = _read_split(experiment, OPTIONS.values.split)
+    if dataset.labelled:
+        records = _measure_split(detector, experiment, dataset)
+    elif submission:
+        records = detect(detector, dataset, **_how_to_detect(experiment))
+    else:
+        raise ValueError(
+            f"{dataset.annotation_file}: has no labels, expected some to measure by; --submission DIR writes "
+            "what is detected for the benchmark's server"
+        )
+    if submission:
+        program.write_submission(OPTIONS, submission, dataset, records)
+
+
+def _measure_split(detector: Any, experiment: Experiment, dataset: CocoDataset) -> Sequence[ImageDetections]:
+    """Measures a split, shows and writes what came out, and returns the detections."""
     from cascade_tf.metrics import compare_measurements
 
     split = OPTIONS.values.split
-    detector, experiment = program.open_detector(OPTIONS)
-    dataset = _read_split(experiment, split)
-    if not dataset.labelled:
-        raise ValueError(f"{dataset.annotation_file}: has no labels, expected some to measure by")
     protocol = program.chosen_protocol(experiment, dataset)
     folder = program.writable_folder(program.output_folder(OPTIONS, "evaluation"), "output folder")
     measured = measure(
         detector,
         protocol,
-        batch_size=experiment.evaluation.batch_size,
         per_stage=_per_stage(experiment),
-        skip_broken=experiment.data.skip_broken,
-        upright=experiment.data.upright,
-        augmentation=experiment.evaluation.augmentation(),
         prefix=folder / split,
+        **_how_to_detect(experiment),
     )
     print(measured.result.to_table(csv_file=folder / f"{split}.csv"))
     if measured.stages:
@@ -104,6 +120,17 @@ def evaluate(arguments: Sequence[str]) -> None:
     if OPTIONS.values.errors:
         _explain(measured, dataset, folder / split, experiment.data.upright)
     print(f"\nThe numbers and the detections lie in {folder}.")
+    return measured.records
+
+
+def _how_to_detect(experiment: Experiment) -> dict[str, Any]:
+    """What ``detect`` takes beside the detector and the data set."""
+    return {
+        "batch_size": experiment.evaluation.batch_size,
+        "skip_broken": experiment.data.skip_broken,
+        "upright": experiment.data.upright,
+        "augmentation": experiment.evaluation.augmentation(),
+    }
 
 
 def _explain(measured: Measured, dataset: CocoDataset, prefix: Path, upright: bool) -> None:
@@ -160,20 +187,16 @@ def measure(
         upright: turns images as their EXIF orientation says.
     """
     from cascade_tf.metrics import write_comparison
-    from cascade_tf.prediction.inference import detect_dataset
 
-    dataset = protocol.dataset
-    with program.detection_bar(len(dataset.examples)) as bar:
-        records = detect_dataset(
-            detector,
-            dataset,
-            batch_size=batch_size,
-            progress=bar.update,
-            per_stage=per_stage,
-            skip_broken=skip_broken,
-            augmentation=augmentation,
-            upright=upright,
-        )
+    records = detect(
+        detector,
+        protocol.dataset,
+        batch_size=batch_size,
+        per_stage=per_stage,
+        skip_broken=skip_broken,
+        augmentation=augmentation,
+        upright=upright,
+    )
     stages = []
     if per_stage:
         stages = [
@@ -186,6 +209,14 @@ def measure(
     if per_stage:
         write_comparison(f"{prefix}_stages.csv", measured.rows())
     return measured
+
+
+def detect(detector: Any, dataset: CocoDataset, **settings: Any) -> Any:
+    """Detects in each image of a data set with a progress bar, see `detect_dataset`."""
+    from cascade_tf.prediction.inference import detect_dataset
+
+    with program.detection_bar(len(dataset.examples)) as bar:
+        return detect_dataset(detector, dataset, progress=bar.update, **settings)
 
 
 def _score(protocol: Protocol, records: Sequence[ImageDetections], prefix: Path) -> Measurement:

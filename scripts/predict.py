@@ -5,7 +5,8 @@ Inputs are image files, folders and patterns such as "photos/*.jpg"; without inp
 (--model), or weights of a public model zoo (--weights). detections.json has COCO's layout with scores:
 images, annotations and categories, boxes in pixels of the original images, turned upright where their EXIF
 says so, and masks as compressed RLE where the model has mask heads. Files that cannot be read are reported
-and skipped; the exit status is then 1.
+and skipped; the exit status is then 1. With --dataset_dir and --submission the detections, those of low
+scores too, are also written as the server of the data set's benchmark takes them.
 
     python scripts/predict.py --workdir runs/mine --output found photos "more/*.png" cat.jpg
     python scripts/predict.py --model export/1 --output found --batch_size 4 photos
@@ -30,6 +31,7 @@ from cascade_tf.files import write_atomically
 if TYPE_CHECKING:
     import numpy as np
 
+    from cascade_tf.data.coco import CocoDataset
     from cascade_tf.experiment.config import DataConfig
     from cascade_tf.prediction.inference import ImageDetections
 
@@ -46,6 +48,7 @@ OPTIONS.boolean(
     "Turns photos as their EXIF orientation says. Default: as the run or the export does.",
 )
 OPTIONS.boolean("pictures", True, "Draws the pictures; without them only detections.json is written.")
+program.define_submission_flags(OPTIONS)
 
 
 class Source(NamedTuple):
@@ -69,27 +72,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def predict(arguments: Sequence[str]) -> int:
     """Detects in the inputs; returns 1 if some could not be read."""
+    from cascade_tf.prediction.inference import keep_above
+
     output = OPTIONS.need("output")
     if not arguments and not OPTIONS.values.dataset_dir:
         raise ValueError("got no inputs, expected image files, folders or patterns, or --dataset_dir")
+    if arguments and OPTIONS.values.submission:
+        raise ValueError("got inputs and --submission, expected the images of --dataset_dir alone")
+    submission = program.submission_folder(OPTIONS)
     named = named_sources(arguments, recursive=OPTIONS.values.recursive) if arguments else None
     detector, data, settings = _load_detector()
-    sources, missing = named or (_dataset_sources(data), [])
+    dataset = None if named else _read_dataset(data)
+    sources, missing = named or ([], [])
+    if dataset is not None:
+        sources = _sources_of(dataset)
     folder = program.writable_folder(output, "output folder")
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
     pictures = _PictureFolder(folder) if OPTIONS.values.pictures else None
     unreadable = list(missing)
+    everything: list[ImageDetections] = []
     with program.detection_bar(len(sources)) as bar:
         for batch in _read_batches(sources, data.upright, unreadable, bar):
             images = [image for _, image in batch]
             records = detector.predict(
                 images,
                 batch_size=len(images),
-                score_threshold=OPTIONS.values.score_threshold,
+                score_threshold=None if submission else OPTIONS.values.score_threshold,
                 **settings,
             )
             for (source, image), found in zip(batch, records, strict=True):
                 record = found.encode() if found.has_masks else found
+                if submission:
+                    everything.append(record._replace(image_id=source.image_id))
+                    record = keep_above(record, OPTIONS.values.score_threshold)
                 _append(content, source, image, record)
                 if pictures is not None:
                     pictures.save(source.path, image, record)
@@ -99,6 +114,8 @@ def predict(arguments: Sequence[str]) -> int:
     if not content["images"]:
         raise ValueError(f"none of {len(unreadable)} inputs can be read, expected at least one image")
     write_atomically(folder / "detections.json", json.dumps(content, indent=1) + "\n")
+    if submission and dataset is not None:
+        _submit(submission, detector, dataset, everything)
     counts = f"{len(content['annotations'])} detections in {len(content['images'])} images"
     print(f"{counts}, {len(unreadable)} inputs skipped. The results lie in {folder}.")
     return 1 if unreadable else 0
@@ -161,7 +178,7 @@ def named_sources(names: Sequence[str], *, recursive: bool = False) -> tuple[lis
     return [Source(path, number) for number, path in enumerate(dict.fromkeys(paths), start=1)], missing
 
 
-def _dataset_sources(data: DataConfig) -> list[Source]:
+def _read_dataset(data: DataConfig) -> CocoDataset:
     from cascade_tf.data.annotations.broken import SHOWN_RECORDS
     from cascade_tf.data.coco import read_dataset_dir
 
@@ -176,6 +193,18 @@ def _dataset_sources(data: DataConfig) -> list[Source]:
     )
     for line in dataset.dropped[:SHOWN_RECORDS]:
         program.warn(line)
+    return dataset
+
+
+def _submit(folder: Path, detector: Any, dataset: CocoDataset, records: Sequence[ImageDetections]) -> None:
+    """Writes the detections for the server of the data set's benchmark."""
+    from cascade_tf.data.class_matching import match_classes
+
+    matched = match_classes(dataset, detector.class_names, detector.category_ids)
+    program.write_submission(OPTIONS, folder, matched, records)
+
+
+def _sources_of(dataset: CocoDataset) -> list[Source]:
     return [
         Source(Path(example.path), example.image_id, (example.height, example.width))
         for example in dataset.examples

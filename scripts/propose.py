@@ -69,7 +69,9 @@ def propose(arguments: Sequence[str]) -> None:
             upright=data.upright,
         )
     write_proposals(path, proposals)
-    if OPTIONS.values.measure:
+    if OPTIONS.values.measure and not dataset.labelled:
+        program.warn(f"{dataset.annotation_file}: has no labels, the recall cannot be measured")
+    elif OPTIONS.values.measure:
         result = measure(dataset, proposals)
         result.to_json(path.with_suffix(".json"))
         print(result.to_table())

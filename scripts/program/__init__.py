@@ -19,6 +19,7 @@ from .quiet import set_log_level
 from .root import ROOT
 from .running import run
 from .splits import chosen_protocol, read_annotations, read_split, read_split_to_measure
+from .submissions import define_submission_flags, submission_folder, write_submission
 
 __all__ = [
     "PRECISIONS",
@@ -28,6 +29,7 @@ __all__ = [
     "Flags",
     "chosen_protocol",
     "configured_experiment",
+    "define_submission_flags",
     "detection_bar",
     "draw_worst",
     "find_errors",
@@ -42,12 +44,14 @@ __all__ = [
     "read_split_to_measure",
     "run",
     "show_defect",
+    "submission_folder",
     "takes_proposals",
     "trained_experiment",
     "waiting",
     "warn",
     "writable_folder",
     "write_errors",
+    "write_submission",
 ]
 
 set_log_level()

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
+from cascade_tf.data.class_matching import match_classes
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.formats import kitti as kitti_files
 from cascade_tf.formats import voc as voc_files
@@ -47,6 +48,18 @@ def test_coco(test_dev, tmp_path):
     assert {one["image_id"] for one in content} <= {7, 14, 21}
     assert {one["category_id"] for one in content} == {3, 90}
     assert written.notes == ("COCO test-dev2017 has 20,288 images, and 3 are here: a server wants them all",)
+
+
+def test_coco_wants_the_ids_of_its_own_file(test_dev, tmp_path):
+    classes = ["toothbrush", "unicorn", "car"]
+    dataset = match_classes(test_dev, classes, [1, 2, 3])
+    records, written = submit(dataset, tmp_path / "out")
+    names = {90: "toothbrush", 3: "car"}
+    content = json.loads(written.paths[0].read_text())
+    assert [names[one["category_id"]] for one in content] == [
+        name for record in records for name in record.names if name != "unicorn"
+    ]
+    assert "benchmark does not know are left out: unicorn" in written.notes[0]
 
 
 def test_coco_with_masks_has_two_files(test_dev, tmp_path):

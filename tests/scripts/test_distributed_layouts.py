@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -13,30 +12,7 @@ import tensorflow as tf
 
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.formats.voc import CLASSES
-from tests.data.sources.small_voc import Thing, write_year
 from tests.scripts.test_before_the_first_step import CONFIG, SMALL
-
-
-@pytest.fixture
-def voc(drawn, tmp_path) -> Path:
-    """The drawn scenes as PASCAL VOC has them; the last object of each image to train on is difficult."""
-    lists, things = {}, defaultdict(list)
-    for split in ("train", "val"):
-        content = json.loads((drawn / f"instances_{split}.json").read_text())
-        names = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
-        classes = {category["id"]: category["name"] for category in content["categories"]}
-        lists[split] = list(names.values())
-        things |= {name: [] for name in lists[split]}
-        for one in content["annotations"]:
-            x, y, width, height = one["bbox"]
-            box = (x + 1, y + 1, x + width, y + height)
-            things[names[one["image_id"]]].append(Thing(classes[one["category_id"]], box))
-    for name in lists["train"]:
-        things[name][-1] = things[name][-1]._replace(marks={"difficult": 1})
-    folder = write_year(tmp_path / "voc", lists, things, size=(128, 96))
-    shutil.rmtree(folder / "JPEGImages")
-    shutil.copytree(drawn / "images", folder / "JPEGImages")
-    return folder
 
 
 @pytest.fixture

@@ -51,7 +51,12 @@ def write_submission(
         OSError: the folder cannot be written to.
         RuntimeError: what was written does not read as the same detections.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"name: got {name!r}, expected letters, digits, '.', '-' and '_' only")
+    check_name(name)
     write = _WRITERS[protocol_of_layout(dataset.source)]
     return write(Request(Path(folder), dataset, detections, image_ids, name))
+
+
+def check_name(name: str) -> None:
+    """Raises a ValueError unless a name can be part of a file's."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"name: got {name!r}, expected letters, digits, '.', '-' and '_' only")

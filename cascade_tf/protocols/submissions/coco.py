@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 
 from cascade_tf.coco_format.results_file import load_results_file
+from cascade_tf.data.annotations.broken import BrokenRecords
+from cascade_tf.data.sources.source import Source
 from cascade_tf.files import write_atomically
-from cascade_tf.protocols.submissions.submission import Request, Submission, incomplete
+from cascade_tf.protocols.submissions.submission import Request, Submission, incomplete, left_out
 
 _SPLIT = re.compile(r"(?:instances|image_info)_(?P<split>.+)")
 _ALL = {"image_id", "category_id", "score"}
@@ -23,8 +25,12 @@ def write_coco(request: Request) -> Submission:
     name = Path(request.dataset.annotation_file).name.partition(".json")[0]
     match = _SPLIT.fullmatch(name)
     file = f"detections_{match['split'] if match else name}_{request.name}_results.json"
-    looked_at = set(request.image_ids)
-    records = [dict(one) for one in request.detections if one["image_id"] in looked_at]
+    looked_at, ids = set(request.image_ids), _file_ids(request)
+    records = [
+        {**one, "category_id": ids[one["category_id"]]}
+        for one in request.detections
+        if one["image_id"] in looked_at and one["category_id"] in ids
+    ]
     masks = any("segmentation" in one for one in records)
     paths = []
     for folder, field in (("bbox", "bbox"), ("segm", "segmentation")) if masks else (("", "bbox"),):
@@ -33,4 +39,23 @@ def write_coco(request: Request) -> Submission:
         if load_results_file(path) != some:
             raise RuntimeError(f"{path}: reads as other detections than those that were written")
         paths.append(path)
-    return Submission(tuple(paths), tuple(incomplete(request)))
+    known = [category.name for category in request.dataset.categories if category.id in ids]
+    return Submission(tuple(paths), (*left_out(request, known), *incomplete(request)))
+
+
+def _file_ids(request: Request) -> dict[int, int]:
+    """The ids that the data set's file gives to the detector's classes; their own where it names none.
+
+    A detector that learnt from another file may number them otherwise.
+    """
+    named = {} if request.dataset.source is None else _named(request.dataset.source)
+    categories = request.dataset.categories
+    if not named:
+        return {category.id: category.id for category in categories}
+    return {category.id: named[category.name] for category in categories if category.name in named}
+
+
+def _named(source: Source) -> dict[str, int]:
+    # What is broken was told when the data set was read.
+    content = source.content(BrokenRecords(source.name, skip_broken=True))
+    return {str(one["name"]): int(one["id"]) for one in content["categories"]}
