@@ -49,11 +49,14 @@ def _voc2010(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Numbe
 
 
 def _voc(ground_truth: Path, detections: Path, edition: int, iou: float) -> Numbers:
-    from cascade_tf.formats.voc import read_measured
+    from cascade_tf.formats.voc import CLASSES, read_measured
     from cascade_tf.metrics import evaluate_voc
 
     _, objects, found = read_measured(ground_truth, detections)
-    return evaluate_voc(objects, found, edition=edition, iou=iou)
+    own = {*objects.classes.tolist(), *found.classes.tolist()}
+    # Other data in VOC's form have classes of their own.
+    classes = CLASSES if own <= set(CLASSES) else sorted(own)
+    return evaluate_voc(objects, found, edition=edition, iou=iou, classes=classes)
 
 
 def _kitti(ground_truth: Path, detections: Path, *, kitti_rule: str = "2017") -> Numbers:
