@@ -126,7 +126,7 @@ def _look(experiment: Experiment, names: Sequence[str]) -> tuple[dict[str, Inspe
 
 def _remarks(splits: Mapping[str, Inspected], *, all_splits: bool) -> tuple[list[str], list[str]]:
     """What is complete, and what is odd."""
-    from cascade_tf.inspection.inspected import class_remarks, completeness, duplicate_remarks
+    from cascade_tf.inspection.remarks import class_remarks, completeness, duplicate_remarks, split_remarks
 
     images = sum(len(split.examples) for split in splits.values())
     with program.progress_bar(images, "comparing the pictures", "image") as bar:
@@ -135,7 +135,7 @@ def _remarks(splits: Mapping[str, Inspected], *, all_splits: bool) -> tuple[list
     # Other splits may have the images that are missing from these.
     warnings += [*class_remarks(splits), *(partial if all_splits else [])]
     for name, split in splits.items():
-        warnings += [f"{name}: {line}" for line in [*split.dataset.notes, *split.dropped]]
+        warnings += [f"{name}: {line}" for line in split_remarks(split)]
     sources = _sources(splits)
     return complete, [line for line in warnings if line not in sources]
 
@@ -152,7 +152,7 @@ def _sources(splits: Mapping[str, Inspected]) -> list[str]:
 
 def _print_list(title: str, lines: Sequence[str]) -> None:
     from cascade_tf.data.annotations.broken import SHOWN_RECORDS
-    from cascade_tf.inspection.inspected import first_lines
+    from cascade_tf.inspection.remarks import first_lines
 
     if lines:
         print("\n".join([f"\n{title}:", *(f"  {line}" for line in first_lines(lines, SHOWN_RECORDS))]))

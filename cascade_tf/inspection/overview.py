@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +44,6 @@ def write_overview(
     title: str,
     remarks: Mapping[str, Sequence[str]],
     seed: int = 0,
-    progress: Callable[[int], object] = lambda count: None,
 ) -> Path:
     """Writes a page with figures, warnings, pictures, and the boxes beside the anchors.
 
@@ -55,18 +54,14 @@ def write_overview(
         title: heading of the page.
         remarks: lines by their headings, the worst first.
         seed: of the pictures that are chosen at random.
-        progress: called with the number of pictures that were drawn since its last call.
 
     Returns:
         The path.
     """
-    pictures = {}
-    for group in choose_pictures(splits, seed):
-        drawn = []
-        for chosen in group.pictures:
-            drawn.append(draw_thumbnail(chosen))
-            progress(1)
-        pictures[group.title] = drawn
+    pictures = {
+        group.title: [draw_thumbnail(chosen) for chosen in group.pictures]
+        for group in choose_pictures(splits, seed)
+    }
     fits = {name: fit_network(network, split.statistics) for name, split in splits.items()}
     figures = [_figures(name, split, fits[name], network) for name, split in splits.items()]
     scale = (

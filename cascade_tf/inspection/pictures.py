@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.examples import Example
@@ -23,13 +24,26 @@ _DECODERS = min(16, (os.cpu_count() or 1) + 2)
 _BLOCK = 1 << 20
 
 
-def find_broken_pictures(
+class PictureFaults(NamedTuple):
+    """What is wrong with the pictures of a data set.
+
+    Attributes:
+        broken: a line that names the file for each picture that cannot be used, by the id of its image.
+        as_stored: how many pictures have the annotated size as they are stored, but not as their EXIF
+            orientation shows them. They can be used.
+    """
+
+    broken: dict[int, str]
+    as_stored: int
+
+
+def find_faults(
     dataset: CocoDataset,
     level: str = "decode",
     *,
     upright: bool = True,
     progress: Callable[[int], object] | None = None,
-) -> dict[int, str]:
+) -> PictureFaults:
     """Looks at the picture of each image.
 
     Args:
@@ -38,33 +52,29 @@ def find_broken_pictures(
         upright: pictures are turned by their EXIF orientation when they are read.
         progress: called with the number of images that were looked at since its last call.
 
-    Returns:
-        What is wrong by the ids of the images: a line that names the file.
-
     Raises:
         ValueError: there is no such level.
     """
     if level not in LEVELS:
         raise ValueError(f"level: got {level!r}, expected one of {', '.join(LEVELS)}")
     if level == "none":
-        return {}
+        return PictureFaults({}, 0)
     look = partial(_look, level=level, upright=upright)
-    findings = look_at_all(dataset.examples, look, progress, threads=_DECODERS)
-    return {
-        example.image_id: f"image {example.image_id}: {example.path} {finding}"
-        for example, finding in findings
-        if finding is not None
-    }
+    broken, as_stored = {}, 0
+    for example, finding in look_at_all(dataset.examples, look, progress, threads=_DECODERS):
+        if finding == AS_STORED:
+            as_stored += 1
+        elif finding is not None:
+            broken[example.image_id] = f"image {example.image_id}: {example.path} {finding}"
+    return PictureFaults(broken, as_stored)
 
 
 def _look(examples: Sequence[Example], *, level: str, upright: bool) -> list[str | None]:
     findings = []
     for example in examples:
         finding = fault_of(example, end=level != "headers", upright=upright)
-        if finding == AS_STORED:
-            finding = None
-        if finding is None and level == "decode":
-            finding = _decoding_fault(example.path)
+        if finding in (None, AS_STORED) and level == "decode":
+            finding = _decoding_fault(example.path) or finding
         findings.append(finding)
     return findings
 

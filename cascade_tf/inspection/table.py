@@ -52,7 +52,7 @@ def facts_of(split: Inspected) -> dict[str, str]:
     return {
         **{name: text(split.statistics) for name, text in ROWS.items()},
         "broken records": f"{len(split.dataset.broken):,}",
-        "broken pictures": f"{len(split.broken_pictures):,}",
+        "broken pictures": f"{len(split.pictures.broken):,}",
         "records without a box": f"{len(split.dropped):,}",
     }
 

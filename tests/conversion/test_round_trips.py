@@ -170,6 +170,19 @@ def test_yolo(folder, tmp_path):
     assert description == 'path: .\ntrain: images/train\nnames:\n  0: "dog"\n  1: "cat"\n'
 
 
+def test_yolo_has_the_same_boxes(folder, tmp_path):
+    before = read(folder)
+    convert({"train": before}, tmp_path / "out", "yolo")
+    for one in before.examples:
+        text = (tmp_path / "out" / "labels" / "train" / f"{Path(one.path).stem}.txt").read_text()
+        rows = np.array(text.split(), float).reshape(-1, 5)
+        center, sides = rows[:, 1:3] * (one.width, one.height), rows[:, 3:] * (one.width, one.height)
+        wanted = ~(one.crowd | one.ignored)
+        boxes = np.concatenate([center - sides / 2, center + sides / 2], axis=1)
+        np.testing.assert_allclose(boxes, one.boxes[wanted], atol=1e-5)
+        np.testing.assert_array_equal(rows[:, 0] + 1, one.classes[wanted])
+
+
 KITTI_LABELS = """\
 Car 0.25 1 1.55 10.25 5.50 40.75 30.00 1.5 1.6 3.7 1 1.7 20 1.6
 Van 0.00 0 1.55 1.00 5.50 9.75 30.00 1.5 1.6 3.7 1 1.7 20 1.6

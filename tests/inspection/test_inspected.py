@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cascade_tf.data.coco import read_dataset_dir
-from cascade_tf.inspection.inspected import class_remarks, completeness, duplicate_remarks, inspect
+from cascade_tf.inspection.inspected import inspect
+from cascade_tf.inspection.remarks import class_remarks, completeness, duplicate_remarks, split_remarks
 from cascade_tf.inspection.table import class_table, split_table
 from tests.data.small_dataset import content, write_annotations, write_pictures
 from tests.data.sources.small_voc import Thing, write_year
@@ -51,6 +53,18 @@ def test_no_picture_is_left(folder):
     assert "broken pictures" in split_table({"train": split})
     with pytest.raises(ValueError, match="no usable image is left"):
         split.usable()
+
+
+def test_remarks_on_a_split(folder):
+    annotations = content()
+    annotations["annotations"][3]["bbox"][2] = 0
+    write_annotations(folder, annotations)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(folder / "images" / "a.png", exif=exif)
+    lines = split_remarks(look(folder))
+    assert sum("is empty" in line for line in lines) == 1
+    assert lines[-1].startswith("1 of 5 pictures have the annotated size as they are stored")
 
 
 def test_pictures_in_train_and_val(folder):

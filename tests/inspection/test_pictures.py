@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cascade_tf.data.coco import read_coco
-from cascade_tf.inspection.pictures import find_broken_pictures, find_duplicates
+from cascade_tf.inspection.pictures import find_duplicates, find_faults
 from tests.data.small_dataset import content, write_annotations, write_pictures
 
 
@@ -19,7 +19,7 @@ def folder(tmp_path):
 def broken(folder, level):
     dataset = read_coco(folder / "instances_train.json")
     counts = []
-    found = find_broken_pictures(dataset, level, progress=counts.append)
+    found = find_faults(dataset, level, progress=counts.append).broken
     assert level == "none" or sum(counts) == 5
     return found
 
@@ -54,6 +54,15 @@ def test_lines_name_image_file_and_fault(folder):
     assert "b.png is cut off" in found[11]
     assert found[13].endswith("d.png has 9 x 9 pixels, expected 80 x 40 as annotated")
     assert "e.png cannot be decoded (" in found[14]
+
+
+@pytest.mark.parametrize(("upright", "count"), [(True, 1), (False, 0)])
+def test_pictures_that_are_annotated_as_they_are_stored(folder, upright, count):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(folder / "images" / "a.png", exif=exif)
+    found = find_faults(read_coco(folder / "instances_train.json"), upright=upright)
+    assert found == ({}, count)
 
 
 def test_a_level_that_does_not_exist(folder):

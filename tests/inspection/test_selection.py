@@ -7,6 +7,7 @@ import numpy as np
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.examples import Category, Example
 from cascade_tf.inspection.inspected import Inspected
+from cascade_tf.inspection.pictures import PictureFaults
 from cascade_tf.inspection.selection import choose_pictures
 
 
@@ -18,7 +19,7 @@ def example(number: int, sides=((10, 10),), crowds: int = 0) -> Example:
 
 
 def split(examples) -> Inspected:
-    return Inspected(CocoDataset((Category(1, "thing"),), tuple(examples), (), "file"), {})
+    return Inspected(CocoDataset((Category(1, "thing"),), tuple(examples), (), "file"), PictureFaults({}, 0))
 
 
 def ids(groups) -> dict[str, list[int]]:

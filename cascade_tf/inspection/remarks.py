@@ -1,0 +1,117 @@
+"""What is odd in a data set, as lines for people."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from cascade_tf.inspection.inspected import Inspected
+from cascade_tf.inspection.pictures import find_duplicates
+
+_SHOWN_DUPLICATES = 5
+_SHOWN_CLASSES = 10
+
+
+def duplicate_remarks(
+    splits: Mapping[str, Inspected], progress: Callable[[int], object] | None = None
+) -> list[str]:
+    """Says which pictures are there more than once, above all in several splits.
+
+    Args:
+        splits: by their names.
+        progress: as in `find_duplicates`.
+    """
+    paths = {name: [example.path for example in split.examples] for name, split in splits.items()}
+    within: Counter[str] = Counter()
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for group in find_duplicates(paths, progress):
+        sides = tuple(dict.fromkeys(split for split, _ in group))
+        if len(sides) > 1:
+            firsts = [next(path for split, path in group if split == side) for side in sides]
+            shared.setdefault(sides, []).append(" = ".join(map(os.path.basename, firsts)))
+        for side in sides:
+            within[side] += sum(split == side for split, _ in group) - 1
+    lines = []
+    for sides, pairs in shared.items():
+        few = ", ".join(first_names(pairs, _SHOWN_DUPLICATES))
+        lines.append(
+            f"pictures with the same bytes in {' and '.join(sides)}: {len(pairs):,} ({few}); "
+            "what is measured on them was learnt"
+        )
+    lines += [
+        f"{name}: {count:,} of {len(paths[name]):,} pictures have the same bytes as another one of them"
+        for name, count in within.items()
+        if count
+    ]
+    return lines
+
+
+def completeness(splits: Mapping[str, Inspected]) -> tuple[list[str], list[str]]:
+    """Compares the numbers of images with those that benchmarks have published.
+
+    Args:
+        splits: all that are there.
+
+    Returns:
+        A line for each part of a benchmark that is complete, and one for each that is not.
+    """
+    expected: dict[str, int] = {}
+    images: dict[str, set[str]] = {}
+    for split in splits.values():
+        published = None if split.dataset.source is None else split.dataset.source.published
+        if published is not None:
+            expected[published.part] = published.images
+            images.setdefault(published.part, set()).update(example.path for example in split.examples)
+    whole, partial = [], []
+    for part, count in expected.items():
+        found = len(images[part])
+        if found == count:
+            whole.append(f"{part}: complete, {count:,} images")
+        elif found < count:
+            partial.append(
+                f"{part}: {found:,} of the {count:,} images of the benchmark, {count - found:,} are missing"
+            )
+        else:
+            partial.append(f"{part}: {found:,} images, the benchmark has {count:,}")
+    return whole, partial
+
+
+def split_remarks(split: Inspected) -> list[str]:
+    """Says what is odd in one split: in its records, in its boxes, and in its pictures."""
+    lines = [*split.dataset.notes, *split.dropped]
+    as_stored, images = split.pictures.as_stored, len(split.dataset.examples)
+    if as_stored:
+        lines.append(
+            f"{as_stored:,} of {images:,} pictures have the annotated size as they are stored, not as "
+            "viewers show them; their boxes are taken as stored"
+        )
+    return lines
+
+
+def class_remarks(splits: Mapping[str, Inspected]) -> list[str]:
+    """Says which classes occur in one labelled split and not in another."""
+    labelled = {name: split for name, split in splits.items() if split.dataset.labelled}
+    present = {
+        name: {one.name for one in split.statistics.classes if one.objects}
+        for name, split in labelled.items()
+    }
+    lines = []
+    for name, classes in present.items():
+        for other, others in present.items():
+            missing = sorted(classes - others)
+            if missing:
+                few = ", ".join(first_names(missing, _SHOWN_CLASSES))
+                lines.append(f"{other} has no object of classes that {name} has: {few}")
+    return lines
+
+
+def first_lines(lines: Sequence[str], most: int) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = [f"... and {len(lines) - most:,} more"] if len(lines) > most else []
+    return [*lines[:most], *more]
+
+
+def first_names(names: Sequence[str], most: int) -> list[str]:
+    """The first names, and a sign that there are more."""
+    return [*names[:most], *(["..."] if len(names) > most else [])]
