@@ -21,6 +21,7 @@ class Protocol(abc.ABC):
     Attributes:
         name: as ``evaluation.protocol`` has it.
         lower_is_better: whether weights are better the lower the number is that judges them.
+        own_ious: the overlaps that are measured at by default; empty: they are fixed.
 
     Args:
         dataset: the images with their objects, in the classes of the detector.

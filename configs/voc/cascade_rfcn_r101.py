@@ -1,11 +1,12 @@
 r"""Cascade R-FCN with ResNet-101 on VOC.
 
 Table 11, "R-FCN, ResNet-101, cascade", VOC 2007 test: AP 54.2, AP50 79.6, AP75 59.2.
+They are COCO's numbers, which evaluate.py prints below those of VOC's own protocol of 2007.
 
 Published settings: 2 GPUs with 2 images each, 90,000 steps, 12 hours. ImageNet weights of the MSRA ResNet
 with its normalisation merged, as Detectron has them. The row has not been reproduced with this code yet.
 
-    python scripts/train.py --config voc/cascade_rfcn_r101 --dataset_dir VOC \
+    python scripts/train.py --config voc/cascade_rfcn_r101 --dataset_dir VOCdevkit \
         --workdir runs/cascade_rfcn_r101 --backbone_weights detectron/R-101
 """
 

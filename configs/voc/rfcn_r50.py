@@ -1,11 +1,12 @@
 r"""R-FCN with ResNet-50 on VOC.
 
 Table 11, "R-FCN, ResNet-50", VOC 2007 test: AP 44.8, AP50 77.5, AP75 46.8.
+They are COCO's numbers, which evaluate.py prints below those of VOC's own protocol of 2007.
 
 Published settings: 2 GPUs with 2 images each, 90,000 steps, 8 hours. ImageNet weights of the MSRA ResNet with
 its normalisation merged, as Detectron has them. The row has not been reproduced with this code yet.
 
-    python scripts/train.py --config voc/rfcn_r50 --dataset_dir VOC \
+    python scripts/train.py --config voc/rfcn_r50 --dataset_dir VOCdevkit \
         --workdir runs/rfcn_r50 --backbone_weights detectron/R-50
 """
 
