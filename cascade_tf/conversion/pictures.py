@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -41,7 +42,9 @@ def place_picture(source: str, target: Path, way: str) -> None:
 
 
 def flat_names(names: Mapping[str, str]) -> dict[str, str]:
-    """Names without folders, different without their suffixes too, for layouts that have one folder.
+    """Names without folders and spaces, different without their suffixes too, for layouts with one folder.
+
+    Lists of such layouts end a name at a space.
 
     >>> flat_names({"/data/a/1.jpg": "a/1.jpg", "/data/b/2.jpg": "b/2.jpg"})
     {'/data/a/1.jpg': '1.jpg', '/data/b/2.jpg': '2.jpg'}
@@ -53,7 +56,7 @@ def flat_names(names: Mapping[str, str]) -> dict[str, str]:
     """
     paths = [PurePosixPath(name) for name in names.values()]
     for parts in range(1, max((len(path.parts) for path in paths), default=1) + 1):
-        short = ["_".join(path.parts[-parts:]) for path in paths]
+        short = [re.sub(r"\s+", "_", "_".join(path.parts[-parts:])) for path in paths]
         if len({os.path.splitext(name)[0].casefold() for name in short}) == len(short):
             return dict(zip(names, short, strict=True))
     digits = len(str(len(names)))

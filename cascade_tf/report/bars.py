@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _WIDTH = 520
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 8, 12, 44
 _MARKS = 5
 
 

@@ -257,6 +257,16 @@ def test_same_names_in_several_folders_stay_apart(tmp_path):
         assert len({one.path for one in after.examples}) == 2
 
 
+def test_names_with_spaces(folder, tmp_path):
+    annotations = content()
+    annotations["images"][0]["file_name"] = "in the garden.png"
+    (folder / "images" / "a.png").rename(folder / "images" / "in the garden.png")
+    write_annotations(folder, annotations)
+    convert({"train": read(folder)}, tmp_path / "out", "voc")
+    after = read(tmp_path / "out", layout="voc")
+    assert [Path(one.path).name for one in after.examples][:2] == ["in_the_garden.png", "b.png"]
+
+
 def test_images_without_labels(folder, tmp_path):
     annotations = content()
     del annotations["annotations"]
