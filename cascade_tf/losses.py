@@ -83,6 +83,45 @@ def rpn_losses(
     return objectness / count, box / count
 
 
+def branch_losses(
+    logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor, *, negative_multiple: int, beta: float
+) -> tuple[Tensor, Tensor]:
+    """Class and box losses of the templates of one proposal branch (Cai et al., 2016), over a batch.
+
+    The class loss is the mean over what was chosen, in which foreground and background have shares of 1 to
+    ``negative_multiple`` however many there are of each; where there is but one of them it is the plain mean.
+    The box loss is the mean over the coordinates of the foreground.
+
+    Args:
+        logits: [B, N, T, K + 1] float32 of N cells and T templates, background first.
+        deltas: [B, N, T, 4] float32.
+        labels: [B, N, T] int32 classes, 0 background, -1 not chosen.
+        wanted: [B, N, T, 4] float32.
+        negative_multiple: share of the background for one of the foreground.
+        beta: of ``smooth_l1``.
+
+    Returns:
+        (class, box), each [T] float32; 0 where there is nothing to take a mean of.
+    """
+
+    def total(values: Tensor) -> Tensor:
+        return tf.reduce_sum(values, axis=(0, 1))
+
+    foreground, background = (tf.cast(mask, tf.float32) for mask in (labels > 0, labels == 0))
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
+    counts = total(foreground), total(background)
+    means = [
+        tf.math.divide_no_nan(total(mask * entropy), count)
+        for mask, count in zip((foreground, background), counts, strict=True)
+    ]
+    share = 1.0 / (1.0 + negative_multiple)
+    share = tf.where(counts[1] == 0.0, 1.0, tf.where(counts[0] == 0.0, 0.0, share))
+    # The difference is masked before the loss: an infinite offset of an unused candidate must not become NaN.
+    difference = tf.where((labels > 0)[..., None], deltas - wanted, 0.0)
+    boxes = tf.math.divide_no_nan(total(tf.reduce_sum(smooth_l1(difference, beta), axis=-1)), 4.0 * counts[0])
+    return share * means[0] + (1.0 - share) * means[1], boxes
+
+
 def _count(mask: Tensor) -> Tensor:
     return tf.reduce_sum(tf.cast(mask, tf.float32))
 

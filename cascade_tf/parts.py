@@ -58,6 +58,10 @@ class Part:
     def __hash__(self) -> int:
         return hash(self.constructor)
 
+    def asks_for(self, argument: str) -> bool:
+        """Whether the constructor has an argument of this name that only the part's owner knows."""
+        return argument in _arguments(self.constructor)
+
     @property
     def types(self) -> dict[str, Any]:
         """The declared type of each setting."""

@@ -169,11 +169,30 @@ class LevelOutput(NamedTuple):
     image_size: Tensor
 
 
+class BranchOutput(NamedTuple):
+    """``LevelOutput`` of a network that tells the classes apart.
+
+    Attributes:
+        logits: [B, N, K + 1] float32, background first.
+        deltas: as in ``RPNOutput``, with the one that follows.
+        anchors: see there.
+        feature_sizes: as in ``LevelOutput``, with the one that follows.
+        image_size: see there.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+    feature_sizes: Tensor
+    image_size: Tensor
+
+
 class AnchorTargets(NamedTuple):
     """What the region proposal network should have said.
 
     Attributes:
-        labels: [B, N] int32: 1 foreground, 0 background, -1 not sampled or ignored.
+        labels: [B, N] int32: 1 foreground, or the class where the network tells them apart, 0 background, -1
+            not sampled or ignored.
         deltas: [B, N, 4] float32 encoded offsets, zeros unless foreground.
     """
 

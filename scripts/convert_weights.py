@@ -21,7 +21,7 @@ import program
 from cascade_tf.files import write_atomically
 
 # The families of detectors; their own list would bring TensorFlow, and --help would take seconds.
-SOURCES = ("auto", "detectron2", "mmdetection", "detectron", "tensorpack", "caffe")
+SOURCES = ("auto", "detectron2", "mmdetection", "detectron", "tensorpack", "caffe", "mscnn")
 OPTIONS = program.Flags(of_runs=False)
 OPTIONS.choice("source", "auto", SOURCES, "The checkpoint's framework; auto goes by the tensors' names.")
 OPTIONS.string("checkpoint", None, "The checkpoint: a file, or a name of the catalogue.", "FILE")

@@ -6,6 +6,7 @@ from cascade_tf.boxes.cell_matching import match_cells
 from cascade_tf.boxes.coder import BoxCoder
 from cascade_tf.boxes.geometry import area, clip_boxes, cover, is_proper, pairwise_iou
 from cascade_tf.boxes.matching import Match, ignored_objects, match_anchors, match_boxes
+from cascade_tf.boxes.negatives import hardest_negatives, random_negatives
 from cascade_tf.boxes.sampling import random_priority, sample_labels, sample_rois
 from cascade_tf.boxes.voting import vote_boxes
 
@@ -17,12 +18,14 @@ __all__ = [
     "area",
     "clip_boxes",
     "cover",
+    "hardest_negatives",
     "ignored_objects",
     "is_proper",
     "match_anchors",
     "match_boxes",
     "match_cells",
     "pairwise_iou",
+    "random_negatives",
     "random_priority",
     "sample_labels",
     "sample_rois",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from cascade_tf.boxes.anchors import ShapeGrid
@@ -20,11 +23,12 @@ def match_cells(
     foreground_iou: float = 0.7,
     background_iou: float = 0.3,
     claim_iou: float = 0.2,
-    min_object_side: float = 0.0,
+    min_object_side: float | Sequence[float] = 0.0,
     max_outside: float | None = None,
     crowd_cover: float | None = 0.4,
     inclusive: bool = False,
     match_crowds: bool = False,
+    crowds_first: bool = False,
 ) -> Match:
     """Labels anchors as the data layers of the authors' Caffe code do (zhaoweicai/cascade-rcnn).
 
@@ -46,7 +50,8 @@ def match_cells(
         foreground_iou: foreground above.
         background_iou: background below; ignored in between.
         claim_iou: objects without an anchor claim one where their largest IoU is this or more.
-        min_object_side: objects with a shorter side are not searched for, pixels.
+        min_object_side: objects with a shorter side are not searched for, pixels; for both sides, or
+            (width, height).
         max_outside: anchors that reach over the image's border by more than this share of half their side
             are ignored; None: wherever they lie.
         crowd_cover: background anchors of whose area crowd regions cover this share or more, all regions
@@ -55,6 +60,7 @@ def match_cells(
             these are one pixel wider and higher in overlaps, and an object's centre lies half a pixel before
             its own.
         match_crowds: crowds are matched as if they were objects to ignore.
+        crowds_first: anchors that crowd regions cover so far are ignored even where they fit an object.
 
     Returns:
         The match. ``index`` and ``iou`` of a claimed anchor are of the object that claims it.
@@ -68,6 +74,9 @@ def match_cells(
     if max_outside is not None:
         considered &= _keeps_margin(anchors, image_size, max_outside)
 
+    covered = None if crowd_cover is None else _covered(compared, targets, crowd_cover)
+    if covered is not None and crowds_first:
+        considered &= ~covered
     padded = tf.pad(overlaps, [[0, 0], [0, 0], [0, 1]])
     best = tf.reduce_max(padded, axis=2)
     index = tf.argmax(padded, axis=2, output_type=tf.int32)
@@ -75,8 +84,7 @@ def match_cells(
     labels = tf.where(considered & (best < background_iou), BACKGROUND, IGNORED)
     is_wanted = tf.gather(tf.pad(wanted, [[0, 0], [0, 1]]), index, batch_dims=1)
     labels = tf.where(fits & is_wanted, FOREGROUND, labels)
-    if crowd_cover is not None:
-        covered = _covered(compared, targets, crowd_cover)
+    if covered is not None:
         labels = tf.where(covered & (labels == BACKGROUND), IGNORED, labels)
     index = tf.where(best > 0.0, index, 0)
 
@@ -91,10 +99,12 @@ def _centres(boxes: Tensor, inclusive: bool) -> Tensor:
     return 0.5 * (boxes[..., :2] + boxes[..., 2:]) - (0.5 if inclusive else 0.0)
 
 
-def _is_searched(boxes: Tensor, centres: Tensor, image_size: Tensor, min_side: float) -> Tensor:
+def _is_searched(boxes: Tensor, centres: Tensor, image_size: Tensor, min_side: Any) -> Tensor:
     """[B, G] objects whose centre lies in the image and whose sides are long enough."""
     inside = (centres >= 0.0) & (centres < image_size[:, None, ::-1])
-    return tf.reduce_all(inside & (boxes[..., 2:] - boxes[..., :2] >= min_side), axis=-1)
+    return tf.reduce_all(
+        inside & (boxes[..., 2:] - boxes[..., :2] >= tf.constant(min_side, tf.float32)), axis=-1
+    )
 
 
 def _keeps_margin(anchors: Tensor, image_size: Tensor, share: float) -> Tensor:

@@ -3,6 +3,7 @@
 from cascade_tf.heads.box_head import BoxHead
 from cascade_tf.heads.cascade import cascade, stage_statistics, stage_weights
 from cascade_tf.heads.cascade_heads import CascadeHeads
+from cascade_tf.heads.conv_fc_head import ConvFCHead
 from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.mask_head import MaskHead
 from cascade_tf.heads.mask_heads import mask_heads
@@ -14,6 +15,7 @@ from cascade_tf.heads.stage_head import StageHead
 __all__ = [
     "BoxHead",
     "CascadeHeads",
+    "ConvFCHead",
     "MaskBranch",
     "MaskHead",
     "PositionSensitiveHead",

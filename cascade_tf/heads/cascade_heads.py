@@ -216,7 +216,8 @@ class CascadeHeads(Layer):
             samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)
             in_turn = training and stage is not self.stages[-1]
             maps, pooled, features = self._read(stage, features, samples.boxes, in_turn)
-            logits, deltas = stage(pooled, training=training)
+            seed = None if truth is None else tf.add(truth.seed, [0, number])
+            logits, deltas = stage(pooled, training=training, seed=seed)
             boxes = stage.regress(logits, deltas, samples)
             if self.clip_boxes:
                 boxes = clip_boxes(boxes, image_size, self.inclusive)

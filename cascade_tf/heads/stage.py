@@ -101,8 +101,16 @@ class Stage(Layer):
             self.head.build_on(shapes, pooling)
         self.built = True
 
-    def call(self, pooled: Any, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Class logits and offsets of the head for what it pooled."""
+    def call(self, pooled: Any, training: bool = False, seed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Class logits and offsets of the head for what it pooled.
+
+        Args:
+            pooled: of the head's ``pool``.
+            training: whether the head learns.
+            seed: [B, 2] int32 of the examples, for heads that draw at random in training.
+        """
+        if self.head.takes_seed:
+            return self.head(pooled, training=training, seed=seed)
         return self.head(pooled, training=training)
 
     def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:

@@ -23,9 +23,11 @@ class StageHead(Layer):
     Attributes:
         num_classes: K, without the background.
         makes_maps: whether ``prepare`` computes something, so that the head's boxes have to be pooled for it.
+        takes_seed: whether the call takes ``seed``, [B, 2] int32, for what it draws at random in training.
     """
 
     makes_maps = False
+    takes_seed = False
     num_classes: int
 
     def build_on(self, shapes: Mapping[str, tuple[int | None, ...]], pooling: Any) -> None:

@@ -54,11 +54,13 @@ def two_stage(
     Returns:
         A built detector.
     """
+    # Most networks of proposals know no classes.
+    known = {"num_classes": len(class_names)} if proposals.asks_for("num_classes") else {}
     return TwoStageDetector(
         # Made first, and in Keras's global policy, so that a mixed policy reaches every convolution.
         backbone=backbone(name="backbone"),
         neck=neck(name="neck") if neck else None,
-        proposals=proposals(name="proposals"),
+        proposals=proposals(**known, name="proposals"),
         heads=heads(len(class_names)),
         detection_output=output(name="detection_output"),
         image_inputs=inputs(name="image_inputs"),

@@ -2,5 +2,6 @@
 
 from cascade_tf.necks.fpn import FPN
 from cascade_tf.necks.fpn_plus import FPNPlus
+from cascade_tf.necks.scale_maps import ScaleMaps
 
-__all__ = ["FPN", "FPNPlus"]
+__all__ = ["FPN", "FPNPlus", "ScaleMaps"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from cascade_tf.layers.base import Layer, require
@@ -15,10 +14,8 @@ from cascade_tf.layers.map_order import as_maps, check_halves, fine_to_coarse, o
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.recomputation import recomputed
 from cascade_tf.necks.pyramid_strides import pyramid_strides
+from cascade_tf.necks.upsampling import doubled
 from cascade_tf.structures import Tensor
-
-# How a cell is spread over 4 x 4 cells of half the size, [4, 4, 1, 1].
-_BILINEAR = np.outer([0.25, 0.75, 0.75, 0.25], [0.25, 0.75, 0.75, 0.25])[:, :, None, None]
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -128,7 +125,7 @@ class FPNPlus(Layer):
             sums[level] += below
             up = own[level] + below
         for level in reversed(range(len(own) - 1)):
-            above = clear_padding(_doubled(down, own[level]))
+            above = clear_padding(doubled(down, tf.shape(own[level])))
             sums[level] += above
             down = own[level] + above
         return sums
@@ -137,14 +134,3 @@ class FPNPlus(Layer):
 def _halved(x: Tensor, like: Tensor) -> Tensor:
     """Means of 2 x 2 cells of ``x``, as many as ``like`` has."""
     return tf.slice(tf.nn.avg_pool2d(x, 2, 2, "SAME"), [0, 0, 0, 0], tf.shape(like))
-
-
-def _doubled(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` at twice the size, bilinear with zeros around it, cropped to the size of ``like``."""
-    kernel = tf.constant(np.tile(_BILINEAR, (1, 1, x.shape[-1], 1)), x.dtype)
-    shape = tf.shape(like)
-    # Rows and columns where sizes were rounded down, never images or channels. Without any nothing is copied.
-    missing = tf.maximum((shape + 1) // 2 - tf.shape(x), 0)
-    x = tf.pad(x, tf.stack([tf.zeros_like(missing), missing], axis=1))
-    # As the gradient of a convolution with strides: its own gradient is that convolution, which is fast.
-    return tf.nn.depthwise_conv2d_backprop_input(shape, kernel, x, [1, 2, 2, 1], "SAME")

@@ -1,4 +1,4 @@
-"""A coarser map at the size of a finer one, each cell repeated."""
+"""A coarser map at the size of a finer one: each cell repeated, or bilinear."""
 
 from __future__ import annotations
 
@@ -9,6 +9,28 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.structures import Tensor
+
+# How a cell is spread over 4 x 4 cells of half the size, [4, 4, 1, 1].
+_BILINEAR = np.outer([0.25, 0.75, 0.75, 0.25], [0.25, 0.75, 0.75, 0.25])[:, :, None, None]
+
+
+def doubled(x: Tensor, shape: Tensor) -> Tensor:
+    """A map at twice the size, bilinear with zeros around it: Caffe's fixed bilinear deconvolution.
+
+    Args:
+        x: [B, h, w, C].
+        shape: [4] int32 (B, H, W, C) of the result, which is cropped where H and W are less than 2 h and
+            2 w, and has zeros where they are more.
+
+    Returns:
+        [B, H, W, C].
+    """
+    kernel = tf.constant(np.tile(_BILINEAR, (1, 1, x.shape[-1], 1)), x.dtype)
+    # Rows and columns where sizes were rounded down, never images or channels. Without any nothing is copied.
+    missing = tf.maximum((shape + 1) // 2 - tf.shape(x), 0)
+    x = tf.pad(x, tf.stack([tf.zeros_like(missing), missing], axis=1))
+    # As the gradient of a convolution with strides: its own gradient is that convolution, which is fast.
+    return tf.nn.depthwise_conv2d_backprop_input(shape, kernel, x, [1, 2, 2, 1], "SAME")
 
 
 def repeat_cells(x: Tensor, like: Tensor) -> Tensor:

@@ -91,10 +91,10 @@ def checked_size(op: str, output_size: int | Sequence[int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def check_pad_ratio(op: str, pad_ratio: float) -> None:
+def check_pad_ratio(op: str, pad_ratio: float, name: str = "pad_ratio") -> None:
     """Raises ValueError for a share that is negative or not finite."""
     if not (math.isfinite(pad_ratio) and pad_ratio >= 0):
-        raise ValueError(f"{op}: pad_ratio must be 0 or a positive share, got {pad_ratio}")
+        raise ValueError(f"{op}: {name} must be 0 or a positive share, got {pad_ratio}")
 
 
 def checked_levels(op: str, levels: Any, boxes: tf.Tensor) -> tf.Tensor:

@@ -12,9 +12,9 @@ from cascade_tf.layers.base import require
 from cascade_tf.layers.map_order import check_strides, fine_to_coarse
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.ops.grid_roi_align import grid_roi_align
-from cascade_tf.ops.pooling_arguments import check_pad_ratio
 from cascade_tf.ops.roi_align import assign_levels
 from cascade_tf.pooling.box_pooling import BoxPooling
+from cascade_tf.pooling.context import check_ratios, shape_with_context, with_context
 from cascade_tf.pooling.map_channels import channels_of
 from cascade_tf.structures import Tensor
 
@@ -36,6 +36,7 @@ class GridROIAlign(BoxPooling):
         canonical_size: a box of this side length goes to ``canonical_level``.
         canonical_level: number of that level, 4 for the map of stride 16.
         pad_ratio: widens a box on each side by this share of its width and height, for context around it.
+        context_ratio: appends, as further channels, what a box widened by this share has; None: nothing.
         inclusive: ends the grid with a box's last pixel, ``x2 - 1``, which is the authors' arithmetic. False:
             with its far edge.
         implementation: ``"auto"``, ``"custom"`` (the C++ op) or ``"tensorflow"``; see
@@ -56,12 +57,13 @@ class GridROIAlign(BoxPooling):
         canonical_size: float = 224.0,
         canonical_level: int = 4,
         pad_ratio: float = 0.0,
+        context_ratio: float | None = None,
         inclusive: bool = True,
         implementation: str = "auto",
         **kwargs: Any,
     ):
         super().__init__(output_size, implementation, **kwargs)
-        check_pad_ratio("GridROIAlign", pad_ratio)
+        check_ratios("GridROIAlign", pad_ratio, context_ratio)
         require(canonical_size > 0, "canonical_size", canonical_size, "a number of pixels above 0")
         require(levels is None or len(levels) == len(strides), "levels", levels, f"{len(strides)} names")
         self.levels = levels
@@ -69,11 +71,13 @@ class GridROIAlign(BoxPooling):
         self.canonical_size = canonical_size
         self.canonical_level = canonical_level
         self.pad_ratio = pad_ratio
+        self.context_ratio = context_ratio
         self.inclusive = inclusive
 
     def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Shape of ``call``'s result for features of these shapes."""
-        return (None, None, *self.cells, channels_of("GridROIAlign", shapes, self._names(shapes)))
+        shape = (None, None, *self.cells, channels_of("GridROIAlign", shapes, self._names(shapes)))
+        return shape_with_context(shape, self.context_ratio)
 
     def map_strides(self, names: Iterable[str]) -> Iterator[MapStrides]:
         """The strides that it takes the maps of these names to have."""
@@ -82,22 +86,27 @@ class GridROIAlign(BoxPooling):
     def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         names = self._names(features)
         check_strides("GridROIAlign", features, names, self.strides, self.asserts_sizes)
-        return grid_roi_align(
-            [features[name] for name in names],
+        levels = assign_levels(
             boxes,
-            strides=tuple(self.strides),
-            output_size=self.output_size,
-            levels=assign_levels(
-                boxes,
-                len(names),
-                min_level=round(math.log2(self.strides[0])),
-                canonical_size=self.canonical_size,
-                canonical_level=self.canonical_level,
-            ),
-            pad_ratio=self.pad_ratio,
-            inclusive_boxes=not self.inclusive,
-            implementation=self.implementation,
+            len(names),
+            min_level=round(math.log2(self.strides[0])),
+            canonical_size=self.canonical_size,
+            canonical_level=self.canonical_level,
         )
+
+        def pooled(pad_ratio: float) -> Tensor:
+            return grid_roi_align(
+                [features[name] for name in names],
+                boxes,
+                strides=tuple(self.strides),
+                output_size=self.output_size,
+                levels=levels,
+                pad_ratio=pad_ratio,
+                inclusive_boxes=not self.inclusive,
+                implementation=self.implementation,
+            )
+
+        return with_context(pooled, self.pad_ratio, self.context_ratio)
 
     def _names(self, features: Iterable[str]) -> tuple[str, ...]:
         return fine_to_coarse(features)[: len(self.strides)] if self.levels is None else tuple(self.levels)

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from cascade_tf.ops.pooling_arguments import check_pad_ratio
 from cascade_tf.ops.roi_pool import roi_pool
+from cascade_tf.pooling.context import check_ratios, shape_with_context, with_context
 from cascade_tf.pooling.single_map import SingleMapPooling
 from cascade_tf.structures import Tensor
 
@@ -24,6 +24,7 @@ class ROIPool(SingleMapPooling):
         level: name of the map that all boxes are pooled from; None: the only one that comes.
         stride: pixels per cell of that map.
         pad_ratio: widens a box on each side by this share of its width and height, for context around it.
+        context_ratio: appends, as further channels, what a box widened by this share has; None: nothing.
         inclusive: ends a box with the cell of its last pixel, ``x2 - 1``, which is Caffe's arithmetic. False:
             with that of its far edge, for nets whose RoIs say ``x1 + width`` there.
         implementation: ``"auto"``, ``"custom"`` (the C++ op) or ``"tensorflow"``; see ``ops.roi_pool``.
@@ -40,13 +41,22 @@ class ROIPool(SingleMapPooling):
         level: str | None = None,
         stride: float = 16,
         pad_ratio: float = 0.0,
+        context_ratio: float | None = None,
         inclusive: bool = True,
         implementation: str = "auto",
         **kwargs: Any,
     ):
         super().__init__(output_size, level, stride, inclusive, implementation, **kwargs)
-        check_pad_ratio("ROIPool", pad_ratio)
+        check_ratios("ROIPool", pad_ratio, context_ratio)
         self.pad_ratio = pad_ratio
+        self.context_ratio = context_ratio
+
+    def pooled_shape(self, shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Shape of ``call``'s result for features of these shapes."""
+        return shape_with_context(super().pooled_shape(shapes), self.context_ratio)
 
     def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
-        return roi_pool(self._map(features), boxes, pad_ratio=self.pad_ratio, **self._settings())
+        def pooled(pad_ratio: float) -> Tensor:
+            return roi_pool(self._map(features), boxes, pad_ratio=pad_ratio, **self._settings())
+
+        return with_context(pooled, self.pad_ratio, self.context_ratio)

@@ -59,5 +59,5 @@ class AnchorProposals(ProposalGenerator):
         """
         labels = self.label(output, box_targets(targets))
         objectness, box = self.anchor_losses(output, labels)
-        positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels == 1, tf.float32), axis=1))
+        positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels > 0, tf.float32), axis=1))
         return {"rpn_objectness": objectness, "rpn_box": box}, {"rpn_positives": positives}

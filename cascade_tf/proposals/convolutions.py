@@ -47,7 +47,7 @@ def channels_of(shape: Sequence[int | None]) -> int:
 def convolution(
     name: str,
     filters: int,
-    kernel: int,
+    kernel: int | Sequence[int],
     channels: int,
     *,
     dtype: Any,
@@ -59,7 +59,7 @@ def convolution(
     Args:
         name: of the layer.
         filters: channels that come out.
-        kernel: its side, cells.
+        kernel: its side, or its (height, width), cells.
         channels: channels that go in.
         dtype: policy.
         activation: None is none.

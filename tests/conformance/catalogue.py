@@ -20,6 +20,7 @@ from cascade_tf import proposals as proposal_generators
 from cascade_tf.backbones import VGG16, AlexNet, ResNet
 from cascade_tf.models import (
     cascade_mask_rcnn_fpn,
+    cascade_mscnn_kitti,
     cascade_rcnn_alexnet,
     cascade_rcnn_fpn,
     cascade_rcnn_fpn_plus,
@@ -75,6 +76,23 @@ TINY_CAFFE = {
     "proposals.pre_nms_train": 60,
     "proposals.pre_nms_test": 50,
     "proposals.post_nms_test": 30,
+    "heads.num_samples": 16,
+}
+TINY_MSCNN = {
+    **{name: TINY[name] for name in ("output.max_detections", "output.score_threshold")},
+    **{name: TINY[name] for name in ("short_side", "max_side", "*.implementation")},
+    "backbone.channels": (4, 4, 8, 8, 8),
+    "neck.channels": 8,
+    "proposals.templates": (((12.0, 12.0),), ((24.0, 24.0),), ((48.0, 48.0),), ((64.0, 64.0),)),
+    "proposals.kernels": (((3, 3),),) * 4,
+    "proposals.hidden": (8, None, None, None),
+    "proposals.min_side": 2.0,
+    "proposals.min_object_side": 0.0,
+    "proposals.pre_nms_train": 60,
+    "proposals.pre_nms_test": 50,
+    "proposals.post_nms_test": 30,
+    "heads.head.channels": 8,
+    "heads.head.units": 16,
     "heads.num_samples": 16,
 }
 TINY_RESNET = {name: TINY[name] for name in ("backbone.depth", "backbone.norm", "backbone.width")}
@@ -155,6 +173,23 @@ LAYERS: dict[str, Subject] = {
         lambda: _head(class_agnostic=False, num_convs=2, conv_channels=32, num_fcs=1, norm="group"),
         lambda h, w: (_pooled(h, w),),
     ),
+    "BranchProposals": Subject(
+        lambda: proposal_generators.BranchProposals(
+            NUM_CLASSES,
+            templates=(((16.0, 16.0), (24.0, 32.0)), ((48.0, 48.0),), ((64.0, 64.0),)),
+            kernels=(((3, 3), (5, 3)), ((1, 1),), ((3, 3),)),
+            strides=(8, 16, 32),
+            levels=("P3", "P4", "P5"),
+            hidden=(6, None, None),
+            branch_weights=(0.9, 1.0, 1.0),
+            score_threshold_test=-10.0,
+            min_side=4.0,
+            pre_nms_test=40,
+            post_nms_test=25,
+            implementation="tensorflow",
+        ),
+        lambda h, w: (pyramid(h, w), image_size(h, w)),
+    ),
     "CascadeHeads": Subject(_cascade, lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w))),
     "CascadeHeads-class_aware": Subject(
         lambda: _cascade(class_agnostic=False, clip_boxes=True, ensemble="own_boxes"),
@@ -163,6 +198,9 @@ LAYERS: dict[str, Subject] = {
     "CascadeHeads-position_sensitive": Subject(
         _position_sensitive_cascade,
         lambda h, w: (pyramid(h, w, ("P4", "P5")), proposals(h, w), image_size(h, w)),
+    ),
+    "ConvFCHead": Subject(
+        lambda: heads.ConvFCHead(NUM_CLASSES, channels=6, units=12), lambda h, w: (_pooled(h, w),)
     ),
     "DeformableConv2D": Subject(
         lambda: layers.DeformableConv2D(6, strides=2, groups=2),
@@ -187,6 +225,7 @@ LAYERS: dict[str, Subject] = {
     ),
     "FPN": Subject(lambda: necks.FPN(6), lambda h, w: (_backbone_features(h, w),)),
     "FPN-group": Subject(lambda: necks.FPN(32, norm="group"), lambda h, w: (_backbone_features(h, w),)),
+    "ScaleMaps": Subject(lambda: necks.ScaleMaps(6), lambda h, w: (pyramid(h, w, ("P3", "P4")),)),
     "FPNPlus": Subject(lambda: necks.FPNPlus(6), lambda h, w: (_backbone_features(h, w),)),
     "FrozenBatchNormalization": Subject(
         layers.FrozenBatchNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 5),)
@@ -238,6 +277,12 @@ LAYERS: dict[str, Subject] = {
     ),
     "ROIPool": Subject(
         lambda: pooling.ROIPool(output_size=3, level="P3", stride=8, implementation="tensorflow"),
+        lambda h, w: (pyramid(h, w), boxes(10, h, w)),
+    ),
+    "ROIPool-context": Subject(
+        lambda: pooling.ROIPool(
+            output_size=(4, 2), level="P3", stride=8, context_ratio=0.25, implementation="tensorflow"
+        ),
         lambda h, w: (pyramid(h, w), boxes(10, h, w)),
     ),
     "LevelProposals": Subject(
@@ -325,6 +370,7 @@ DETECTORS: dict[str, Subject] = {
         cascade_rcnn_fpn_plus,
         {**TINY_CAFFE, **TINY_RESNET, "neck.channels": 8, "heads.head.units": 16},
     ),
+    "cascade_mscnn_kitti": _detector(cascade_mscnn_kitti, TINY_MSCNN),
     "rpn_fpn": _detector(
         rpn_fpn,
         {name: value for name, value in TINY.items() if not name.startswith("heads.")},

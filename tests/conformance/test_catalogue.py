@@ -14,15 +14,20 @@ BASELINES = {
     "faster_rcnn_fpn_plus": "cascade_rcnn_fpn_plus",
     "faster_rcnn_vgg16": "cascade_rcnn_vgg16",
     "mask_rcnn_fpn": "cascade_mask_rcnn_fpn",
+    "mscnn_citypersons": "cascade_mscnn_kitti",
+    "mscnn_kitti": "cascade_mscnn_kitti",
+    "mscnn_widerface": "cascade_mscnn_kitti",
     "rfcn": "cascade_rfcn",
 }
+# Of the same parts as another's cascade, but for the sizes of boxes and what these are pooled by.
+OTHER_SIZES = {"cascade_mscnn_citypersons", "cascade_mscnn_widerface"}
 # Their batches hold proposals, which the catalogue's have not: tests/models/test_proposals.py has them.
 ON_GIVEN_PROPOSALS = {"fast_cascade_rcnn_fpn", "fast_rcnn_fpn"}
 
 
 def test_every_recipe_is_in_the_catalogue_or_like_one_that_is():
     recipes = {name for name in models.__all__ if isinstance(getattr(models, name), Part)}
-    assert recipes == DETECTORS.keys() | BASELINES.keys() | ON_GIVEN_PROPOSALS
+    assert recipes == DETECTORS.keys() | BASELINES.keys() | OTHER_SIZES | ON_GIVEN_PROPOSALS
     assert set(BASELINES.values()) <= DETECTORS.keys()
 
 

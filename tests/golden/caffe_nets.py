@@ -27,9 +27,19 @@ PIXEL_MEAN = np.array([104, 117, 123], np.float32)
 
 @dataclasses.dataclass(frozen=True)
 class RecordedNet:
-    """The folder of one net."""
+    """The folder of one net.
+
+    Attributes:
+        folder: its own.
+        training: the phase that ``train`` is of.
+    """
 
     folder: Path
+    training: str = "train"
+
+    def in_phase(self, training):
+        """The same net with another phase of its training."""
+        return dataclasses.replace(self, training=training)
 
     @functools.cached_property
     def weights(self):
@@ -82,7 +92,7 @@ class RecordedNet:
     @functools.cached_property
     def train(self):
         """The same of the training phase, with gradients: ``dout/BLOB``, ``grad/LAYER/INDEX``."""
-        return self._read("train")
+        return self._read(self.training)
 
     def _read(self, phase):
         with np.load(self.folder / f"{phase}.npz") as arrays:

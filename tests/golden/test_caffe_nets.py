@@ -245,6 +245,6 @@ def in_caffes_layout(values, place, detector):
     if place.kind == "conv":
         return np.transpose(values, (3, 2, 0, 1))
     if place.kind == "first_dense":
-        cells = np.reshape(values, (*detector.heads.pooling.cells, -1, values.shape[-1]))
+        cells = np.reshape(values, (*place.cells, -1, values.shape[-1]))
         return np.transpose(cells, (3, 2, 0, 1)).reshape(values.shape[-1], -1)
     return np.transpose(values)

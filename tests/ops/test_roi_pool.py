@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from cascade_tf.ops import roi_pool
 from tests.golden.caffe_layers import recorded
+from tests.golden.mscnn_pooling import corners_of, lets_through
 from tests.reference import roi_pool as reference
 
 IMPLEMENTATIONS = ["custom", "tensorflow"]
@@ -24,31 +25,12 @@ def pool_with_gradient(features, boxes, upstream, **settings):
 
 
 def let_through(case, output_size):
-    """Which upstream values MS-CNN's backward pass lets through, [R, height, width, C].
-
-    Its kernel moves the first cell of a box that sticks out at the left or the top onto the map, and then
-    looks for each cell in bins of that smaller box. What the forward pass took from elsewhere is lost.
-    """
+    """Which upstream values MS-CNN's backward pass lets through, [R, height, width, C]."""
     argmax, rois = case.maps("hidden/argmax").astype(int), case.array("in/rois")
-    height, width = case.array("in/x").shape[2:]
-    scale = np.float32(case.number("spatial_scale"))
-    kept = np.zeros(argmax.shape, bool)
-    for r, box in enumerate(rois[:, 1:]):
-        corners = [
-            reference.round_half_away(c * scale)
-            for c in reference.pixel_corners(box, True, case.number("pad_ratio"))
-        ]
-        inside = True
-        for axis, (cells, size) in enumerate([(argmax[r] // width, height), (argmax[r] % width, width)]):
-            first, last = max(corners[1 - axis], 0), corners[3 - axis]
-            last = min(last, round(size / float(scale)) - 1)
-            bin_size = np.float32(max(last - first + 1, 1)) / np.float32(output_size[axis])
-            begin = np.floor(np.float32(cells - first) / bin_size)
-            end = np.ceil(np.float32(cells - first + 1) / bin_size)
-            index = np.arange(output_size[axis]).reshape([-1, 1, 1] if axis == 0 else [1, -1, 1])
-            inside &= (cells >= first) & (cells <= last) & (index >= begin) & (index < end)
-        kept[r] = inside & (argmax[r] >= 0)
-    return kept
+    map_size, scale = case.array("in/x").shape[2:], np.float32(case.number("spatial_scale"))
+    corners = [corners_of(roi, scale, case.number("pad_ratio")) for roi in rois[:, 1:]]
+    pairs = zip(argmax, corners, strict=True)
+    return np.stack([lets_through(cells, own, map_size, scale, output_size) for cells, own in pairs])
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

@@ -154,3 +154,18 @@ def test_ps_roi_pool_equals_caffe_on_continuous_boxes(case):
     layer = PSROIPool(int(case.number("group_size")), stride=1 / case.number("spatial_scale"))
     pooled = layer({"C5": case.maps("in/x")}, boxes + np.float32([0, 0, 1, 1])).numpy()[place]
     np.testing.assert_allclose(pooled, case.maps("out/y"), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("pooling", [ROIPool, GridROIAlign])
+def test_context_is_pooled_beside_the_box(pooling):
+    features = {"P3": pyramid()["P3"]}
+    where = {"stride": 8} if pooling is ROIPool else {"levels": ("P3",), "strides": (8,)}
+    own, wide = (pooling(output_size=(3, 2), pad_ratio=ratio, **where) for ratio in (0.0, 0.25))
+    both = pooling(output_size=(3, 2), context_ratio=0.25, **where)
+    expected = tf.concat([own(features, BOXES), wide(features, BOXES)], axis=-1)
+    np.testing.assert_array_equal(both(features, BOXES), expected)
+    assert np.any(expected[..., :4] != expected[..., 4:])
+    shapes = {"P3": tuple(features["P3"].shape)}
+    assert both.pooled_shape(shapes) == (None, None, 3, 2, 8)
+    with pytest.raises(ValueError, match=f"{pooling.__name__}: context_ratio must be 0 or"):
+        pooling(context_ratio=-0.5)

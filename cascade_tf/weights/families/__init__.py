@@ -10,13 +10,21 @@ from cascade_tf.weights.families.detectron_imagenet import DETECTRON_IMAGENET
 from cascade_tf.weights.families.family import Family
 from cascade_tf.weights.families.keras_applications import KERAS_APPLICATIONS
 from cascade_tf.weights.families.mmdetection import MMDETECTION
+from cascade_tf.weights.families.mscnn import MSCNN_FAMILY
 from cascade_tf.weights.families.resnet_npz import RESNET_NPZ
 from cascade_tf.weights.families.tensorpack import TENSORPACK
 from cascade_tf.weights.families.torchvision import TORCHVISION
 from cascade_tf.weights.files.checkpoint_file import CheckpointFile
 from cascade_tf.weights.import_report import listed
 
-DETECTOR_FAMILIES: tuple[Family, ...] = (DETECTRON2, MMDETECTION, DETECTRON, TENSORPACK, CAFFE)
+DETECTOR_FAMILIES: tuple[Family, ...] = (
+    DETECTRON2,
+    MMDETECTION,
+    DETECTRON,
+    TENSORPACK,
+    CAFFE,
+    MSCNN_FAMILY,
+)
 """Families of whole detectors, for ``import_checkpoint``."""
 
 BACKBONE_FAMILIES: tuple[Family, ...] = (

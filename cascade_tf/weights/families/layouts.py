@@ -26,12 +26,12 @@ def dense_from_oi(values: np.ndarray) -> np.ndarray:
     return values.transpose(1, 0)
 
 
-def first_dense_from_ochw(values: np.ndarray, pooled: int) -> np.ndarray:
+def first_dense_from_ochw(values: np.ndarray, pooled: int | tuple[int, int]) -> np.ndarray:
     """The kernel behind pooled features flattened as (channel, row, column), for (row, column, channel).
 
     Args:
         values: [out, C P P].
-        pooled: P.
+        pooled: P, or (height, width) of cells that are no square.
 
     Returns:
         [P, P, C, out]: the kernel [P P C, out] before its leading axes are merged, which would take a copy of
@@ -41,11 +41,12 @@ def first_dense_from_ochw(values: np.ndarray, pooled: int) -> np.ndarray:
         ValueError: the second axis is no multiple of P P.
     """
     outputs, inputs = values.shape
-    if inputs % (pooled * pooled):
+    height, width = (pooled, pooled) if isinstance(pooled, int) else pooled
+    if inputs % (height * width):
         raise ValueError(
-            f"a layer behind pooled features: got {inputs} inputs, expected a multiple of {pooled} x {pooled}"
+            f"a layer behind pooled features: got {inputs} inputs, expected a multiple of {height} x {width}"
         )
-    return values.reshape(outputs, -1, pooled, pooled).transpose(2, 3, 1, 0)
+    return values.reshape(outputs, -1, height, width).transpose(2, 3, 1, 0)
 
 
 def first_dense_from_hwc(values: np.ndarray, pooled: int) -> np.ndarray:
@@ -97,9 +98,8 @@ def channels_first(place: Place) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def behind_pooling(place: Place) -> Callable[[np.ndarray], np.ndarray]:
-    """``first_dense_from_ochw`` with the P of a place behind pooled features."""
-    pooled, _ = place.cells or (1, 1)
-    return functools.partial(first_dense_from_ochw, pooled=pooled)
+    """``first_dense_from_ochw`` with the cells of a place behind pooled features."""
+    return functools.partial(first_dense_from_ochw, pooled=place.cells or (1, 1))
 
 
 def shape_from_channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
