@@ -12,7 +12,7 @@ from cascade_tf.weights.families import BACKBONE_FAMILIES, DETECTOR_FAMILIES, fi
 from cascade_tf.weights.families.architecture import backbone_settings
 from cascade_tf.weights.importing import describe_checkpoint
 from tests.weights import synthetic, synthetic_backbones, synthetic_caffe2, synthetic_tensorpack
-from tests.weights.synthetic_caffe import ALEXNET
+from tests.weights.synthetic_caffe import ALEXNET, MSCNN
 
 SMALL = replace(synthetic.CASCADE_MASK, blocks=(1, 1, 1, 1), **synthetic.SMALL)
 CAFFE2 = synthetic_caffe2.Model(**synthetic_caffe2.SMALL, masks=True)
@@ -26,6 +26,7 @@ DETECTORS = {
     "detectron": synthetic_caffe2.detector_shapes(CAFFE2),
     "tensorpack": synthetic_tensorpack.detector_shapes(CAFFE2),
     "caffe": ALEXNET,
+    "mscnn": MSCNN,
 }
 BACKBONES = {
     "torchvision": synthetic_backbones.torchvision_shapes(CAFFE2),

@@ -17,6 +17,7 @@ from cascade_tf.models import (
     mscnn_kitti,
     mscnn_widerface,
 )
+from cascade_tf.parts import Part
 from cascade_tf.weights.families import DETECTOR_FAMILIES
 from cascade_tf.weights.families.mscnn import MSCNN_FAMILY, blob_of
 from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint
@@ -68,7 +69,9 @@ def test_settings_are_those_of_the_recipe(name):
     widths = {"backbone.channels": (64, 128, 256, 512, 512)}
     for key, value in found.walk():
         standard = widths.get(key, recipe.value(key))
-        if key in CONVENTIONS:
+        if isinstance(value, Part):
+            assert value.constructor is standard.constructor, key
+        elif key in CONVENTIONS:
             assert value != standard, key
         elif key == "proposals.templates" and name.startswith("widerface"):
             assert value[2] == ((128.0, 128.0), (196.0, 196.0))
