@@ -18,6 +18,7 @@ from cascade_tf.weights.families.layouts import (
     classifier_sources,
     shape_from_channels_first,
 )
+from cascade_tf.weights.families.mscnn import MSCNN_FAMILY
 from cascade_tf.weights.places import Place
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class CaffeImageNet(Family):
         """Whether there are convolutions of such a network, and no detector of the paper's authors on it."""
         blobs = set(checkpoint.arrays)
         known = "conv1_1/0" in blobs or blobs >= _RESNET or blobs >= _ALEXNET
-        return known and not CAFFE.matches(checkpoint)
+        return known and not any(family.matches(checkpoint) for family in (CAFFE, MSCNN_FAMILY))
 
     def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
         """See ``Family.settings``; of VGG16 and AlexNet only the pixels."""
