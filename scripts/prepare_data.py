@@ -161,7 +161,7 @@ def _print_list(title: str, lines: Sequence[str]) -> None:
 def _write_overview(
     experiment: Experiment, splits: Mapping[str, Inspected], remarks: Mapping[str, Sequence[str]]
 ) -> None:
-    from cascade_tf.inspection.overview import NetworkInput, write_overview
+    from cascade_tf.inspection.overview import NetworkInput, fit_network, write_overview
 
     model = experiment.model
     network = NetworkInput(
@@ -173,15 +173,26 @@ def _write_overview(
     path = Path(OPTIONS.values.overview)
     program.writable_folder(path.parent, "folder of --overview")
     with program.waiting("drawing the page"):
+        fits = {name: fit_network(network, split.statistics) for name, split in splits.items()}
         write_overview(
             path,
             splits,
-            network,
+            fits,
+            scale=f"As the network sees them: shorter side {network.short_side}, longer side at most "
+            f"{network.max_side}.",
             title=Path(OPTIONS.need("dataset_dir")).resolve().name,
             remarks=remarks,
             seed=OPTIONS.values.seed,
         )
-    print(f"\nThe page about the data set is {path}, its anchors are those of {experiment.name}.")
+    shares = {
+        name: [100 * fit.share(iou) for iou in (0.5, 0.7)] for name, fit in fits.items() if len(fit.best)
+    }
+    lines = [
+        f"{name}: {half:.1f} % of the boxes have one of IoU 0.5 or more, {good:.1f} % one of 0.7"
+        for name, (half, good) in shares.items()
+    ]
+    _print_list(f"anchors of {experiment.name}", lines if network.grid else [])
+    print(f"\nThe page about the data set is {path}.")
 
 
 def _convert(splits: Mapping[str, Inspected], layout: str, folder: Path) -> None:

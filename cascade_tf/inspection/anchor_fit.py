@@ -25,6 +25,10 @@ class AnchorFit(NamedTuple):
     best: np.ndarray
     shapes: np.ndarray
 
+    def share(self, iou: float) -> float:
+        """The share of the boxes with an anchor of at least this IoU; NaN without boxes."""
+        return float(np.mean(self.best >= iou)) if len(self.best) else float("nan")
+
 
 def fit_anchors(grid: ShapeGrid, boxes: np.ndarray, image_sizes: np.ndarray) -> AnchorFit:
     """Finds the best anchor of each box.

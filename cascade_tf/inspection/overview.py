@@ -39,8 +39,9 @@ class NetworkInput(NamedTuple):
 def write_overview(
     path: str | os.PathLike[str],
     splits: Mapping[str, Inspected],
-    network: NetworkInput,
+    fits: Mapping[str, AnchorFit],
     *,
+    scale: str,
     title: str,
     remarks: Mapping[str, Sequence[str]],
     seed: int = 0,
@@ -50,7 +51,8 @@ def write_overview(
     Args:
         path: file to write.
         splits: by their names.
-        network: at whose scale boxes are compared with anchors.
+        fits: the boxes of each split beside anchors, see `fit_network`.
+        scale: says in which pixels these are.
         title: heading of the page.
         remarks: lines by their headings, the worst first.
         seed: of the pictures that are chosen at random.
@@ -62,11 +64,7 @@ def write_overview(
         group.title: [draw_thumbnail(chosen) for chosen in group.pictures]
         for group in choose_pictures(splits, seed)
     }
-    fits = {name: fit_network(network, split.statistics) for name, split in splits.items()}
-    figures = [_figures(name, split, fits[name], network) for name, split in splits.items()]
-    scale = (
-        f"At the network's scale: shorter side {network.short_side}, longer side at most {network.max_side}."
-    )
+    figures = [_figures(name, split, fits[name]) for name, split in splits.items()]
     anchors = next(iter(fits.values())).shapes
     return write_data_page(
         path,
@@ -102,7 +100,7 @@ def fit_network(network: NetworkInput, statistics: Statistics) -> AnchorFit:
     return fit_anchors(network.grid, boxes, seen[of_box])
 
 
-def _figures(name: str, split: Inspected, fit: AnchorFit, network: NetworkInput) -> SplitFigures:
+def _figures(name: str, split: Inspected, fit: AnchorFit) -> SplitFigures:
     statistics = split.statistics
     return SplitFigures(
         name=name,
@@ -113,5 +111,5 @@ def _figures(name: str, split: Inspected, fit: AnchorFit, network: NetworkInput)
         classes=statistics.classes if split.dataset.labelled else (),
         image_sizes=statistics.image_sizes,
         sides=fit.sides,
-        best=None if network.grid is None else fit.best,
+        best=fit.best if len(fit.shapes) else None,
     )

@@ -6,7 +6,7 @@ import pytest
 from cascade_tf.boxes.anchors import AnchorGrid, ShapeGrid
 from cascade_tf.data.examples import Category, Example
 from cascade_tf.experiment.config import load_config
-from cascade_tf.inspection.anchor_fit import fit_anchors
+from cascade_tf.inspection.anchor_fit import AnchorFit, fit_anchors
 from cascade_tf.inspection.overview import NetworkInput, fit_network
 from cascade_tf.inspection.statistics import measure_examples
 
@@ -38,6 +38,12 @@ def test_the_best_of_all_anchors(grid):
     np.testing.assert_allclose(found.best, iou(boxes, anchors).max(axis=1), atol=1e-6)
     np.testing.assert_allclose(found.sides, boxes[:, 2:] - boxes[:, :2])
     assert len(found.shapes) == sum(grid.shapes_per_level)
+
+
+def test_shares():
+    fit = AnchorFit(np.zeros((4, 2)), np.array([0.2, 0.5, 0.7, 0.9]), np.zeros((0, 2)))
+    assert [fit.share(level) for level in (0.5, 0.7, 0.95)] == [0.75, 0.5, 0.0]
+    assert np.isnan(AnchorFit(np.zeros((0, 2)), np.zeros(0), np.zeros((0, 2))).share(0.5))
 
 
 def statistics(*boxes, size=(100, 200)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import re
 import shutil
 
 import pytest
@@ -126,7 +127,12 @@ def test_overview(call, drawn, tmp_path):
     page = tmp_path / "pages" / "data.html"
     said = call("prepare_data", f"--dataset_dir={drawn}", f"--overview={page}", "--config=custom/faster")
     assert said.status == 0, said.err
-    assert f"The page about the data set is {page}, its anchors are those of custom/faster." in said.out
+    assert f"The page about the data set is {page}." in said.out
+    lines = said.out.partition("anchors of custom/faster:\n")[2].splitlines()
+    for line, split in zip(lines[:2], ("train", "val"), strict=True):
+        assert re.fullmatch(
+            rf"  {split}: [\d.]+ % of the boxes have one of IoU 0.5 or more, [\d.]+ % one of 0.7", line
+        )
     text = page.read_text()
     assert text.count("<img ") == 10
     assert "boxes with an anchor" in text
@@ -138,3 +144,4 @@ def test_overview_of_a_detector_without_anchors(call, drawn, tmp_path):
     said = call("prepare_data", f"--dataset_dir={drawn}", f"--overview={page}", config)
     assert said.status == 0, said.err
     assert "boxes with an anchor" not in page.read_text()
+    assert "anchors of" not in said.out
