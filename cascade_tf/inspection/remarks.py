@@ -60,7 +60,7 @@ def completeness(splits: Mapping[str, Inspected]) -> tuple[list[str], list[str]]
     images: dict[str, set[str]] = {}
     for split in splits.values():
         published = None if split.dataset.source is None else split.dataset.source.published
-        if published is not None:
+        if published is not None and published.classes == len(split.dataset.categories):
             expected[published.part] = published.images
             images.setdefault(published.part, set()).update(example.path for example in split.examples)
     whole, partial = [], []

@@ -124,8 +124,15 @@ def test_years_of_voc_count_together(tmp_path):
     for year, name in (("VOC2007", "000001"), ("VOC2012", "2008_000001")):
         write_year(tmp_path / year, {"trainval": [name]}, {name: [Thing("cat", (1, 1, 9, 9))]})
     published = look(tmp_path).dataset.source.published
-    assert published == ("PASCAL VOC 2007 trainval and 2012 trainval", 16_551)
+    assert published == ("PASCAL VOC 2007 trainval and 2012 trainval", 16_551, 20)
 
 
-def test_a_folder_of_ones_own_is_no_benchmark(folder):
+def test_a_folder_of_ones_own_is_no_benchmark(folder, tmp_path):
     assert completeness({"train": look(folder)}) == ([], [])
+    # Nor where it has the names of one's files.
+    write_year(tmp_path / "VOC2007", {"train": ["1"]}, {"1": [Thing("robot", (1, 1, 9, 9))]})
+    assert completeness({"train": look(tmp_path / "VOC2007")}) == ([], [])
+    (folder / "instances_train.json").rename(folder / "instances_train2017.json")
+    named = look(folder)
+    assert named.dataset.source.published == ("COCO train2017", 118_287, 80)
+    assert completeness({"train": named}) == ([], [])

@@ -52,7 +52,7 @@ class CityPersonsSplit(Source):
     def published(self) -> Published | None:
         """See `Source`."""
         images = _PUBLISHED.get(self.split)
-        return None if images is None else Published(f"CityPersons {self.split}", images)
+        return None if images is None else Published(f"CityPersons {self.split}", images, classes=1)
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the annotations, see `Source.content`.

@@ -23,6 +23,8 @@ _PUBLISHED = {
 }
 """Images of COCO's annotation files."""
 
+_CLASSES = 80
+
 
 @dataclass(frozen=True)
 class CocoFile(Source):
@@ -61,13 +63,16 @@ class CocoFile(Source):
 def find_coco(dataset_dir: str | os.PathLike[str], split: str, *, splitting: bool) -> CocoFile:
     """Finds the annotation file of a split, see `cascade_tf.data.layouts.find_split`."""
     found = find_split(dataset_dir, split, splitting=splitting)
-    stem = found.annotation_file.name.partition(".")[0]
     return CocoFile(
         str(found.annotation_file),
         root=Path(dataset_dir),
         whole=found.whole,
         labelled=not found.annotation_file.name.startswith(UNLABELLED),
-        published=Published(f"COCO {stem.rpartition('_')[2]}", _PUBLISHED[stem])
-        if stem in _PUBLISHED
-        else None,
+        published=_published(found.annotation_file.name.partition(".")[0]),
     )
+
+
+def _published(stem: str) -> Published | None:
+    if stem not in _PUBLISHED:
+        return None
+    return Published(f"COCO {stem.rpartition('_')[2]}", _PUBLISHED[stem], _CLASSES)

@@ -65,7 +65,7 @@ class KittiFrames(Source):
     @property
     def published(self) -> Published:
         """See `Source`."""
-        return Published(f"KITTI {self.folder}", _PUBLISHED[self.folder])
+        return Published(f"KITTI {self.folder}", _PUBLISHED[self.folder], len(CLASSES))
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the labels, see `Source.content`. A frame whose labels are broken or missing is left out."""

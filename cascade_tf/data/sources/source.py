@@ -21,10 +21,12 @@ class Published(NamedTuple):
     Attributes:
         part: such as ``"KITTI training"``.
         images: of that part.
+        classes: how many it has. Data of one's own may bear its files' names and have others.
     """
 
     part: str
     images: int
+    classes: int
 
 
 class Source(abc.ABC):

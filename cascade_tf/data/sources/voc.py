@@ -196,7 +196,7 @@ def _published(lists: Sequence[Path]) -> Published | None:
     if not known or len(known) < len(counts):
         return None
     parts = " and ".join(f"{path.parents[2].resolve().name[3:]} {path.stem}" for path in lists)
-    return Published(f"PASCAL VOC {parts}", sum(known))
+    return Published(f"PASCAL VOC {parts}", sum(known), len(CLASSES))
 
 
 def _named(lists: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:

@@ -52,7 +52,7 @@ class WiderFaceSplit(Source):
     @property
     def published(self) -> Published:
         """See `Source`."""
-        return Published(f"WIDER FACE {self.split}", _PUBLISHED[self.split])
+        return Published(f"WIDER FACE {self.split}", _PUBLISHED[self.split], classes=1)
 
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the file, see `Source.content`. Ids of images are 1, 2, 3, ... in its order."""
