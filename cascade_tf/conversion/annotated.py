@@ -78,6 +78,17 @@ def is_ignored(record: Mapping[str, Any]) -> bool:
     return is_region(record) or record.get("ignore") == 1
 
 
+def lost_masks(images: Mapping[str, Sequence[AnnotatedImage]]) -> list[str]:
+    """A line about the objects whose masks a layout of boxes cannot hold, where there are some.
+
+    Args:
+        images: of each split.
+    """
+    objects = [record for of_split in images.values() for one in of_split for record in one.objects]
+    count = sum(bool(record.get("segmentation")) and not is_region(record) for record in objects)
+    return [f"{count:,} masks are left out"] if count else []
+
+
 def _with_ids(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     records = [{key: value for key, value in record.items() if key != PLACE} for record in records]
     ids = [record.get("id") for record in records]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cascade_tf.conversion.annotated import AnnotatedImage, clipped_corners, is_ignored, is_region
+from cascade_tf.conversion.annotated import AnnotatedImage, clipped_corners, is_ignored, is_region, lost_masks
 from cascade_tf.conversion.pictures import flat_names, place_picture
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.sources.kitti import CLASSES
@@ -61,7 +61,7 @@ def write_kitti(
             progress(1)
         if dataset.labelled:
             write_atomically(folder / "ImageSets" / f"{name}.txt", "".join(f"{stem}\n" for stem in stems))
-    return []
+    return lost_masks(images)
 
 
 def _line(record: Mapping[str, Any], size: tuple[int, int], classes: Mapping[int, str]) -> str:

@@ -12,7 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cascade_tf.conversion.annotated import AnnotatedImage, clipped_corners, is_ignored, is_region
+from cascade_tf.conversion.annotated import (
+    AnnotatedImage,
+    clipped_corners,
+    is_ignored,
+    is_region,
+    lost_masks,
+)
 from cascade_tf.conversion.pictures import flat_names, place_picture
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.files import write_atomically
@@ -40,7 +46,7 @@ def write_voc(
         A line for each thing that the layout cannot say.
     """
     names = flat_names({one.path: one.name for name in splits for one in images[name]})
-    regions = masks = 0
+    regions = 0
     for name, dataset in splits.items():
         classes = {category.id: category.name for category in dataset.categories}
         stems = []
@@ -52,15 +58,11 @@ def write_voc(
                 text = _annotation(picture, one, classes)
                 write_atomically(folder / "Annotations" / f"{stems[-1]}.xml", text)
             regions += sum(map(is_region, one.objects))
-            masks += sum(bool(record.get("segmentation")) and not is_region(record) for record in one.objects)
             progress(1)
         lines = "".join(f"{stem}\n" for stem in stems)
         write_atomically(folder / "ImageSets" / "Main" / f"{name}.txt", lines)
-    losses = {
-        f"{regions:,} crowds and regions are difficult objects: the layout knows no regions": regions,
-        f"{masks:,} masks are left out": masks,
-    }
-    return [line for line, count in losses.items() if count]
+    line = f"{regions:,} crowds and regions are difficult objects: the layout knows no regions"
+    return [*([line] if regions else []), *lost_masks(images)]
 
 
 def _annotation(picture: str, one: AnnotatedImage, classes: Mapping[int, str]) -> str:

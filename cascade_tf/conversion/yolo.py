@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cascade_tf.conversion.annotated import AnnotatedImage, clipped_corners, is_ignored
+from cascade_tf.conversion.annotated import AnnotatedImage, clipped_corners, is_ignored, lost_masks
 from cascade_tf.conversion.pictures import flat_names, place_picture
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.files import write_atomically
@@ -39,7 +39,7 @@ def write_yolo(
     Returns:
         A line for each thing that the layout cannot say.
     """
-    ignored = masks = 0
+    ignored = 0
     for name, dataset in splits.items():
         classes = {category_id: index for index, category_id in enumerate(dataset.category_ids)}
         names = flat_names({one.path: one.name for one in images[name]})
@@ -48,7 +48,6 @@ def write_yolo(
             place_picture(one.path, folder / "images" / name / picture, pictures)
             objects = [record for record in one.objects if not is_ignored(record)]
             ignored += len(one.objects) - len(objects)
-            masks += sum(bool(record.get("segmentation")) for record in objects)
             lines = [
                 f"{classes[record['category_id']]} {_shares(clipped_corners(record, one.size), one.size)}\n"
                 for record in objects
@@ -58,12 +57,11 @@ def write_yolo(
                 write_atomically(folder / "labels" / name / f"{stem}.txt", "".join(lines))
             progress(1)
     write_atomically(folder / "data.yaml", _description(splits))
-    losses = {
-        f"{ignored:,} crowds and ignored objects are left out: the layout knows none, and they will be "
-        "learnt as background": ignored,
-        f"{masks:,} masks are left out": masks,
-    }
-    return [line for line, count in losses.items() if count]
+    line = (
+        f"{ignored:,} crowds and ignored objects are left out, since the layout knows none: they will "
+        "be learnt as background"
+    )
+    return [*([line] if ignored else []), *lost_masks(images)]
 
 
 def _shares(corners: tuple[float, float, float, float], size: tuple[int, int]) -> str:

@@ -71,6 +71,16 @@ def test_coco_with_masks(folder, tmp_path):
         assert api.annToMask(record).sum() == record["area"]
 
 
+@pytest.mark.parametrize("layout", ["voc", "yolo", "kitti"])
+def test_lost_masks_are_told(folder, tmp_path, layout):
+    annotations = content_with_masks()
+    for category, name in zip(annotations["categories"], ("Car", "Cyclist"), strict=True):
+        category["name"] = name
+    write_annotations(folder, annotations)
+    lost = convert({"train": read(folder)}, tmp_path / "out", layout)
+    assert lost[-1] == "4 masks are left out"
+
+
 def test_ids_that_tools_cannot_tell_apart_are_numbered(folder, tmp_path):
     annotations = content()
     for record in annotations["annotations"]:
@@ -160,7 +170,7 @@ def test_voc_to_coco_keeps_what_is_difficult(tmp_path):
 def test_yolo(folder, tmp_path):
     lost = convert({"train": read(folder)}, tmp_path / "out", "yolo")
     (line,) = lost
-    assert line.startswith("2 crowds and ignored objects are left out: the layout knows none")
+    assert line.startswith("2 crowds and ignored objects are left out, since the layout knows none")
     labels = tmp_path / "out" / "labels" / "train"
     # Box 10, 5, 20, 30 of a picture of 60 x 40; the class of id 7 is the second.
     assert (labels / "a.txt").read_text() == "1 0.3333333333 0.5000000000 0.3333333333 0.7500000000\n"
