@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
 OPTIONS.boolean(
-    "per_stage", None, "Also measures each stage of the cascade by itself. Default: evaluation.per_stage."
+    "per_stage", None, "Also measures each stage of a cascade by itself. Default: evaluation.per_stage."
 )
 OPTIONS.boolean("errors", True, "Also says what is wrong with the detections, and draws the worst of them.")
 OPTIONS.number(
@@ -180,7 +180,7 @@ def measure(
         detector: a ``TwoStageDetector``.
         protocol: what to measure, with the data set.
         batch_size: images that go through the network together.
-        per_stage: also measures each stage by itself.
+        per_stage: also measures each stage by itself, where there are several.
         prefix: path that the files' names begin with.
         skip_broken: leaves out images that cannot be read, instead of stopping.
         augmentation: looks at each image in several sizes and mirrored; None: once.
@@ -188,6 +188,7 @@ def measure(
     """
     from cascade_tf.metrics import write_comparison
 
+    per_stage = per_stage and detector.num_stages > 1
     records = detect(
         detector,
         protocol.dataset,
