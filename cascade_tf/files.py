@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -31,3 +35,31 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives an empty folder to fill, which becomes the one of that name at the end, or not at all.
+
+    Args:
+        path: of the folder; it must not exist or be empty.
+
+    Yields:
+        The folder to fill, beside the one that it becomes.
+
+    Raises:
+        FileExistsError: the folder holds something, or is a file.
+        OSError: its parent cannot be written to.
+    """
+    folder = Path(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: exists already, expected the name of a new or an empty folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)  # mkdtemp makes it private
+        partial.replace(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

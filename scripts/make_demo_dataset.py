@@ -1,6 +1,10 @@
-"""Draws the data set of the demo: scenes of textured shapes with exact boxes and masks, in COCO's layout.
+"""Draws a data set: the demo's textured shapes, or scenes of KITTI's, CityPersons' or WIDER FACE's kind.
 
 python scripts/make_demo_dataset.py --output demo/dataset --num_train 400 --num_val 100
+python scripts/make_demo_dataset.py --kind street --output drawn/street --num_test 50
+
+Shapes have exact boxes and masks, in COCO's layout; the other kinds have their benchmark's layout, with what
+it says of objects that are hidden, cut off or not to be found.
 """
 
 from __future__ import annotations
@@ -10,13 +14,18 @@ from collections.abc import Sequence
 
 import program
 
+KINDS = ("shapes", "street", "pedestrians", "faces")
+SHAPES_SIZE = (224, 288)
+
 OPTIONS = program.Flags(of_runs=False, settings=False)
-OPTIONS.string("output", None, "New folder for images/, instances_train.json and instances_val.json.", "DIR")
+OPTIONS.choice("kind", "shapes", KINDS, "What is drawn.")
+OPTIONS.string("output", None, "New folder for the data set.", "DIR")
 OPTIONS.integer("num_train", 400, "Pictures to train on.", lower=1)
 OPTIONS.integer("num_val", 100, "Pictures to validate on.", lower=1)
+OPTIONS.integer("num_test", 0, "Pictures without labels; of shapes there are none.", lower=0)
 OPTIONS.integer("seed", 0, "The same seed gives the same bytes.", lower=0)
-OPTIONS.integer("height", 224, "Height of every picture, pixels.", lower=64)
-OPTIONS.integer("width", 288, "Width of every picture, pixels.", lower=64)
+OPTIONS.integer("height", None, "Height of a picture, pixels; default: the kind's own.", lower=64)
+OPTIONS.integer("width", None, "Width of a picture, pixels; default: the kind's own.", lower=64)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,21 +36,49 @@ def main(argv: Sequence[str] | None = None) -> int:
 def draw(arguments: Sequence[str]) -> None:
     """Draws the data set that the flags describe."""
     values, output = OPTIONS.values, OPTIONS.need("output")
+    total = values.num_train + values.num_val + values.num_test
+    with program.progress_bar(total, "drawing", "picture") as bar:
+        wanted = {
+            "num_train": values.num_train,
+            "num_val": values.num_val,
+            "seed": values.seed,
+            "progress": bar.update,
+        }
+        if values.kind == "shapes":
+            classes = _draw_shapes(output, wanted)
+        else:
+            classes = _draw_scenes(output, wanted)
+    unlabelled = f", {values.num_test} without labels" if values.num_test else ""
+    print(
+        f"{output}: {values.num_train} pictures to train on and {values.num_val} to validate on{unlabelled}, "
+        f"classes {', '.join(classes)}"
+    )
+
+
+def _draw_shapes(output: str, wanted: dict) -> Sequence[str]:
     from cascade_tf.data.synthetic import CLASS_NAMES, draw_dataset
 
-    with program.progress_bar(values.num_train + values.num_val, "drawing", "picture") as bar:
-        draw_dataset(
-            output,
-            num_train=values.num_train,
-            num_val=values.num_val,
-            image_size=(values.height, values.width),
-            seed=values.seed,
-            progress=bar.update,
+    if OPTIONS.values.num_test:
+        raise ValueError(
+            f"flag --num_test: got {OPTIONS.values.num_test}, expected 0 for shapes, which are all labelled"
         )
-    print(
-        f"{output}: {values.num_train} pictures to train on and {values.num_val} to validate on, "
-        f"classes {', '.join(CLASS_NAMES)}"
-    )
+    draw_dataset(output, image_size=_size(SHAPES_SIZE), **wanted)
+    return CLASS_NAMES
+
+
+def _draw_scenes(output: str, wanted: dict) -> Sequence[str]:
+    from cascade_tf.data.coco import read_dataset_dir
+    from cascade_tf.data.scenes.writing import KINDS, draw_scenes
+
+    kind = OPTIONS.values.kind
+    size = _size(KINDS[kind].size)
+    draw_scenes(output, kind, num_test=OPTIONS.values.num_test, image_size=size, **wanted)
+    return read_dataset_dir(output, "val").class_names
+
+
+def _size(own: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) that the flags name, else the kind's own."""
+    return OPTIONS.values.height or own[0], OPTIONS.values.width or own[1]
 
 
 if __name__ == "__main__":

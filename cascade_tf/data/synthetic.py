@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cascade_tf.data import shapes
+from cascade_tf.files import new_folder
 
 CLASS_NAMES = tuple(shapes.OUTLINES)
 
@@ -150,21 +149,11 @@ def draw_dataset(
             f"got num_train={num_train}, num_val={num_val}, image_size={image_size}, seed={seed}; expected "
             "at least one picture of each split, sides of at least 64 pixels and a seed of at least 0"
         )
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder}: exists already, expected the name of a new or an empty folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as partial:
         (partial / "images").mkdir()
         # One row of ids through both splits, so that the splits may be joined.
         _draw_split(partial, "train", 1, num_train, image_size, seed, progress)
         _draw_split(partial, "val", 1 + num_train, num_val, image_size, seed, progress)
-        partial.chmod(0o755)  # mkdtemp makes it private
-        partial.replace(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _draw_split(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cascade_tf.coco_format.numbers import is_finite_number
+from cascade_tf.files import write_atomically
 from cascade_tf.formats.citypersons_annotations import AnnotatedImage
 
 ENDING = "_gtBboxCityPersons.json"
@@ -43,6 +44,25 @@ def read_image_annotation(path: str | os.PathLike[str]) -> AnnotatedImage:
     table = np.array(rows, np.float64).reshape(-1, 9)
     name = path.name.removesuffix(ENDING) + PICTURE_ENDING
     return AnnotatedImage(path.parent.name, name, table[:, 0].astype(np.int64), table[:, 1:5], table[:, 5:])
+
+
+def write_image_annotation(
+    path: str | os.PathLike[str], image: AnnotatedImage, size: tuple[int, int]
+) -> Path:
+    """Writes the annotations of an image as `read_image_annotation` reads them, and returns the path.
+
+    Args:
+        path: as there.
+        image: the annotations; city and name are the path's.
+        size: (height, width) of the image, pixels.
+    """
+    rows = zip(image.labels, image.boxes.tolist(), image.visible.tolist(), strict=True)
+    objects = [
+        {"instanceId": number, "label": _LABELS[label], "bbox": box, "bboxVis": visible}
+        for number, (label, box, visible) in enumerate(rows)
+    ]
+    content = {"imgHeight": size[0], "imgWidth": size[1], "objects": objects}
+    return write_atomically(path, json.dumps(content) + "\n")
 
 
 def _row(one: Any, where: str) -> list[float]:

@@ -65,6 +65,16 @@ def read_labels(path: str | os.PathLike[str]) -> KittiObjects:
     return KittiObjects(types, numbers[:, 3:7], numbers[:, 0], numbers[:, 1])
 
 
+def write_labels(path: str | os.PathLike[str], objects: KittiObjects) -> Path:
+    """Writes the labels of a frame as `read_labels` reads them, nothing of space, and returns the path."""
+    columns = zip(objects.types, objects.truncated, objects.occluded, objects.boxes, strict=True)
+    lines = [
+        f"{kind} {truncated:g} {occluded:g} -10 {exact(box)} {_UNKNOWN_SPACE}\n"
+        for kind, truncated, occluded, box in columns
+    ]
+    return write_atomically(path, "".join(lines))
+
+
 def read_results(path: str | os.PathLike[str]) -> KittiDetections:
     """Reads what was detected in a frame; an empty file says that it is nothing.
 

@@ -1,11 +1,17 @@
-"""MATLAB's .mat files, read by SciPy, which is an optional dependency."""
+"""MATLAB's .mat files, read and written by SciPy, which is an optional dependency."""
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from cascade_tf.files import write_atomically
+
+# What a file of version 5 begins with, filled up to its length: no date, so that files can be equal.
+_HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
 
 
 def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[str, Any]:
@@ -40,3 +46,24 @@ def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[st
         raise ValueError(f"{path}: has no variable {missing[0]!r}, expected {', '.join(names)}")
     # Beside the variables it has its own, such as the version.
     return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def write_mat(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
+    """Writes variables to a .mat file of version 5; the same variables give the same bytes.
+
+    Args:
+        path: the file.
+        content: NumPy arrays by the names of the variables; arrays of objects become cells.
+
+    Raises:
+        RuntimeError: SciPy is not installed.
+    """
+    try:
+        from scipy.io import savemat
+    except ImportError:
+        raise RuntimeError(
+            f"{path}: SciPy writes .mat files and is not installed; pip install scipy"
+        ) from None
+    file = io.BytesIO()
+    savemat(file, dict(content))
+    return write_atomically(path, _HEADER + file.getvalue()[len(_HEADER) :])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cascade_tf.files import write_atomically
-from cascade_tf.formats.mat import read_mat
+from cascade_tf.formats.mat import read_mat, write_mat
 from cascade_tf.formats.numbers import exact
 
 SETTINGS = ("easy", "medium", "hard")
@@ -55,6 +55,34 @@ def read_ground_truth(folder: str | os.PathLike[str]) -> dict[tuple[str, str], F
         return dict(_images(faces, chosen))
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{folder}: not built as WIDER FACE's .mat files ({error})") from None
+
+
+def write_ground_truth(folder: str | os.PathLike[str], images: Mapping[tuple[str, str], Faces]) -> Path:
+    """Writes the four files that `read_ground_truth` reads, and returns the folder.
+
+    Args:
+        folder: where to, made if it is missing.
+        images: event and name of each image, and its faces.
+
+    Raises:
+        RuntimeError: SciPy, which writes them, is not installed.
+    """
+    folder = Path(folder)
+    events: dict[str, dict[str, Faces]] = {}
+    for (event, name), faces in images.items():
+        events.setdefault(event, {})[name] = faces
+    of_events = [list(one.values()) for one in events.values()]
+    boxes = _cells([_cells([_sides(one.boxes) for one in faces]) for faces in of_events])
+    names = _cells([_cells(list(one)) for one in events.values()])
+    content = {"event_list": _cells(list(events)), "file_list": names, "face_bbx_list": boxes}
+    write_mat(folder / "wider_face_val.mat", content)
+    for setting in SETTINGS:
+        numbers = [
+            _cells([np.flatnonzero(one.counted[setting])[:, None] + 1 for one in faces])
+            for faces in of_events
+        ]
+        write_mat(folder / f"wider_{setting}_val.mat", {"gt_list": _cells(numbers)})
+    return folder
 
 
 def read_detections(
@@ -119,6 +147,18 @@ def _images(faces: Mapping[str, Any], chosen: Mapping[str, Any]) -> Iterator[tup
                 for setting, numbers in chosen.items()
             }
             yield (event, name), Faces(corners, counted)
+
+
+def _cells(values: Sequence[Any]) -> np.ndarray:
+    """A column of MATLAB's cells."""
+    cells = np.empty((len(values), 1), object)
+    for number, value in enumerate(values):
+        cells[number, 0] = value
+    return cells
+
+
+def _sides(corners: np.ndarray) -> np.ndarray:
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def _texts(cells: np.ndarray) -> list[str]:

@@ -8,12 +8,13 @@ zeros.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cascade_tf.files import write_atomically
 from cascade_tf.formats.mat import read_mat
 from cascade_tf.formats.numbers import read_numbers
 
@@ -77,6 +78,24 @@ def read_image_list(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     return [
         _image(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()
     ]
+
+
+def write_annotations(path: str | os.PathLike[str], images: Iterable[AnnotatedFaces]) -> Path:
+    """Writes the text file of a split as `read_annotations` reads it, and returns the path."""
+    lines: list[str] = []
+    for image in images:
+        lines += [f"{image.event}/{image.name}.jpg", str(len(image.boxes))]
+        marks = np.stack([image.marks[mark] for mark in MARKS], axis=1)
+        table = np.concatenate([image.boxes, marks], axis=1)
+        lines += [" ".join(f"{number:.17g}" for number in row) for row in table]
+        if not len(image.boxes):
+            lines.append(" ".join("0" * _COLUMNS))
+    return write_atomically(path, "".join(f"{line}\n" for line in lines))
+
+
+def write_image_list(path: str | os.PathLike[str], images: Iterable[tuple[str, str]]) -> Path:
+    """Writes event and name of each image as `read_image_list` reads them, and returns the path."""
+    return write_atomically(path, "".join(f"{event}/{name}.jpg\n" for event, name in images))
 
 
 def _of_text(lines: list[str], path: str) -> Iterator[AnnotatedFaces]:
