@@ -186,6 +186,7 @@ def _read_dataset(data: DataConfig) -> CocoDataset:
         OPTIONS.values.dataset_dir,
         OPTIONS.values.split,
         layout=data.layout,
+        class_attribute=data.class_attribute,
         splitting=data.splitting(),
         skip_broken=data.skip_broken,
         crowds_as_objects=True,  # what the objects are does not matter

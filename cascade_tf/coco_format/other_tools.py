@@ -1,19 +1,26 @@
-"""Recognises annotations of other tools by their keys, to say whose they are and how to get COCO's."""
+"""Recognises annotations of other tools by their keys, to say whose they are and how they are read.
+
+Some are read as they are, see `cascade_tf.data.sources.tools`; here a COCO file was expected in their place.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_VIA = "a VIA file; in VIA choose Annotation, Export Annotations (COCO format)"
+_VIA = "a VIA file, which is read as data.layout=via"
 _LABEL_STUDIO = "Label Studio's own JSON; in Label Studio choose Export, COCO"
-_LABELME = "labelme's file of one picture; labelme2coco makes one COCO file of a folder of them"
+_LABELME = "labelme's file of one picture; its folder is read as data.layout=labelme"
 _SUPERVISELY = "a Supervisely file; in Supervisely run the app Export to COCO"
 _LABELBOX = "a Labelbox export; convert it to COCO"
-_YOLO = "YOLO's labels, one text file per picture; convert them to COCO, docs/own_data.md has the formula"
-_VOC = "Pascal VOC's XML files; convert them to COCO, docs/own_data.md has the formula"
+_YOLO = "YOLO's labels, one text file per picture, which are read as data.layout=yolo"
+_XML = "Pascal VOC's XML files, which are read as data.layout=xml"
+
+CREATE_ML_IMAGE = ("image", "imagefilename")
+CREATE_ML_ANNOTATIONS = ("annotations", "annotation")
+"""Names of CreateML's fields, of its newer and its older files."""
 
 
 def foreign_json(content: Any) -> str | None:
@@ -36,7 +43,7 @@ def foreign_text(text: str) -> str | None:
     """Says whose file a text is that is no JSON document, and what to do; None: nobody's that is known."""
     start = text[:4096].lstrip("\ufeff \t\r\n")
     if start.startswith("<"):
-        return "a CVAT XML file; in CVAT choose COCO 1.0" if "<annotations" in start else f"XML, as in {_VOC}"
+        return "a CVAT XML file; in CVAT choose COCO 1.0" if "<annotations" in start else f"XML, as in {_XML}"
     try:
         first = json.loads(start.split("\n", 1)[0] if len(text) > 4096 else text.split("\n", 1)[0])
     except ValueError:
@@ -59,11 +66,8 @@ def foreign_folder(folder: Path) -> str | None:
     inner = [path for place in places[1:] for path in sorted(place.iterdir()) if path.is_dir()]
     names |= {entry.name for path in inner for entry in path.iterdir()}
     suffixes = {Path(name).suffix.lower() for name in names}
-    if ".xml" in suffixes:
-        cvat = "annotations.xml" in names
-        return "a CVAT XML file; in CVAT choose COCO 1.0" if cvat else _VOC
-    if {"data.yaml", "dataset.yaml", "data.yml", "obj.data", "classes.txt"} & names or _has_labels(places):
-        return _YOLO
+    if "annotations.xml" in names:
+        return "a CVAT XML file; in CVAT choose COCO 1.0"
     for suffix, what in (
         (".ndjson", _LABELBOX),
         (".csv", "CSV annotations; export COCO instead, or convert them"),
@@ -75,17 +79,6 @@ def foreign_folder(folder: Path) -> str | None:
     return None
 
 
-def _has_labels(folders: Sequence[Path]) -> bool:
-    """Whether texts lie beside pictures of their names, or in a folder of labels."""
-    for folder in folders:
-        entries = list(folder.iterdir())
-        texts = {entry.stem for entry in entries if entry.suffix.lower() == ".txt"}
-        pictures = {entry.stem for entry in entries if entry.suffix.lower() in (".jpg", ".jpeg", ".png")}
-        if texts & pictures or (texts and folder.name == "labels"):
-            return True
-    return False
-
-
 def _first_match(table: dict[str, Callable[[dict], bool]], record: dict) -> str | None:
     return next((what for what, matches in table.items() if matches(record)), None)
 
@@ -94,9 +87,35 @@ def _has(*keys: str) -> Callable[[dict], bool]:
     return lambda record: all(key in record for key in keys)
 
 
-def _is_via_regions(record: dict) -> bool:
-    first = next(iter(record.values()), None)
+def is_via(content: Any) -> bool:
+    """Whether parsed JSON is a project or the regions of VIA 1 or 2."""
+    if not isinstance(content, dict):
+        return False
+    if "_via_img_metadata" in content or "_via_settings" in content:
+        return True
+    first = next(iter(content.values()), None)
     return isinstance(first, dict) and "regions" in first and "filename" in first
+
+
+def is_create_ml(content: Any) -> bool:
+    """Whether parsed JSON is CreateML's list of pictures."""
+    records = content if isinstance(content, list) else []
+    first = next((record for record in records if isinstance(record, dict)), None)
+    return first is not None and _is_create_ml(first)
+
+
+def is_labelme(content: Any) -> bool:
+    """Whether parsed JSON is labelme's file of a picture."""
+    return isinstance(content, dict) and _has("shapes", "imagePath")(content)
+
+
+def is_datumaro(content: Any) -> bool:
+    """Whether parsed JSON is Datumaro's."""
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("items"), list)
+        and isinstance(content.get("categories"), dict)
+    )
 
 
 def _inside(list_key: str, *keys: str) -> Callable[[dict], bool]:
@@ -111,8 +130,8 @@ def _inside(list_key: str, *keys: str) -> Callable[[dict], bool]:
 
 
 def _is_create_ml(record: dict) -> bool:
-    named = any(isinstance(record.get(key), str) for key in ("image", "imagefilename"))
-    return named and isinstance(record.get("annotations"), list)
+    named = any(isinstance(record.get(key), str) for key in CREATE_ML_IMAGE)
+    return named and any(isinstance(record.get(key), list) for key in CREATE_ML_ANNOTATIONS)
 
 
 def _is_label_studio(record: dict) -> bool:
@@ -124,7 +143,7 @@ def _is_label_studio(record: dict) -> bool:
 
 
 _LISTS: dict[str, Callable[[dict], bool]] = {
-    "CreateML's JSON; export COCO from the tool that wrote it": _is_create_ml,
+    "CreateML's JSON, which is read as data.layout=createml": _is_create_ml,
     _LABEL_STUDIO: _is_label_studio,
     "a list of detections in COCO's result format, not of annotations; expected the file that they are "
     "measured on": _has("image_id", "category_id", "score"),
@@ -136,14 +155,10 @@ _LISTS: dict[str, Callable[[dict], bool]] = {
     "a LabelU file; in LabelU export COCO": _has("fileName", "result"),
 }
 _OBJECTS: dict[str, Callable[[dict], bool]] = {
-    _VIA: lambda record: (
-        "_via_img_metadata" in record or "_via_settings" in record or _is_via_regions(record)
-    ),
+    _VIA: is_via,
     "a VIA 3 project; export COCO from it": _has("metadata", "view", "attribute"),
-    _LABELME: _has("shapes", "imagePath"),
-    "Datumaro's JSON; in CVAT choose COCO 1.0, or run datum convert with the format coco": lambda record: (
-        isinstance(record.get("items"), list) and isinstance(record.get("categories"), dict)
-    ),
+    _LABELME: is_labelme,
+    "Datumaro's JSON, which is read as data.layout=datumaro": is_datumaro,
     _SUPERVISELY: lambda record: (
         {"objects", "size"} <= record.keys() or _inside("classes", "title", "shape")(record)
     ),

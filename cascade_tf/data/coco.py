@@ -26,6 +26,7 @@ def read_dataset_dir(
     split: str,
     *,
     layout: str = "auto",
+    class_attribute: str | None = None,
     splitting: Splitting | None = None,
     skip_broken: bool = False,
     segmentations: bool = False,
@@ -43,6 +44,8 @@ def read_dataset_dir(
         split: "train" or "val", or any other split whose annotation file exists; "all" is a file without a
             split. Other layouts have the splits of their own lists besides.
         layout: "auto" recognises the layout; else its name.
+        class_attribute: the attribute that names the class, where a layout has several, as VIA's has; None:
+            the only one.
         splitting: how a file without a split is split, or one of images to train on where there are none to
             measure on; not used where both exist.
         skip_broken: as in `read_coco`.
@@ -57,6 +60,8 @@ def read_dataset_dir(
             `read_coco`.
     """
     source = find_source(dataset_dir, split, layout=layout, splitting=splitting is not None)
+    if class_attribute is not None:
+        source = source.classed_by(class_attribute)
     only = partial(splitting.of_split, split) if splitting is not None and source.whole else None
     dataset = assemble(
         source,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,8 +164,12 @@ def _stem(file: Path) -> str:
 
 
 def _split_of(file: Path, root: Path) -> str | None:
-    """The split that a file's name, or else its folder, has a word for: "train", "val" or "test"."""
-    for text in (_stem(file), *(part for part in reversed(file.parent.relative_to(root).parts))):
+    return split_of_names((_stem(file), *reversed(file.parent.relative_to(root).parts)))
+
+
+def split_of_names(names: Iterable[str]) -> str | None:
+    """The split that the first of some names that has a word for any has: "train", "val" or "test"."""
+    for text in names:
         words = {re.sub(r"\d+$", "", word) for word in re.split(r"[^a-z0-9]+", text.lower())}
         splits = [split for split, names in _WORDS.items() if names & words]
         if splits:

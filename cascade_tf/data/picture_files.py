@@ -15,6 +15,11 @@ from cascade_tf.data.exif import ORIENTATION, read_orientation
 
 # Bytes at the beginning of a file that tell its format.
 HEAD_BYTES = 34
+# What a folder's images are called; a file that is named itself may have any name.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".qoi"),
+)
 _JPEG, _PNG, _GIF, _BMP = b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 # Pillow's readers raise each of these on broken files.

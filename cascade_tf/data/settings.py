@@ -7,7 +7,10 @@ import dataclasses
 from cascade_tf.data.splitting import Splitting, check_pattern
 
 CHECK_LEVELS = ("full", "headers", "none")
-LAYOUTS = ("auto", "coco", "voc", "kitti", "citypersons", "widerface")
+LAYOUTS = (
+    *("auto", "coco", "voc", "kitti", "citypersons", "widerface"),
+    *("yolo", "xml", "via", "createml", "labelme", "datumaro"),
+)
 DIFFICULT = ("ignore", "learn")
 
 
@@ -17,10 +20,13 @@ class DataConfig:
 
     Attributes:
         dataset_dir: folder with ``images/``, ``instances_train.json`` and ``instances_val.json``, or laid out
-            as labelling tools export COCO's format, or one annotation file; or a data set as it is
-            distributed, see `layout`.
+            as labelling tools export COCO's format or their own, or one annotation file; or a data set as it
+            is distributed, see `layout`.
         layout: how the folder is laid out: "auto" recognises it; "coco", "voc", "kitti", "citypersons" or
-            "widerface" says it.
+            "widerface" says it, and of labelling tools "yolo", "xml" (labelImg, CVAT, Roboflow), "via",
+            "createml", "labelme" or "datumaro".
+        class_attribute: attribute of objects that names their class, where a tool has several, as VIA has;
+            None: the only one.
         val_fraction: the share of the images to measure on, where one file holds all images or none are there
             to measure on; None: nothing is split.
         split_seed: another seed chooses other images.
@@ -55,6 +61,7 @@ class DataConfig:
 
     dataset_dir: str | None = None
     layout: str = "auto"
+    class_attribute: str | None = None
     val_fraction: float | None = None
     split_seed: int = 0
     split_by: str | None = None

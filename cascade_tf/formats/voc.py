@@ -72,11 +72,13 @@ class VocAnnotation(NamedTuple):
         width: of the image, pixels; None: it does not say so.
         height: likewise.
         objects: in the order of the file.
+        file_name: of the picture; None: it does not say so.
     """
 
     width: int | None
     height: int | None
     objects: list[VocObject]
+    file_name: str | None = None
 
 
 class VocDetections(NamedTuple):
@@ -257,8 +259,13 @@ def _edition(devkit: Path, split: str) -> Path:
     return having[0]
 
 
-def read_annotation(path: str | os.PathLike[str]) -> VocAnnotation:
+def read_annotation(path: str | os.PathLike[str], *, plain_edges: bool = False) -> VocAnnotation:
     """Reads the annotation of one image.
+
+    Args:
+        path: of the file.
+        plain_edges: take the corners as continuous edges, as labelling tools write them, and not as the
+            numbers of pixels.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -273,7 +280,11 @@ def read_annotation(path: str | os.PathLike[str]) -> VocAnnotation:
     return VocAnnotation(
         _size(root, "width", str(path)),
         _size(root, "height", str(path)),
-        [_object(element, f"{path}, object {number}") for number, element in enumerate(root.iter("object"))],
+        [
+            _object(element, f"{path}, object {number}", plain_edges)
+            for number, element in enumerate(root.iter("object"))
+        ],
+        (root.findtext("filename") or "").strip() or None,
     )
 
 
@@ -286,10 +297,11 @@ def _size(root: ElementTree.Element, side: str, where: str) -> int | None:
     return int(number)
 
 
-def _object(element: ElementTree.Element, where: str) -> VocObject:
+def _object(element: ElementTree.Element, where: str, plain_edges: bool) -> VocObject:
     corners = [_number(element, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax")]
     marks = [_mark(element, mark, where) for mark in ("difficult", "truncated", "occluded")]
-    return VocObject(_text(element, "name", where), np.array(corners) - _FIRST_PIXEL, *marks)
+    box = np.array(corners) if plain_edges else np.array(corners) - _FIRST_PIXEL
+    return VocObject(_text(element, "name", where), box, *marks)
 
 
 def _mark(element: ElementTree.Element, field: str, where: str) -> bool:

@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-# What a folder's images are called; a file that is named itself may have any name.
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
-    *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".qoi"),
-)
+from cascade_tf.data.picture_files import IMAGE_SUFFIXES
+
 SUB_FOLDERS = "sub-folders"
 _EXPECTED = (
     "expected an image (a path, a folder, a pattern such as 'photos/*.jpg', bytes, a PIL image or an array) "

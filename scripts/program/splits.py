@@ -95,6 +95,7 @@ def read_annotations(experiment: Experiment, split: str, *, segmentations: bool 
             folder,
             split,
             layout=experiment.data.layout,
+            class_attribute=experiment.data.class_attribute,
             splitting=experiment.data.splitting(),
             skip_broken=experiment.data.skip_broken,
             segmentations=segmentations,

@@ -79,11 +79,6 @@ def test_coco_is_nobody_elses(tmp_path):
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("YOLO", ["data.yaml", "train/images/a.jpg", "train/labels/a.txt"]),
-        ("YOLO", ["images/a.jpg", "labels/a.txt"]),
-        ("YOLO", ["a.jpg", "a.txt"]),
-        ("Pascal VOC", ["Annotations/a.xml", "JPEGImages/a.jpg"]),
-        ("Pascal VOC", ["train/a.xml", "train/a.jpg"]),
         ("CVAT", ["annotations.xml", "images/a.jpg"]),
         ("CSV", ["train/_annotations.csv", "train/a.jpg"]),
         ("TFRecord", ["train/x.tfrecord"]),

@@ -381,12 +381,9 @@ def test_what_is_missing_names_the_layouts(tmp_path):
 @pytest.mark.parametrize(
     ("tool", "tree"),
     [
-        ("labelme", {f"{name}.json": {"shapes": [], "imagePath": name} for name in "abc"}),
-        ("labelme", {f"train_{i}.json": {"shapes": [], "imagePath": "x"} for i in range(3)}),
         ("Supervisely", {"meta.json": {"classes": [{"title": "a", "shape": "b"}], "tags": []}}),
-        ("Datumaro", {"annotations/default.json": {"items": [], "categories": {}}}),
-        ("YOLO", {"data.yaml": "train: x", "train/labels/a.txt": "", "train/images/a.jpg": ""}),
-        ("Pascal VOC", {"Annotations/a.xml": "", "JPEGImages/a.jpg": ""}),
+        ("Label Studio", {"project-1.json": {"data": {"image": "a.jpg"}, "annotations": []}}),
+        ("CVAT XML", {"annotations.xml": "<annotations/>", "images/a.jpg": ""}),
     ],
 )
 def test_folders_of_other_tools_are_refused_by_name(tmp_path, tool, tree):

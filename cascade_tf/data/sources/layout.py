@@ -12,6 +12,8 @@ from cascade_tf.data.sources.citypersons import find_citypersons, is_citypersons
 from cascade_tf.data.sources.coco import find_coco
 from cascade_tf.data.sources.kitti import find_kitti, is_kitti
 from cascade_tf.data.sources.source import Source
+from cascade_tf.data.sources.tools.pascal_xml import is_cvat_devkit
+from cascade_tf.data.sources.tools.recognition import TOOLS, recognise_tool, tools_in
 from cascade_tf.data.sources.voc import find_voc, is_voc
 from cascade_tf.data.sources.widerface import find_widerface, is_widerface
 
@@ -31,13 +33,23 @@ class Layout(NamedTuple):
     find: Find
 
 
-LAYOUTS: Mapping[str, Layout] = {
+_BENCHMARKS: Mapping[str, Layout] = {
     "voc": Layout(is_voc, find_voc),
     "kitti": Layout(is_kitti, find_kitti),
     "citypersons": Layout(is_citypersons, find_citypersons),
     "widerface": Layout(is_widerface, find_widerface),
 }
-"""Layouts in which data sets are distributed, by their names."""
+
+
+def _written_by(name: str) -> Callable[[Path], bool]:
+    return lambda path: name in tools_in(path)
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    **_BENCHMARKS,
+    **{name: Layout(_written_by(name), tool.find) for name, tool in TOOLS.items()},
+}
+"""Layouts in which data sets are distributed, and those of labelling tools, by their names."""
 
 
 def find_source(
@@ -46,10 +58,11 @@ def find_source(
     """Finds a split of a data set.
 
     Args:
-        dataset_dir: the folder of the data set, or one annotation file in COCO's format.
+        dataset_dir: the folder of the data set, or one annotation file: in COCO's format, of a tool that
+            writes one for many images, or a description of YOLO's.
         split: as in `cascade_tf.data.coco.read_dataset_dir`.
-        layout: "coco", one of ``LAYOUTS``, or "auto": the first of ``LAYOUTS`` that the folder has, unless it
-            holds files that bear the names of COCO's.
+        layout: "coco", one of ``LAYOUTS``, or "auto": COCO's where files bear its names, else the benchmark
+            whose folders are there, else the only tool whose files are.
         splitting: whether images without a split, or those to train on where none are to measure on, may be
             split.
 
@@ -109,6 +122,9 @@ def find_splits(
 
 
 def _recognise(folder: Path) -> str:
-    if not folder.is_dir() or has_coco_names(folder):
+    if not folder.exists() or (folder.is_dir() and has_coco_names(folder)):
         return "coco"
-    return next((name for name, layout in LAYOUTS.items() if layout.matches(folder)), "coco")
+    if is_cvat_devkit(folder):
+        return "xml"
+    benchmark = next((name for name, layout in _BENCHMARKS.items() if layout.matches(folder)), None)
+    return benchmark or recognise_tool(folder) or "coco"

@@ -52,6 +52,16 @@ class Source(abc.ABC):
         """The part of a benchmark of which it reads images; None: it is no benchmark's."""
         return None
 
+    def classed_by(self, attribute: str) -> Source:
+        """Gives the same source with the attribute of objects that names their class.
+
+        Raises:
+            ValueError: the layout has one name for each object.
+        """
+        raise ValueError(
+            f"{self.name}: class_attribute is {attribute!r}, but objects have one name alone here"
+        )
+
     @abc.abstractmethod
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads ``images``, ``annotations`` and ``categories``, at every call with the same records.

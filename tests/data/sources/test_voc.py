@@ -179,8 +179,8 @@ def test_the_layout_may_be_said(devkit):
     shutil.rmtree(devkit / "VOC2007" / "ImageSets")
     with pytest.raises(FileNotFoundError, match="VOC2007: no folder in the layout 'voc'"):
         read_dataset_dir(devkit / "VOC2007", "train", layout="voc")
-    with pytest.raises(ValueError, match="layout: got 'xml', expected auto, coco, voc"):
-        read_dataset_dir(devkit, "train", layout="xml")
+    with pytest.raises(ValueError, match="layout: got 'tar', expected auto, coco, voc"):
+        read_dataset_dir(devkit, "train", layout="tar")
 
 
 def test_real_annotations():

@@ -1,0 +1,1 @@
+"""Layouts of labelling tools that are not COCO's: one file for each."""
