@@ -92,7 +92,9 @@ def test_commands_use_flags_and_configurations_that_exist(page):
 def test_settings_exist(page):
     known = set(settings(load_config("custom/cascade")))
     named = set(re.findall(r"\b((?:model|data|train|evaluation)\.[a-z_0-9]+)\b", prose(page)))
-    files = {name for name in named if name.endswith((".py", ".md", ".json", ".npz", ".txt", ".html"))}
+    files = {
+        name for name in named if name.endswith((".py", ".md", ".json", ".npz", ".txt", ".html", ".yaml"))
+    }
     modules = {"data.pipeline", "data.coco", "train.py", "train.batchsize", "model.export"}
     assert named - files - modules <= known
 
