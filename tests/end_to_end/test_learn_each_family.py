@@ -59,6 +59,24 @@ FAMILIES = {
         0.02,
     ),
     "cascade_rfcn": ({**ONE_MAP, **RESNET, "heads.head.channels": 64}, 300, 0.03),
+    "cascade_mscnn_kitti": (
+        {
+            **COMMON,
+            "backbone.channels": (8, 12, 16, 24, 24),
+            "backbone.freeze_at": 0,
+            "neck.channels": 24,
+            "proposals.templates": (((32.0, 32.0),), ((44.0, 44.0),), ((60.0, 60.0),), ((90.0, 90.0),)),
+            "proposals.kernels": (((5, 5),), ((3, 3),), ((3, 3),), ((3, 3),)),
+            "proposals.hidden": (24, None, None, None),
+            "proposals.min_object_side": 0.0,
+            "proposals.pre_nms_train": 100,
+            "proposals.pre_nms_test": 100,
+            "heads.head.channels": 32,
+            "heads.head.units": 64,
+        },
+        400,
+        0.02,
+    ),
     "cascade_rcnn_fpn_plus": (
         {
             **COMMON,

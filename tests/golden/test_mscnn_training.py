@@ -13,6 +13,7 @@ from cascade_tf.losses import stage_losses
 from cascade_tf.pooling import ROIPool
 from cascade_tf.structures import StageOutput
 from cascade_tf.weights.places import places
+from tests.golden.caffe_boxes import continuous, find, rows
 from tests.golden.mscnn_nets import RecordedStep, imported, steps
 from tests.golden.mscnn_pooling import RecordedROIPool
 from tests.golden.test_caffe_nets import STAGES, batch_of, close, in_caffes_layout, samples_of
@@ -50,6 +51,18 @@ def test_labels(net, step):
     # The record says 1 of what an object claims in a region that is not looked at.
     known = foreground & (expected[..., 5] < 1)
     np.testing.assert_allclose(match.iou.numpy()[known], expected[known, 5], atol=BOX)
+
+
+@pytest.mark.parametrize(("net", "step"), [one for one in steps() if one.values[1] == "train_2nd"])
+def test_proposals(net, step):
+    detector, recorded = imported(net, step).detector, RecordedStep(net, step)
+    _, output = predicted(detector, recorded)
+    proposals = detector.proposals.propose(output, training=True)
+    expected = rows(recorded.arrays["out/proposals"])
+    for image, (boxes, valid) in enumerate(zip(proposals.boxes, proposals.valid, strict=True)):
+        wanted = continuous(expected[expected[:, 0] == image, 1:])
+        assert len(wanted) == np.count_nonzero(valid) > 100
+        find(boxes.numpy()[valid], wanted)
 
 
 @pytest.mark.parametrize(("net", "step"), [one for one in steps() if one.values[1] == "train_2nd"])

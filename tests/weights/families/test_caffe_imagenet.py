@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade_tf.backbones import VGG16, AlexNet, ResNet
-from cascade_tf.models import faster_rcnn_alexnet, faster_rcnn_vgg16
+from cascade_tf.models import cascade_mscnn_kitti, faster_rcnn_alexnet, faster_rcnn_vgg16
 from cascade_tf.weights.families.caffe_imagenet import CAFFE_IMAGENET
 from cascade_tf.weights.importing import load_backbone
 from tests.weights import synthetic
@@ -170,6 +170,19 @@ def test_vgg16_in_a_detector(tmp_path, legacy):
     expected = np.transpose(pooled, (0, 3, 1, 2)).reshape(4, -1) @ blobs["fc6"][0].T + blobs["fc6"][1]
     np.testing.assert_allclose(first(pooled.reshape(4, -1)), expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(second.kernel, blobs["fc7"][0].T)
+
+
+def test_vgg16_in_mscnn(tmp_path):
+    layers = layers_of(vgg16_shapes())
+    path = write_caffemodel(tmp_path / "VGG_ILSVRC_16_layers.caffemodel", layers)
+    small = {"neck.channels": 6, "proposals.hidden": (6, None, None, None)}
+    small |= {"heads.head.channels": 6, "heads.head.units": 12, "backbone.channels": (2, 3, 4, 5, 6)}
+    detector = cascade_mscnn_kitti(("car", "van"), **small)
+    report = load_backbone(detector, path)
+    kernel, _ = detector.backbone.get_layer("conv4_3").get_weights()
+    blobs = {layer.name: layer.blobs for layer in layers}
+    np.testing.assert_array_equal(kernel[2, 1, 4, 3], blobs["conv4_3"][0][3, 4, 2, 1])
+    assert "the heads have conv1, fc1 before their outputs" in report.unused["fc6/0"]
 
 
 def test_copies_for_later_stages(tmp_path):

@@ -24,6 +24,7 @@ from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint
 from cascade_tf.weights.places import places
 from tests.weights import synthetic
 from tests.weights.sparse_caffemodel import write_zeros
+from tests.weights.synthetic_caffe import MSCNN
 
 # Blobs and sizes of the networks of zhaoweicai/mscnn, revision 534bcac, in the second step of training.
 NETS = json.loads((Path(__file__).parent / "mscnn_blobs.json").read_text())
@@ -129,6 +130,15 @@ def test_names(net, name, blob):
     blobs = synthetic.blank(NETS[net]["blobs"])
     assert blob_of(name, blobs) == blob
     assert blob in blobs
+
+
+def test_other_classes_start_afresh(tmp_path):
+    path = write_zeros(tmp_path / "net.caffemodel", MSCNN)
+    detector, _, report, _ = import_checkpoint(path, class_names=("car", "bus", "tram"))
+    left = set(report.missing)
+    assert {"rpn.template1_1.kernel", "rpn.template4_1.bias", "head1.classifier.kernel"} <= left
+    assert {"rpn.hidden1.kernel", "fpn.conv6_1.bias", "head1.fc1.kernel"} <= set(report.loaded)
+    assert detector.proposals.template_layers[0][1].kernel.shape == (7, 7, 4, 8)
 
 
 @pytest.mark.parametrize(
