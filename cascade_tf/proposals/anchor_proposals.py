@@ -15,7 +15,12 @@ class AnchorProposals(ProposalGenerator):
     """Base of the generators that score and move anchors: they label them and say what each mistake costs.
 
     What ``call`` puts out, an ``RPNOutput`` or its like, is the generator's own affair.
+
+    Attributes:
+        num_classes: K, of a generator that tells the classes apart; None: all objects are alike to it.
     """
+
+    num_classes: int | None = None
 
     def label(self, output: Any, targets: Targets) -> AnchorTargets:
         """Draws the anchors of the loss and encodes their objects.
@@ -54,10 +59,10 @@ class AnchorProposals(ProposalGenerator):
             foreground anchors per image in the loss; float32 scalars.
 
         Raises:
-            ValueError: an object has a class below 1.
+            ValueError: an object has a class below 1, or above K where classes are told apart.
             tf.errors.InvalidArgumentError: the same, where a graph runs.
         """
-        labels = self.label(output, box_targets(targets))
+        labels = self.label(output, box_targets(targets, self.num_classes))
         objectness, box = self.anchor_losses(output, labels)
         positives = tf.reduce_mean(tf.reduce_sum(tf.cast(labels.labels > 0, tf.float32), axis=1))
         return {"rpn_objectness": objectness, "rpn_box": box}, {"rpn_positives": positives}

@@ -95,6 +95,7 @@ class BranchProposals(AnchorProposals):
     """
 
     kind = "proposals"
+    num_classes: int
     asserts_sizes = True
 
     def __init__(

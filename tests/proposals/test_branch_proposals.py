@@ -209,6 +209,16 @@ def test_losses_are_finite_without_objects(objects):
     assert (float(total) > 0) == (objects == [[], []])
 
 
+@pytest.mark.parametrize("label", [0, 3])
+def test_classes_that_there_are_not_are_refused(label):
+    layer, some = build(), truth()
+    classes = some.classes.numpy()
+    classes[0, 0] = label
+    output = layer.predict(features(), IMAGE_SIZE)
+    with pytest.raises(ValueError, match=rf"^targets.classes: got {label}, expected 1\.\.2"):
+        layer.compute_losses(output, some._replace(classes=tf.constant(classes)))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
