@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from cascade_tf.ops.caffe_pixels import pixel_corners
 from cascade_tf.ops.pooling_arguments import check_pad_ratio
 from cascade_tf.structures import Tensor
 
@@ -24,13 +25,26 @@ def shape_with_context(shape: tuple[int | None, ...], context_ratio: float | Non
     return (*shape[:-1], 2 * shape[-1])
 
 
-def with_context(pooled: Callable[[float], Tensor], pad_ratio: float, context_ratio: float | None) -> Tensor:
+def with_context(
+    pooled: Callable[[Tensor], Tensor], boxes: Tensor, inclusive: bool, pad_ratio: float, context_ratio: float
+) -> Tensor:
     """Features of boxes, and behind them in the channels those of their context.
 
+    Both are pooled at once: the ops are large, and so are the graphs that stand for them in exports.
+
     Args:
-        pooled: gives the features [B, R, h, w, C] of boxes that are widened on each side by a share.
-        pad_ratio: for the boxes themselves.
-        context_ratio: for the context; None: none is pooled.
+        pooled: gives the features [B, R, h, w, C] of boxes whose x2 and y2 are their last pixels.
+        boxes: [B, R, 4] float32.
+        inclusive: whether the boxes' x2 and y2 are one more than their last pixels.
+        pad_ratio: share by which the boxes themselves are widened on each side.
+        context_ratio: the same for the context.
+
+    Returns:
+        [B, R, h, w, 2 C].
     """
-    own = pooled(pad_ratio)
-    return own if context_ratio is None else tf.concat([own, pooled(context_ratio)], axis=-1)
+    widened = []
+    for ratio in (pad_ratio, context_ratio):
+        first, last = pixel_corners(boxes, not inclusive, ratio)
+        widened.append(tf.concat([first[..., ::-1], last[..., ::-1]], axis=-1))
+    both = pooled(tf.concat(widened, axis=1))
+    return tf.concat(tf.split(both, 2, axis=1), axis=-1)

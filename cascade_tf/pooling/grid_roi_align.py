@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from cascade_tf.layers.base import require
 from cascade_tf.layers.map_order import check_strides, fine_to_coarse
@@ -94,19 +95,24 @@ class GridROIAlign(BoxPooling):
             canonical_level=self.canonical_level,
         )
 
-        def pooled(pad_ratio: float) -> Tensor:
-            return grid_roi_align(
-                [features[name] for name in names],
-                boxes,
-                strides=tuple(self.strides),
-                output_size=self.output_size,
-                levels=levels,
-                pad_ratio=pad_ratio,
-                inclusive_boxes=not self.inclusive,
-                implementation=self.implementation,
-            )
-
-        return with_context(pooled, self.pad_ratio, self.context_ratio)
+        settings: dict[str, Any] = {
+            "strides": tuple(self.strides),
+            "output_size": self.output_size,
+            "implementation": self.implementation,
+        }
+        maps = [features[name] for name in names]
+        if self.context_ratio is None:
+            settings |= {"pad_ratio": self.pad_ratio, "inclusive_boxes": not self.inclusive}
+            return grid_roi_align(maps, boxes, levels=levels, **settings)
+        # A box and its context from the same level.
+        levels = tf.tile(levels, [1, 2])
+        return with_context(
+            lambda widened: grid_roi_align(maps, widened, levels=levels, inclusive_boxes=True, **settings),
+            boxes,
+            self.inclusive,
+            self.pad_ratio,
+            self.context_ratio,
+        )
 
     def _names(self, features: Iterable[str]) -> tuple[str, ...]:
         return fine_to_coarse(features)[: len(self.strides)] if self.levels is None else tuple(self.levels)

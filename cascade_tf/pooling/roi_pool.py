@@ -56,7 +56,14 @@ class ROIPool(SingleMapPooling):
         return shape_with_context(super().pooled_shape(shapes), self.context_ratio)
 
     def _pool(self, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
-        def pooled(pad_ratio: float) -> Tensor:
-            return roi_pool(self._map(features), boxes, pad_ratio=pad_ratio, **self._settings())
-
-        return with_context(pooled, self.pad_ratio, self.context_ratio)
+        one, settings = self._map(features), self._settings()
+        if self.context_ratio is None:
+            return roi_pool(one, boxes, pad_ratio=self.pad_ratio, **settings)
+        settings["inclusive_boxes"] = True
+        return with_context(
+            lambda widened: roi_pool(one, widened, **settings),
+            boxes,
+            self.inclusive,
+            self.pad_ratio,
+            self.context_ratio,
+        )
