@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,17 +57,15 @@ def yolo_files(tree: Tree, root: Path) -> list[Path]:
     described = _descriptions(tree)
     if described:
         return described
-    looked = 0
     for place, names in tree.items():
         labels = label_folder(place, names, tree, root)
         if labels is None:
             continue
-        for stem in pictures_of(names):
-            text = labels / f"{stem}.txt"
-            if text.name in tree[labels] and looked < _LOOKS:
-                looked += 1
-                if _is_label(text):
-                    return [text]
+        there = set(tree[labels])
+        texts = (labels / f"{stem}.txt" for stem in pictures_of(names) if f"{stem}.txt" in there)
+        found = next((text for text in islice(texts, _LOOKS) if _is_label(text)), None)
+        if found is not None:
+            return [found]
     return []
 
 
