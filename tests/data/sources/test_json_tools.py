@@ -30,7 +30,7 @@ def first_of(folder: Path, content: Any, name: str = "labels.json", **options):
 
 
 def refusal(folder: Path, content: Any, name: str = "labels.json") -> str:
-    with pytest.raises(ValueError, match="labels|street_01") as error:
+    with pytest.raises(ValueError, match=r"labels|street_01") as error:
         first_of(folder, content, name)
     skipped = read_dataset_dir(folder, "all", skip_broken=True)
     assert not any(example.path.endswith("street_01.jpg") for example in skipped.examples)
