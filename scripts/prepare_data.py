@@ -169,6 +169,7 @@ def _write_overview(
         max_side=model.value("max_side"),
         multiple=model.value("size_divisor") if model.value("round_sides") else None,
         grid=getattr(model.value("proposals")(), "grid", None),
+        resize=model.value("resize"),
     )
     path = Path(OPTIONS.values.overview)
     program.writable_folder(path.parent, "folder of --overview")
@@ -178,8 +179,7 @@ def _write_overview(
             path,
             splits,
             fits,
-            scale=f"As the network sees them: shorter side {network.short_side}, longer side at most "
-            f"{network.max_side}.",
+            scale=f"As the network sees them: {network.scale}.",
             title=Path(OPTIONS.need("dataset_dir")).resolve().name,
             remarks=remarks,
             seed=OPTIONS.values.seed,

@@ -39,7 +39,11 @@ class Window(NamedTuple):
 
 
 def choose_window(
-    boxes: Tensor, is_object: Tensor, size: tuple[Tensor, Tensor], max_side: int, seed: Tensor
+    boxes: Tensor,
+    is_object: Tensor,
+    size: tuple[Tensor, Tensor],
+    limits: int | tuple[int, int],
+    seed: Tensor,
 ) -> Window:
     """Draws the part of an image that stays: around a random object, or anywhere where there is none.
 
@@ -47,24 +51,41 @@ def choose_window(
         boxes: [n, 4] float32 in the image.
         is_object: [n] bool, the boxes to choose from.
         size: (height, width) of the image, int32 scalars.
-        max_side: longest side of the window, pixels; a side of the image that is not longer stays whole.
+        limits: height and width of the window, or both in one number, pixels; a side of the image that is not
+            longer stays whole.
         seed: [2] int32; the result is a pure function of it.
     """
-    draw = tf.random.stateless_uniform([5], tf.random.experimental.stateless_fold_in(seed, _STREAM))
+    draw = _draws(seed)
     whole = tf.cast(tf.stack(size), tf.float32)
-    window = tf.minimum(whole, float(max_side))
+    window = tf.minimum(whole, tf.constant(limits, tf.float32))
     room = whole - window
     boxes = tf.boolean_mask(boxes, is_object)
     count = tf.shape(boxes)[0]
     # An image without objects gets a box of its own, so that one formula holds for all.
     anywhere = tf.floor(draw[1:3] * (room + 1.0)) + window / 2.0
     centres = tf.concat([(boxes[:, 1::-1] + boxes[:, 3:1:-1]) / 2.0, anywhere[None]], axis=0)
-    centre = centres[tf.cast(draw[0] * tf.cast(tf.maximum(count, 1), tf.float32), tf.int32)]
+    centre = centres[_drawn_object(draw, count)]
     shift = tf.floor(draw[3:5] * (2 * SHIFT)) - SHIFT
     start = tf.floor(centre + 0.5) + shift - tf.floor(window / 2.0 + 0.5)
     start = tf.cast(tf.clip_by_value(start, 0.0, room), tf.int32)
     window = tf.cast(window, tf.int32)
     return Window(start[0], start[1], window[0], window[1])
+
+
+def object_of_window(is_object: Tensor, seed: Tensor) -> Tensor:
+    """The object around which `choose_window` cuts, an int32 scalar; where there is none, 0 as for one."""
+    candidates = tf.where(is_object)[:, 0]
+    number = _drawn_object(_draws(seed), tf.shape(candidates)[0])
+    return tf.cast(tf.concat([candidates, [0]], axis=0)[number], tf.int32)
+
+
+def _draws(seed: Tensor) -> Tensor:
+    """[5] float32 in 0..1: which object, where without one (2), and how far from its centre (2)."""
+    return tf.random.stateless_uniform([5], tf.random.experimental.stateless_fold_in(seed, _STREAM))
+
+
+def _drawn_object(draw: Tensor, count: Tensor) -> Tensor:
+    return tf.cast(draw[0] * tf.cast(tf.maximum(count, 1), tf.float32), tf.int32)
 
 
 def resize_window(

@@ -17,10 +17,12 @@ from cascade_tf.data.coco import CocoDataset
 from cascade_tf.data.crop import choose_window, cut_boxes, cut_masks, resize_window
 from cascade_tf.data.distortion import distort_colours
 from cascade_tf.data.masks import mask_function
+from cascade_tf.data.object_scales import draw_size
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
 from cascade_tf.data.proposals import ProposalTable
+from cascade_tf.data.settings import check_crop
 from cascade_tf.data.table import ExampleTable
-from cascade_tf.ops.resize import pad_images, shortest_edge_size
+from cascade_tf.ops.resize import network_size, pad_images
 from cascade_tf.ops.resize_and_pad import resize_and_pad
 from cascade_tf.structures import (
     Batch,
@@ -60,6 +62,10 @@ def train_batches(
     photometric_distortion: bool = False,
     crop: bool = False,
     min_object_side: float = 0.0,
+    resize: str = "shorter_side",
+    crop_size: Sequence[int] = (),
+    object_scales: Sequence[float] = (),
+    min_object_height: float = 0.0,
 ) -> tf.data.Dataset:
     """Batches for training, step after step; batch s is a pure function of the data set, the settings and s.
 
@@ -96,6 +102,11 @@ def train_batches(
             object the mask is zeros too.
         min_object_side: an object is to be ignored if its box, at the network's scale, has a shorter side,
             pixels.
+        resize: as in ``ops.resize.network_size``.
+        crop_size: height and width that ``crop`` cuts images to, pixels; empty: ``max_side`` both.
+        object_scales: for every second image, the smallest and the largest scale that one of its objects is
+            brought to before the image is cut around it, see ``object_scales.draw_size``; empty: none.
+        min_object_height: an object is to be ignored if its box, at the network's scale, is lower, pixels.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
@@ -123,6 +134,13 @@ def train_batches(
         raise ValueError(
             f"train_batches: short_sides is {short_sides!r}, expected at least one positive length"
         )
+    check_crop(crop, crop_size, object_scales)
+    if resize == "both_sides" and len(short_sides) > 1:
+        raise ValueError(f"short_sides: got {short_sides!r}, expected one length where both sides are given")
+    if object_scales and masks:
+        raise ValueError(
+            f"object_scales: got {object_scales!r}, expected none with masks, which are drawn whole"
+        )
     table = ExampleTable.of(dataset.examples, max_boxes)
     reader = images.ImageReader([example.path for example in dataset.examples], upright=upright)
     buckets = aspect_buckets(table.sizes, batch_size if aspect_grouping else len(table.sizes) + 1)
@@ -132,21 +150,28 @@ def train_batches(
     given = ProposalTable.of(dataset)
     has_ignored = any(example.ignored.any() for example in dataset.examples)
 
+    # What crop cuts off is not shrunk before; both sides of a fixed size are no limits.
+    limit = _NO_LIMIT if crop and resize != "both_sides" else max_side
+    window_limits = (crop_size[0], crop_size[1]) if crop_size else max_side
+
     def load(step: PlannedSteps) -> tuple[Batch, Targets | InstanceTargets]:
         index, image = _read(table, reader, step.example, stand_ins)
         if photometric_distortion:
             image = distort_colours(image, step.seed)
         height, width = table.size_of(index)
-        size = shortest_edge_size(height, width, step.short_side, _NO_LIMIT if crop else max_side)
+        size = network_size(height, width, step.short_side, limit, resize=resize)
         boxes, classes, crowd, ignored = table.objects_of(index)
         valid = tf.logical_not(crowd | ignored)
+        if object_scales:
+            resized = augment.scale_boxes(boxes, (height, width), size)
+            size = draw_size(resized, valid, size, (object_scales[0], object_scales[1]), step.seed)
         boxes = _moved(boxes, (height, width), size, step.flip)
         proposals = None if given is None else given.proposals_of(index)
         if proposals is not None:
             moved = _moved(proposals.boxes, (height, width), size, step.flip)
             proposals = proposals._replace(boxes=moved)
         if crop:
-            window = choose_window(boxes, valid, size, max_side, step.seed)
+            window = choose_window(boxes, valid, size, window_limits, step.seed)
             image = resize_window(image, size, window, flip=step.flip, multiple=size_divisor)
             boxes, has_centre = cut_boxes(boxes, window)
             if proposals is not None:
@@ -161,11 +186,13 @@ def train_batches(
             drawn = None if draw is None else draw(index, size, step.flip, tf.shape(image)[:2])
         if min_object_side > 0.0:
             valid &= tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= min_object_side, axis=1)
+        if min_object_height > 0.0:
+            valid &= boxes[:, 3] - boxes[:, 1] >= min_object_height
         batch = _batch(table, index, image, size, proposals)
         targets = Targets(boxes, classes, valid, crowd, step.seed)
         if drawn is None:
             return batch, targets
-        if has_ignored or crop or min_object_side > 0.0:
+        if has_ignored or crop or max(min_object_side, min_object_height) > 0.0:
             drawn = _only_valid(drawn[0], valid), drawn[1]
         return batch, _with_masks(targets, *drawn)
 
@@ -186,6 +213,7 @@ def eval_batches(
     max_side: int | None,
     size_divisor: int = 32,
     side_multiple: int | None = None,
+    resize: str = "shorter_side",
     workers: int | None = None,
     skip_broken: bool = False,
     upright: bool = True,
@@ -198,7 +226,8 @@ def eval_batches(
         short_side: length of the shorter side, pixels; None leaves the images as they are.
         max_side: limit of the longer side, pixels; None likewise.
         size_divisor: both sides of the batch are padded to a multiple of this.
-        side_multiple: ``multiple`` of ``ops.shortest_edge_size``.
+        side_multiple: ``multiple`` of ``ops.resize.network_size``.
+        resize: as there.
         workers: images decoded in parallel; None lets tf.data choose.
         skip_broken: leave out an image that cannot be read and log its name, instead of stopping.
         upright: turn images as their EXIF orientation says, unless only the stored size is the annotated one;
@@ -237,7 +266,7 @@ def eval_batches(
         if short_side is None or max_side is None:
             image = pad_images(image, size_divisor)
             return _batch(table, index, image, (height, width), proposals), intact
-        size = shortest_edge_size(height, width, short_side, max_side, side_multiple)
+        size = network_size(height, width, short_side, max_side, side_multiple, resize)
         image = resize_and_pad(image, size, multiple=size_divisor)
         if proposals is not None:
             moved = augment.scale_boxes(proposals.boxes, (height, width), size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from cascade_tf.data.splitting import Splitting, check_pattern
 
@@ -39,6 +40,12 @@ class DataConfig:
             half of them, by chance.
         crop: cuts training images that are longer than the longest side around one of their objects, instead
             of shrinking them.
+        crop_size: height and width in pixels that `crop` cuts to; empty: the longest side both.
+        object_scales: brings, in every second training image, one of the objects to another scale before
+            `crop` cuts the image around it: from the first of two scales in pixels (square roots of areas) to
+            the second, in steps of the square root of two; empty: none.
+        min_object_height: objects lower than this many pixels, at the size that the network sees, are neither
+            learnt nor punished.
         min_object_side: objects with a shorter side than this many pixels, at the size that the network sees,
             are neither learnt nor punished.
         aspect_grouping: batches hold images of one orientation, which saves padding.
@@ -70,6 +77,9 @@ class DataConfig:
     flip: bool = True
     photometric_distortion: bool = False
     crop: bool = False
+    crop_size: tuple[int, ...] = ()
+    object_scales: tuple[float, ...] = ()
+    min_object_height: float = 0.0
     min_object_side: float = 0.0
     aspect_grouping: bool = True
     workers: int | None = None
@@ -86,8 +96,9 @@ class DataConfig:
         for name, values in (("short_sides", self.short_sides), ("max_side", (self.max_side,))):
             if any(value is not None and value <= 0 for value in values):
                 raise ValueError(f"data.{name}: got {getattr(self, name)}, expected sizes above 0")
-        if self.min_object_side < 0.0:
-            raise ValueError(f"data.min_object_side: got {self.min_object_side}, expected 0 or more")
+        for name in ("min_object_side", "min_object_height"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"data.{name}: got {getattr(self, name)}, expected 0 or more")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"data.workers: got {self.workers}, expected 1 or more, or none")
         for name, choices in (
@@ -99,6 +110,7 @@ class DataConfig:
                 expected = ", ".join(choices)
                 raise ValueError(f"data.{name}: got {getattr(self, name)!r}, expected one of {expected}")
         try:
+            check_crop(self.crop, self.crop_size, self.object_scales)
             check_pattern(self.split_by)
             self.splitting()
         except ValueError as error:
@@ -109,3 +121,14 @@ class DataConfig:
         if self.val_fraction is None:
             return None
         return Splitting(self.val_fraction, self.split_seed, self.split_by)
+
+
+def check_crop(crop: bool, crop_size: Sequence[int], object_scales: Sequence[float]) -> None:
+    """Raises a ValueError that names the setting unless images can be cut so, see `DataConfig`."""
+    if crop_size and (len(crop_size) != 2 or min(crop_size) < 1):
+        raise ValueError(f"crop_size: got {crop_size}, expected a height and a width of 1 or more")
+    if object_scales and (len(object_scales) != 2 or not 0.0 < object_scales[0] <= object_scales[1]):
+        raise ValueError(f"object_scales: got {object_scales}, expected the smallest above 0 and the largest")
+    for name, value in (("crop_size", crop_size), ("object_scales", object_scales)):
+        if value and not crop:
+            raise ValueError(f"{name}: got {value}, expected none without crop")

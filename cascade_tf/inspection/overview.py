@@ -16,7 +16,7 @@ from cascade_tf.inspection.selection import choose_pictures
 from cascade_tf.inspection.statistics import Statistics
 from cascade_tf.inspection.table import facts_of
 from cascade_tf.inspection.thumbnails import draw_thumbnail
-from cascade_tf.ops.resize import shortest_edge_size
+from cascade_tf.ops.resize import network_size
 from cascade_tf.report.data_page import SplitFigures, write_data_page
 
 
@@ -28,12 +28,23 @@ class NetworkInput(NamedTuple):
         max_side: limit of the longer side, pixels.
         multiple: of what both sides are a multiple; None: of nothing.
         grid: the anchors of its proposals; None: it has none.
+        resize: how an image gets its size, as in ``ops.resize.network_size``.
     """
 
     short_side: int
     max_side: int
     multiple: int | None
     grid: ShapeGrid | None
+    resize: str = "shorter_side"
+
+    @property
+    def scale(self) -> str:
+        """How an image gets its size, in words."""
+        return {
+            "shorter_side": f"shorter side {self.short_side}, longer side at most {self.max_side}",
+            "both_sides": f"shorter side {self.short_side}, longer side {self.max_side}",
+            "none": f"their own size, longer side at most {self.max_side}",
+        }[self.resize]
 
 
 def write_overview(
@@ -88,8 +99,8 @@ def fit_network(network: NetworkInput, statistics: Statistics) -> AnchorFit:
     if not len(sizes):
         seen = np.zeros((0, 2))
     else:
-        height, width = shortest_edge_size(
-            sizes[:, 0], sizes[:, 1], network.short_side, network.max_side, network.multiple
+        height, width = network_size(
+            sizes[:, 0], sizes[:, 1], network.short_side, network.max_side, network.multiple, network.resize
         )
         seen = np.stack([height.numpy(), width.numpy()], axis=1).astype(np.float64)
     of_box = statistics.image_index

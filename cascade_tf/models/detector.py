@@ -17,6 +17,7 @@ from cascade_tf.layers.normalization import takes_statistics_of_maps
 from cascade_tf.layers.structured_arguments import as_batch, as_targets, is_batch
 from cascade_tf.models.backbone_maps import backbone_shapes
 from cascade_tf.models.fit_model import FitModel
+from cascade_tf.ops.resize import RESIZES
 from cascade_tf.prediction.inference import ImageDetections, predict_images
 from cascade_tf.prediction.test_time_augmentation import Augmentation
 from cascade_tf.structures import (
@@ -57,6 +58,7 @@ class TwoStageDetector(Configured, FitModel):
         size_divisor: batches are padded to multiples of it, 32 for strides up to 32.
         round_sides: see `two_stage`.
         separate_images: see `two_stage`.
+        resize: see `two_stage`.
 
     Attributes:
         upright: whether ``predict`` and the export turn photos as their EXIF orientation says, where they are
@@ -82,6 +84,7 @@ class TwoStageDetector(Configured, FitModel):
         size_divisor: int = 32,
         round_sides: bool = False,
         separate_images: bool = True,
+        resize: str = "shorter_side",
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -95,6 +98,7 @@ class TwoStageDetector(Configured, FitModel):
             raise ValueError(f"class_names has {len(names)} names, but category_ids has {len(ids)} ids")
         require(short_side >= 1, "short_side", short_side, "1 pixel or more")
         require(max_side >= short_side, "max_side", max_side, f"at least short_side = {short_side}")
+        require(resize in RESIZES, "resize", resize, f"one of {', '.join(RESIZES)}")
         self.backbone = backbone
         self.neck = neck
         self.proposals = proposals
@@ -105,6 +109,7 @@ class TwoStageDetector(Configured, FitModel):
         self.category_ids = ids
         self.short_side = short_side
         self.max_side = max_side
+        self.resize = resize
         self.size_divisor = size_divisor
         self.round_sides = round_sides
         self.separate_images = separate_images

@@ -27,6 +27,7 @@ def two_stage(
     inputs: Part = part(PixelNormalization),
     short_side: int = 800,
     max_side: int = 1333,
+    resize: str = "shorter_side",
     size_divisor: int = 32,
     round_sides: bool = False,
     separate_images: bool = True,
@@ -44,6 +45,9 @@ def two_stage(
         inputs: pixels to what the backbone's weights expect.
         short_side: length of the shorter side of images at test, pixels.
         max_side: largest length of the longer side at test.
+        resize: how an image gets its size: "shorter_side" keeps the aspect ratio; "both_sides" makes the
+            longer side ``max_side``, too, whatever becomes of the aspect ratio; "none" leaves the size as it
+            is, up to ``max_side``. Holds in training, too.
         size_divisor: batches are padded to multiples of it, the coarsest stride of the maps.
         round_sides: at test limits each side of an image by itself and rounds it to a multiple of
             ``size_divisor``, as the authors' Caffe code does, instead of keeping the aspect ratio.
@@ -68,6 +72,7 @@ def two_stage(
         category_ids=category_ids,
         short_side=short_side,
         max_side=max_side,
+        resize=resize,
         size_divisor=size_divisor,
         round_sides=round_sides,
         separate_images=separate_images,

@@ -9,6 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+RESIZES = ("shorter_side", "both_sides", "none")
+"""The rules of `network_size`."""
+
 
 def shortest_edge_size(
     height: Any, width: Any, short_side: Any, max_side: Any, multiple: int | None = None
@@ -45,6 +48,45 @@ def shortest_edge_size(
         return tf.maximum(tf.cast(tf.floor(side * shrink + 0.5), tf.int32), 1)
 
     return to_pixels(new_height), to_pixels(new_width)
+
+
+def network_size(
+    height: Any,
+    width: Any,
+    short_side: Any,
+    max_side: Any,
+    multiple: int | None = None,
+    resize: str = "shorter_side",
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Size at which a network sees an image.
+
+    Args:
+        height: image height in pixels, integers of any shape (Python or tensor).
+        width: image width in pixels, likewise.
+        short_side: length of the shorter side in pixels, integer scalar.
+        max_side: of the longer side, likewise.
+        multiple: as in `shortest_edge_size`.
+        resize: "shorter_side" is `shortest_edge_size`; "both_sides" makes the shorter side ``short_side`` and
+            the longer one ``max_side``, whatever becomes of the aspect ratio; "none" leaves the size as it
+            is, unless the longer side exceeds ``max_side``.
+
+    Returns:
+        (height, width), int32 as in `shortest_edge_size`.
+    """
+    if resize not in RESIZES:
+        raise ValueError(f"resize: got {resize!r}, expected one of {', '.join(RESIZES)}")
+    if resize == "both_sides":
+        is_wide = tf.convert_to_tensor(height) <= tf.convert_to_tensor(width)
+        short, long = tf.cast(short_side, tf.int32), tf.cast(max_side, tf.int32)
+        size = tf.where(is_wide, short, long), tf.where(is_wide, long, short)
+        if multiple is None:
+            return size
+        sides = tf.floor(tf.cast(tf.stack(size), tf.float64) / multiple + 0.5)
+        sides = multiple * tf.maximum(tf.cast(sides, tf.int32), 1)
+        return sides[0], sides[1]
+    if resize == "none":
+        short_side = tf.minimum(height, width)
+    return shortest_edge_size(height, width, short_side, max_side, multiple)
 
 
 def resize_image(image: Any, size: Any) -> tf.Tensor:

@@ -368,7 +368,7 @@ def input_size(detector: Any, augmentation: Augmentation | None = None) -> dict[
     """Sizes of the images in a batch: with augmentation they stay as they are."""
     if augmentation is not None:
         return {"short_side": None, "max_side": None}
-    return {name: getattr(detector, name) for name in ("short_side", "max_side", "side_multiple")}
+    return {name: getattr(detector, name) for name in ("short_side", "max_side", "side_multiple", "resize")}
 
 
 def _network(detector: Any, batch: ImageBatch) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.layers.folding import PreparedWeights
-from cascade_tf.ops.resize import resize_image, shortest_edge_size
+from cascade_tf.ops.resize import network_size, resize_image
 from cascade_tf.structures import Batch, ImageBatch, ProposalBatch, Proposals
 
 # A batch of any size.
@@ -110,6 +110,7 @@ def make_batch(
     max_side: int | None,
     size_divisor: int,
     side_multiple: int | None = None,
+    resize: str = "shorter_side",
     first_id: int = 0,
 ) -> ImageBatch:
     """Resizes images and pads them to a common size.
@@ -119,10 +120,11 @@ def make_batch(
         short_side: length of the shorter side in pixels; None leaves the images as they are.
         max_side: limit of the longer side; None likewise.
         size_divisor: both sides of the batch are multiples of it.
-        side_multiple: ``multiple`` of ``ops.shortest_edge_size``.
+        side_multiple: ``multiple`` of ``ops.resize.network_size``.
+        resize: as there.
         first_id: id of the first image; the others count on.
     """
-    resized = [_resize(image, short_side, max_side, side_multiple) for image in images]
+    resized = [_resize(image, short_side, max_side, side_multiple, resize) for image in images]
     sizes = np.array([image.shape[:2] for image in resized])
     height, width = -(-sizes.max(axis=0) // size_divisor) * size_divisor
     pixels = np.zeros((len(images), height, width, 3), np.uint8)
@@ -137,11 +139,11 @@ def make_batch(
 
 
 def _resize(
-    image: np.ndarray, short_side: int | None, max_side: int | None, multiple: int | None
+    image: np.ndarray, short_side: int | None, max_side: int | None, multiple: int | None, resize: str
 ) -> np.ndarray:
     if short_side is None or max_side is None:
         return image
     height, width = image.shape[:2]
-    size = shortest_edge_size(height, width, short_side, max_side, multiple)
+    size = network_size(height, width, short_side, max_side, multiple, resize)
     # The resize rounds to whole grey levels, so that uint8 holds them exactly.
     return resize_image(image, size).numpy().astype(np.uint8)

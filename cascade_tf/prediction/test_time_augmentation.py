@@ -27,11 +27,13 @@ class Pass(NamedTuple):
         short_side: length of the shorter side, pixels.
         max_side: limit of the longer side, pixels.
         flip: whether the image is mirrored.
+        resize: how the image gets its size, as in ``ops.resize.network_size``.
     """
 
     short_side: int
     max_side: int
     flip: bool
+    resize: str = "shorter_side"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +65,11 @@ class Augmentation:
                 f"augmentation: got vote_iou {self.vote_iou}, expected an overlap in (0, 1] or None"
             )
 
-    def passes(self, short_side: int, max_side: int) -> list[Pass]:
-        """All passes of a detector whose own size is given, that one first."""
-        sizes = [(short_side, max_side), *((scale, self.max_side or max_side) for scale in self.scales)]
+    def passes(self, short_side: int, max_side: int, resize: str = "shorter_side") -> list[Pass]:
+        """All passes of a detector whose own size is given, that one first; others keep the aspect ratio."""
         flips = (False, True) if self.flip else (False,)
-        return [Pass(*size, flip) for size in sizes for flip in flips]
+        own = [Pass(short_side, max_side, flip, resize) for flip in flips]
+        return own + [Pass(scale, self.max_side or max_side, flip) for scale in self.scales for flip in flips]
 
 
 def detect(detector: Any, batch: Batch, augmentation: Augmentation) -> Detections | InstanceDetections:
@@ -102,7 +104,7 @@ def detect_prepared(
         See there.
     """
     views = _Views(detector, batch)
-    passes = augmentation.passes(detector.short_side, detector.max_side)
+    passes = augmentation.passes(detector.short_side, detector.max_side, detector.resize)
     parts = zip(*(views.candidates(one) for one in passes), strict=True)
     boxes, probabilities, valid = (tf.concat(part, axis=1) for part in parts)
     detections = _select(detector, boxes, probabilities, valid, batch.image_size, augmentation.vote_iou)
@@ -149,6 +151,7 @@ class _Views:
             max_side=one.max_side,
             size_divisor=self.detector.size_divisor,
             side_multiple=self.detector.side_multiple,
+            resize=one.resize,
         )
         if self.given is None:
             return batch

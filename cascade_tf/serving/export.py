@@ -20,7 +20,7 @@ from cascade_tf.layers.folding import PreparedWeights
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.library import sizes_fit
 from cascade_tf.ops.paste_masks import paste_masks
-from cascade_tf.ops.resize import resize_image, shortest_edge_size
+from cascade_tf.ops.resize import network_size, resize_image
 from cascade_tf.prediction.network_calls import require_own_proposals
 from cascade_tf.serving import serving_files
 from cascade_tf.serving.core_ops import core_ops
@@ -255,7 +255,7 @@ def _resize_into_canvas(image: Tensor, detector: Any) -> tuple[Tensor, Tensor, T
     """Puts the resized image into the corner of the largest possible input: one size for all images."""
     shape = tf.shape(image)
     size = detector.short_side, detector.max_side
-    height, width = shortest_edge_size(shape[0], shape[1], *size, detector.side_multiple)
+    height, width = network_size(shape[0], shape[1], *size, detector.side_multiple, detector.resize)
     # The resize rounds to whole grey levels, so that uint8 holds them exactly in a quarter of the memory.
     resized = tf.cast(resize_image(image, (height, width)), tf.uint8)
     side = _canvas_side(detector)

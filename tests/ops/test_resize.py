@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.ops import pad_images, resize_image, resize_part, shortest_edge_size
+from cascade_tf.ops.resize import network_size
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "resize.npz"
 # Pillow computes with 8-bit weights, TensorFlow in float32: a value near .5 may round to the other side.
@@ -124,3 +125,32 @@ def test_a_part_of_a_very_long_image(rng):
 def test_pad_rejects_a_wrong_multiple():
     with pytest.raises(ValueError, match="multiple must be at least 1, got 0"):
         pad_images(np.zeros((4, 4, 3)), 0)
+
+
+@pytest.mark.parametrize(
+    ("resize", "multiple", "size", "expected"),
+    [
+        ("shorter_side", None, (375, 1242), (576, 1908)),
+        ("both_sides", None, (375, 1242), (576, 1920)),
+        ("both_sides", None, (1242, 375), (1920, 576)),
+        ("both_sides", None, (300, 300), (576, 1920)),
+        ("both_sides", 100, (375, 1242), (600, 1900)),
+        ("none", None, (375, 1242), (375, 1242)),
+        ("none", 32, (375, 1242), (384, 1248)),
+        ("none", None, (1000, 3000), (640, 1920)),
+        ("none", 32, (1000, 3000), (992, 1920)),
+    ],
+)
+def test_rules_of_the_networks_size(resize, multiple, size, expected):
+    found = network_size(*size, 576, 1920, multiple, resize=resize)
+    assert [int(side) for side in found] == list(expected)
+    # Many at once, as tensors.
+    both = network_size(*np.array([size, size]).T, 576, 1920, multiple, resize)
+    np.testing.assert_array_equal(np.stack(both, axis=1), [expected, expected])
+
+
+def test_an_unknown_rule_is_told():
+    with pytest.raises(
+        ValueError, match="resize: got 'both', expected one of shorter_side, both_sides, none"
+    ):
+        network_size(3, 4, 5, 6, resize="both")

@@ -27,6 +27,7 @@ class BrightBoxDetector:
     class_names = ("picture", "rectangle")
     category_ids = (40, 90)
     short_side, max_side, size_divisor, side_multiple, num_stages = 64, 96, 32, None, 2
+    resize = "shorter_side"
     takes_proposals = False
 
     def __init__(self):
@@ -261,22 +262,33 @@ def test_the_real_network():
     np.testing.assert_array_equal(detector.predict(images[1])[0].boxes, records[1].boxes)
 
 
-def test_images_of_rounded_sides_are_the_same_everywhere(tmp_path):
-    """300 x 40 at a shorter side of 64 is 480 x 64: limited to 96, and both are multiples of 32."""
-    detector, image = tiny_detector(round_sides=True), noise(300, 40)
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # 300 x 40 at a shorter side of 64 is 480 x 64: limited to 96, and both are multiples of 32.
+        ({"round_sides": True}, [96, 64]),
+        ({"resize": "both_sides"}, [96, 64]),
+        ({"resize": "none"}, [96, 13]),
+        ({"resize": "none", "round_sides": True}, [96, 32]),
+    ],
+)
+def test_images_have_the_same_size_everywhere(tmp_path, settings, expected):
+    detector, image = tiny_detector(**settings), noise(300, 40)
     Image.fromarray(image).save(tmp_path / "a.png")
     content = {"images": [{"id": 1, "file_name": "a.png", "height": 300, "width": 40}], "annotations": []}
     content["categories"] = [{"id": 40, "name": "a"}]
     (tmp_path / "instances.json").write_text(json.dumps(content))
     sizes = {"short_side": 64, "max_side": 96, "size_divisor": 32, "side_multiple": detector.side_multiple}
+    sizes["resize"] = settings.get("resize", "shorter_side")
     batch = make_batch([image], **sizes)
-    assert batch.image_size.numpy().tolist() == [[96, 64]]
+    assert batch.image_size.numpy().tolist() == [expected]
     dataset = read_coco(tmp_path / "instances.json", tmp_path)
     (evaluated,) = eval_batches(dataset, batch_size=1, **sizes)
     np.testing.assert_array_equal(evaluated.images, batch.images)
     canvas, size, _ = _resize_into_canvas(tf.constant(image), detector)
-    assert size.numpy().tolist() == [96, 64]
-    np.testing.assert_array_equal(canvas[:, :64], batch.images[0])
+    assert size.numpy().tolist() == expected
+    columns = batch.images.shape[2]
+    np.testing.assert_array_equal(canvas[:, :columns], batch.images[0])
     found = detector.predict(image)[0].boxes
     expected = to_records(detector(batch), batch, detector.class_names, detector.category_ids)[0].boxes
     # Eager and traced calls round in another order.

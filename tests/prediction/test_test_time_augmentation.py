@@ -48,6 +48,7 @@ class KnownNetwork:
 
     class_names, category_ids = ("picture", "rectangle"), (40, 90)
     short_side, max_side, size_divisor, side_multiple = 64, 96, 32, None
+    resize = "shorter_side"
     takes_proposals = False
 
     def __init__(self, has_masks=False, class_aware=False, **output):
@@ -113,6 +114,10 @@ def test_passes():
     assert Augmentation(scales=(32, 128), flip=True).passes(64, 96) == [
         Pass(side, 96, flip) for side in (64, 32, 128) for flip in (False, True)
     ]
+    own, mirrored, further, _ = Augmentation(scales=(32,), flip=True).passes(64, 96, "both_sides")
+    assert own == Pass(64, 96, False, "both_sides")
+    assert mirrored == Pass(64, 96, True, "both_sides")
+    assert further == Pass(32, 96, False)
     papers = Augmentation((400, 500, 600, 700, 900, 1000, 1100, 1200), 2000, flip=True).passes(800, 1333)
     assert len(papers) == 18
     assert papers[:3] == [Pass(800, 1333, False), Pass(800, 1333, True), Pass(400, 2000, False)]
@@ -335,7 +340,7 @@ def candidates_by_hand(detector, image, short_side, max_side, flip):
 def test_real_networks_equal_loops(kind, vote_iou):
     detector, image = real(kind), noise(90, 131)
     augmentation = Augmentation(scales=(48, 80), max_side=110, flip=True, vote_iou=vote_iou)
-    parts = [candidates_by_hand(detector, image, *one) for one in augmentation.passes(64, 96)]
+    parts = [candidates_by_hand(detector, image, *one[:3]) for one in augmentation.passes(64, 96)]
     boxes, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
     expected = reference.detect(boxes, probabilities, image.shape[:2], 0.0, 0.5, 10)
     clipped = [[reference.clip(box, image.shape[:2]) for box in row] for row in boxes]
