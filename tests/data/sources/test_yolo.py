@@ -126,6 +126,21 @@ def test_broken_descriptions(folder, text, message):
         read_dataset_dir(folder, "train")
 
 
+def test_where_paths_of_a_description_lead(folder):
+    """A path may begin on another machine; a folder that is not there is not replaced by another."""
+    for path, train in (
+        ("/content/set", "images"),
+        ("../datasets/set", "images"),
+        (".", "/home/x/set/images"),
+    ):
+        (folder / "data.yaml").write_text(
+            f"path: {path}\ntrain: {train}\ntest: ../test/images\nnames: [a, b]\n"
+        )
+        assert len(read_dataset_dir(folder, "train").examples) == 3
+        with pytest.raises(FileNotFoundError, match=r"test is '\.\./test/images', which is no folder"):
+            read_dataset_dir(folder, "test")
+
+
 def test_a_description_may_be_given_itself(folder):
     for name, order in (("a.yaml", "[car, person]"), ("b.yaml", "[person, car]")):
         (folder / name).write_text(f"train: images\nval: images\nnames: {order}\n")

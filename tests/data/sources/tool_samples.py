@@ -78,7 +78,7 @@ def label_img_xml(name: str) -> str:
         for kind, (x1, y1, x2, y2) in OBJECTS[name]
     )
     return (
-        f"<annotation>\n\t<folder>images</folder>\n\t<filename>{name}.jpg</filename>\n"
+        f'<annotation verified="yes">\n\t<folder>images</folder>\n\t<filename>{name}.jpg</filename>\n'
         f"\t<path>/home/anna/images/{name}.jpg</path>\n\t<source>\n\t\t<database>Unknown</database>\n"
         f"\t</source>\n\t<size>\n\t\t<width>{width}</width>\n\t\t<height>{height}</height>\n"
         f"\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n{objects}</annotation>\n"

@@ -83,20 +83,26 @@ def by_split(
     return lists
 
 
-def find_below(root: Path, path: str) -> Path | None:
+def find_below(root: Path, path: str, *, kept: int = 1) -> Path | None:
     """The file or folder of a data set that a path of another machine, or from another folder, means.
 
     Args:
         root: nothing outside of it is found.
         path: such as ``../train/images`` or ``/content/set/train/images``. The longest end of it that is
             there counts.
+        kept: so many of its last parts must be there.
     """
-    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    for start in range(len(parts)):
+    parts = parts_of(path)
+    for start in range(len(parts) - max(kept, 1) + 1):
         candidate = root.joinpath(*parts[start:])
         if candidate.exists():
             return candidate
     return root if not parts and path.strip() else None
+
+
+def parts_of(path: str) -> list[str]:
+    """The names in a path."""
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
 
 
 def some_files(files: Sequence[Path], root: Path) -> str:

@@ -6,6 +6,7 @@ The files lie beside the pictures or in a folder of their own. CVAT's export loo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -143,4 +144,5 @@ def _places(folder: Path, root: Path) -> list[Path]:
 
 def _is_annotation(file: Path) -> bool:
     with open(file, "rb") as stream:
-        return b"<annotation>" in stream.read(4096)
+        # labelImg marks what was verified in the tag.
+        return re.search(rb"<annotation[\s>]", stream.read(4096)) is not None

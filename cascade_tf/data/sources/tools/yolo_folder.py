@@ -7,6 +7,7 @@ one they are the pictures that labels lie beside or in a folder of their own, an
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from cascade_tf.data.sources.tools.folders import (
     find_below,
     is_picture,
     list_tree,
+    parts_of,
     pictures_of,
     some_files,
 )
@@ -32,6 +34,8 @@ CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "pre
 """Files with a class on each line: of labelImg and Label Studio, darknet and CVAT, Roboflow, makesense."""
 
 _LOOKS = 8
+# Darknet's paths are seen from where it was started.
+_ANYWHERE = "/"
 
 
 class YoloFolder(NamedTuple):
@@ -214,7 +218,7 @@ def _of_darknet(file: Path, tree: Tree, root: Path) -> YoloFolder:
     if names is None or not names.is_file():
         raise FileNotFoundError(f"names is {fields['names']!r}, which is not in {root}")
     lists = {
-        split: _pictures([fields[field]], "", field, tree, root)
+        split: _pictures([fields[field]], _ANYWHERE, field, tree, root)
         for field, split in (("train", "train"), ("valid", "val"), ("test", "test"))
         if fields.get(field) and find_below(root, fields[field]) is not None
     }
@@ -252,7 +256,10 @@ def _pictures(entries: Sequence[str], base: str, field: str, tree: Tree, root: P
     """The pictures of the folders and lists that a field of a description names."""
     found: list[Path] = []
     for entry in entries:
-        place = (find_below(root, f"{base}/{entry}") if base else None) or find_below(root, entry)
+        # Of a path on another machine the beginning is not here; else all of it is meant.
+        is_elsewhere = base == _ANYWHERE or re.match(r"[/\\]|[A-Za-z]:", entry) is not None
+        kept = 1 if is_elsewhere else len(parts_of(entry))
+        place = find_below(root, entry if is_elsewhere else f"{base}/{entry}", kept=kept)
         if place is None:
             raise FileNotFoundError(f"{field} is {entry!r}, which is no folder and no list in {root}")
         if place.is_dir():
