@@ -81,6 +81,20 @@ def test_pictures_without_a_file_have_no_objects_and_are_counted(folder):
     assert "; 1 have no file of labels and count as pictures without objects" in dataset.notes[0]
 
 
+def test_the_first_pictures_may_have_no_objects(tmp_path):
+    names = [f"p{number:02d}" for number in range(12)]
+    for name in names:
+        write(tmp_path, {f"images/{name}.jpg": tool_samples.Picture("street_01"), f"labels/{name}.txt": ""})
+    write(tmp_path, {"labels/p11.txt": tool_samples.yolo_lines("street_01"), "classes.txt": "car\nperson\n"})
+    dataset = read_dataset_dir(tmp_path, "all")
+    assert [len(example.boxes) for example in dataset.examples] == [0] * 11 + [2]
+
+
+def test_sizes_are_not_said_to_be_missing(folder):
+    notes = read_dataset_dir(folder, "all").notes
+    assert notes == ("reading YOLO's labels of 3 pictures, classes of classes.txt",)
+
+
 def test_key_points_are_passed_over(folder):
     (folder / "pose.yaml").write_text("train: images\nval: images\nkpt_shape: [3, 2]\nnames: [car, person]\n")
     example = second(folder, "1 0.5 0.5 0.5 0.5 0.1 0.1 0.2 0.2 0.3 0.3\n")

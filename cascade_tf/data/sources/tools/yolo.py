@@ -40,6 +40,7 @@ class YoloLabels(LabelledPictures):
     classes: tuple[str, ...] = ()
     with_points: bool = False
     exact_names = True
+    sized = False
 
     def records(self) -> Iterator[tuple[str, Any]]:
         """See `LabelledPictures.records`."""

@@ -67,9 +67,13 @@ def yolo_files(tree: Tree, root: Path) -> list[Path]:
             continue
         there = set(tree[labels])
         texts = (labels / f"{stem}.txt" for stem in pictures_of(names) if f"{stem}.txt" in there)
-        found = next((text for text in islice(texts, _LOOKS) if _is_label(text)), None)
-        if found is not None:
-            return [found]
+        looked = list(islice(texts, _LOOKS))
+        found = [text for text in looked if _is_label(text)]
+        if not found and looked and not any(os.path.getsize(text) for text in looked):
+            # Empty files are anybody's, but for a file with the classes.
+            found = _class_files(tree)
+        if found:
+            return found[:1]
     return []
 
 
@@ -228,12 +232,16 @@ def _of_darknet(file: Path, tree: Tree, root: Path) -> YoloFolder:
 def _undescribed(tree: Tree, root: Path) -> YoloFolder:
     places = [place for place, names in tree.items() if label_folder(place, names, tree, root)]
     pictures = [place / name for place in places for name in tree[place] if is_picture(name)]
-    files = [place / name for place, names in tree.items() for name in CLASS_FILES if name in names]
+    files = _class_files(tree)
     contents = {_class_file(file) for file in files}
     if len(contents) != 1:
         found = f"found {some_files(files, root)}, which differ" if contents else "no file names the classes"
         raise ValueError(f"{root}: {found}; expected one classes.txt with a name on each line, or data.yaml")
     return YoloFolder(by_split(pictures, root), contents.pop(), files[0])
+
+
+def _class_files(tree: Tree) -> list[Path]:
+    return [place / name for place, names in tree.items() for name in CLASS_FILES if name in names]
 
 
 def _class_file(file: Path) -> tuple[str, ...]:
