@@ -22,7 +22,8 @@ ALL = "all"
 LAYOUTS = (
     "images/ with instances_<split>.json, <split>/_annotations.coco.json (Roboflow), "
     "annotations/instances_<split>.json with images/ or <split>/ (CVAT, COCO), result.json (Label Studio), "
-    "annotations.json (labelme), labels.json with data/ (FiftyOne), or one COCO file"
+    "annotations.json (labelme), labels.json with data/ (FiftyOne), or one COCO file; "
+    "or what YOLO, labelImg, VIA, CreateML, labelme or Datumaro write"
 )
 _WORDS = {"train": {"train", "training"}, "val": {"val", "valid", "validation"}, "test": {"test", "testing"}}
 # Names of files without a split, in the order in which they are preferred to other JSON files.

@@ -83,6 +83,23 @@ def test_two_tools_in_a_folder_stop_with_their_names(tmp_path, first, second):
         check(read_dataset_dir(tmp_path, "all", layout=WHOLE[sample][0]), *SIZES)
 
 
+def test_a_coco_file_beside_labels_of_yolo(tmp_path):
+    tree = WHOLE["YOLO of labelImg, beside the pictures"][1]()
+    coco = {
+        "images": [{"id": 1, "file_name": "street_02.jpg", "width": 40, "height": 60}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+        "categories": [{"id": 1, "name": "dog"}],
+    }
+    write(tmp_path, {**tree, "export.json": coco})
+    with pytest.raises(ValueError, match=r"holds a COCO file \(export\.json\) and YOLO's labels \(street_01"):
+        read_dataset_dir(tmp_path, "all")
+    assert read_dataset_dir(tmp_path, "all", layout="coco").class_names == ("dog",)
+    check(read_dataset_dir(tmp_path, "all", layout="yolo"), *SIZES)
+    # The names of COCO's own files are plain.
+    (tmp_path / "export.json").rename(tmp_path / "instances_train.json")
+    assert read_dataset_dir(tmp_path, "train").class_names == ("dog",)
+
+
 def test_several_files_of_one_tool_stop_with_their_names(tmp_path):
     tree = {
         **tool_samples.pictures("."),
