@@ -36,6 +36,7 @@ cascade_mscnn_kitti = part(
     inputs=CAFFE_PIXELS,
     short_side=576,
     max_side=1920,
+    resize="both_sides",
     size_divisor=64,
 )
 """Cascade of MS-CNN for the classes of KITTI."""
@@ -96,6 +97,7 @@ mscnn_widerface = mscnn_citypersons.replace(
         "heads.num_samples": 128,
         "output": part(DetectionOutput, score_threshold=0.05, nms_iou=0.3),
         "max_side": 3072,
+        "resize": "none",
     }
 )
 """MS-CNN for WIDER FACE, the baseline."""
