@@ -18,17 +18,17 @@ from typing import Any
 CLASSES = {
     "cascade_tf.backbones": ("AlexNet", "ResNet", "VGG16"),
     "cascade_tf.heads": (
-        *("BoxHead", "CascadeHeads", "MaskBranch", "MaskHead", "PositionSensitiveHead", "ProposalsOnly"),
-        "Stage",
+        *("BoxHead", "CascadeHeads", "ConvFCHead", "MaskBranch", "MaskHead", "PositionSensitiveHead"),
+        *("ProposalsOnly", "Stage"),
     ),
     "cascade_tf.layers": (
         *("DeformableConv2D", "DetectionOutput", "DilatedConv2D", "FrozenBatchNormalization"),
         *("GroupNormalization", "GroupedConv2D", "LocalResponseNormalization", "PixelNormalization"),
     ),
     "cascade_tf.models": ("TwoStageDetector",),
-    "cascade_tf.necks": ("FPN", "FPNPlus"),
+    "cascade_tf.necks": ("FPN", "FPNPlus", "ScaleMaps"),
     "cascade_tf.pooling": ("DetectionFeatures", "GridROIAlign", "PSROIPool", "ROIAlign", "ROIPool"),
-    "cascade_tf.proposals": ("GivenProposals", "LevelProposals", "RegionProposal"),
+    "cascade_tf.proposals": ("BranchProposals", "GivenProposals", "LevelProposals", "RegionProposal"),
     "cascade_tf.training.optimizer": ("MomentumSGD",),
     "cascade_tf.training.schedule": ("WarmupSteps",),
 }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+from collections import Counter
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 # Two replicas on one machine, for everything that must not depend on their number. Devices are fixed once the
 # runtime starts, so this cannot wait for the test that needs them.
@@ -20,6 +24,34 @@ for _gpu in _GPUS:
     tf.config.experimental.set_memory_growth(_gpu, True)
 # TensorFloat-32 rounds to 10 bits: no comparison with a float32 reference would hold.
 tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+# Of GNU's C library alone.
+_give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+# Their tests start a process that needs several gigabytes.
+_LARGE = ("test_memory.py",)
+
+
+def pytest_collection_modifyitems(items):
+    """Sorts files for several processes: what needs memory first, while these are small, then by length."""
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in _LARGE, -counts[item.path], str(item.path)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Gives memory back after each file: a process of the whole suite would grow to twelve gigabytes.
+
+    TensorFlow keeps the gradient function of each traced ``tf.custom_gradient`` for ever, with its graph.
+    """
+    if nextitem is None or nextitem.path == item.path:
+        return
+    registry = ops.gradient_registry._registry
+    for name in [name for name in registry if name.startswith("CustomGradient-")]:
+        del registry[name]
+    gc.collect()
+    if _give_back is not None:
+        _give_back(0)
 
 
 @pytest.fixture(params=["CPU:0"] + (["GPU:0"] if _GPUS else []))

@@ -62,7 +62,7 @@ def order_as_built(built: Sequence[str], maps: Mapping[str, Any]) -> tuple[str, 
 
 def check_halves(
     owner: str, maps: Mapping[str, Any], names: Sequence[str], asserts: bool, or_equal: bool = True
-) -> None:
+) -> list[tf.Operation]:
     """Finds maps of which one has not half the size of the one before, rounded up or down.
 
     Args:
@@ -71,6 +71,9 @@ def check_halves(
         names: of the maps in order.
         asserts: whether a graph checks sizes that are only known when it runs.
         or_equal: takes maps of the same size as the one before, too.
+
+    Returns:
+        The graph's check, for ``tf.control_dependencies``: what reads the maps may fail first without.
 
     Raises:
         ValueError: known sizes are others.
@@ -84,7 +87,7 @@ def check_halves(
     expected = "each half as large as the one before, rounded up or down" + (
         ", or as large" if or_equal else ""
     )
-    _check(owner, maps, names, rule, "taken from fine to coarse", expected, asserts)
+    return _check(owner, maps, names, rule, "taken from fine to coarse", expected, asserts)
 
 
 def check_strides(
@@ -129,9 +132,9 @@ def _check(
     taken: str,
     expected: str,
     asserts: bool,
-) -> None:
+) -> list[tf.Operation]:
     if len(names) < 2:
-        return
+        return []
     sizes = _known_sizes(maps, names)
     if not rule(sizes, np.all):
         got = ", ".join(f"{name} ({' x '.join(map(_written, _size(maps[name])))})" for name in names)
@@ -142,9 +145,11 @@ def _check(
             f"{owner}: got maps {', '.join(names)} {taken}, expected {expected} "
             "(names such as C2 and C3 say the order); sizes"
         )
-        tf.debugging.Assert(
-            rule(tf.cast(shapes, tf.float32), tf.reduce_all), [message, shapes], len(names) * 2
-        )
+        holds = rule(tf.cast(shapes, tf.float32), tf.reduce_all)
+        check = tf.debugging.Assert(holds, [message, shapes], len(names) * 2)
+        # Run eagerly it is done, and None.
+        return [] if check is None else [check]
+    return []
 
 
 def _known_sizes(maps: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from cascade_tf.layers.base import Layer
 from cascade_tf.layers.image_areas import clear_padding
@@ -131,11 +132,12 @@ class FPN(Layer):
         """
         features = as_maps(features)
         names = order_as_built(self.map_names, features)
-        check_halves("FPN", features, names, self.asserts_sizes)
+        checks = check_halves("FPN", features, names, self.asserts_sizes)
         maps = [features[name] for name in names]
         upsample = repeat_cells_in_training if training else repeat_cells
         top_down = functools.partial(self._top_down, upsample)
-        sums = recomputed(top_down, self.recompute and training)(*maps)
+        with tf.control_dependencies(checks):
+            sums = recomputed(top_down, self.recompute and training)(*maps)
         levels = self._convolve(1, self.outputs, sums)
         for _ in range(self.num_extra_levels):
             levels.append(levels[-1][:, ::2, ::2])

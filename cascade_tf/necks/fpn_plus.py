@@ -110,9 +110,10 @@ class FPNPlus(Layer):
         """
         features = as_maps(features)
         names = order_as_built(self.map_names, features)
-        check_halves("FPNPlus", features, names, self.asserts_sizes, or_equal=False)
+        checks = check_halves("FPNPlus", features, names, self.asserts_sizes, or_equal=False)
         maps = [features[name] for name in names]
-        sums = recomputed(self._sums, self.recompute and training)(*maps)
+        with tf.control_dependencies(checks):
+            sums = recomputed(self._sums, self.recompute and training)(*maps)
         levels = [clear_padding(conv(x)) for conv, x in zip(self.outputs, sums, strict=True)]
         return {f"P{number}": x for number, x in enumerate(levels, start=self.first_level)}
 
