@@ -5,6 +5,7 @@ Every complaint names the record and the field.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from pycocotools import mask as coco_mask
 
 from cascade_tf.coco_format import records
 from cascade_tf.coco_format.file import LISTS, load_annotation_file
+from cascade_tf.coco_format.numbers import as_flag
 from cascade_tf.coco_format.outlines import is_polygon
 from cascade_tf.masks import run_lengths
 
@@ -47,6 +49,9 @@ def read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mappi
     for field in LISTS:
         if not isinstance(content.get(field), Sequence):
             raise ValueError(f"{source}: expected a COCO annotation file with a list named {field!r}")
+    for number, image in enumerate(content["images"]):
+        if not isinstance(image, Mapping) or not isinstance(image.get("id"), (int, float, str)):
+            raise ValueError(f"{source}: image {number}: expected a record with id, got {_shortened(image)}")
     noted = records.Noted()
     readers = (records.read_image, records.read_annotation, records.read_category)
     understood = {
@@ -86,10 +91,11 @@ def copy_annotations(content: Mapping[str, Any], iou_type: str, source: str) -> 
         ValueError: an annotation has a missing or malformed field.
     """
     categories = {category["id"] for category in content["categories"]}
-    sizes = image_sizes(content)
+    sizes, images = image_sizes(content), {image["id"] for image in content["images"]}
     copies = []
     for number, annotation in enumerate(content["annotations"]):
         try:
+            require_known_image(annotation, images)
             size = sizes.get(annotation.get("image_id"))
             copies.append(_copy_annotation(annotation, categories, iou_type, size))
         except ValueError as error:
@@ -133,8 +139,10 @@ def _copy_annotation(
     require(annotation, ("image_id", "category_id", GEOMETRY[iou_type]))
     require_known_category(annotation["category_id"], categories)
     copy = {"iscrowd": 0, **annotation}
-    if iou_type == "bbox" and np.shape(copy["bbox"]) != (4,):
-        raise ValueError(f"bbox must be 4 numbers, got {copy['bbox']!r}")
+    if as_flag(copy["iscrowd"]) is None:
+        raise ValueError(f"iscrowd must be 0 or 1, got {copy['iscrowd']!r}")
+    if iou_type == "bbox":
+        require_box(copy["bbox"])
     if iou_type == "segm":
         _draw_mask(copy, size)
     if not records.has_own_area(copy):
@@ -168,6 +176,20 @@ def require(entry: Mapping[str, Any], fields: Iterable[str]) -> None:
     for field in fields:
         if field not in entry:
             raise ValueError(f"no field {field!r}")
+
+
+def require_known_image(annotation: Mapping[str, Any], images: set) -> None:
+    """Raises ValueError if an annotation is in none of the images of its file."""
+    if "image_id" in annotation and annotation["image_id"] not in images:
+        raise ValueError(f"image_id {annotation['image_id']!r} is not an image of the annotation file")
+
+
+def require_box(value: Any) -> None:
+    """Raises ValueError unless a box is four finite numbers, none of its sides negative."""
+    if np.shape(value) != (4,):
+        raise ValueError(f"bbox must be 4 numbers, got {value!r}")
+    if not all(math.isfinite(number) for number in value) or min(value[2:]) < 0:
+        raise ValueError(f"bbox must be 4 finite numbers (x, y, width >= 0, height >= 0), got {value!r}")
 
 
 def require_known_category(category_id: Any, categories: set) -> None:

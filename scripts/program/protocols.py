@@ -14,14 +14,15 @@ Numbers = dict[str, float]
 
 
 def _coco(ground_truth: Path, detections: Path, *, honour_ignore: bool = True) -> Numbers:
-    from cascade_tf.coco_format.file import load_annotation_file
     from cascade_tf.coco_format.results_file import load_results_file
     from cascade_tf.metrics import evaluate_coco, evaluate_instances
 
+    truth: Any
     if ground_truth.is_dir():
         truth, found = _voc_as_coco(ground_truth, detections)
     else:
-        truth, found = load_annotation_file(ground_truth), load_results_file(detections)
+        # What is wrong with the annotations is told with the name of their file.
+        truth, found = str(ground_truth), load_results_file(detections)
     boxes, masks = (all(field in record for record in found) for field in ("bbox", "segmentation"))
     if masks and not boxes:
         result = evaluate_coco(truth, found, iou_type="segm", ignore=honour_ignore)

@@ -327,6 +327,20 @@ def test_a_polygon_is_not_a_detected_mask():
             dataset([truth(10, 3, BOX) | {"bbox": [1, 2]}]),
             r"annotation 0 \(id 1\): bbox must be 4 numbers, got \[1, 2\]",
         ),
+        (dataset([truth(10, 3, [1, 2, math.nan, 4])]), r"annotation 0 \(id 1\): bbox must be 4 finite"),
+        (dataset([truth(10, 3, [1, 2, -5, 4])]), r"annotation 0 \(id 1\): bbox must be 4 finite numbers"),
+        (
+            dataset([truth(99999, 3, BOX)]),
+            r"annotation 0 \(id 1\): image_id 99999 is not an image of the annotation file",
+        ),
+        (
+            dataset([truth(10, 3, BOX) | {"iscrowd": "x"}]),
+            r"annotation 0 \(id 1\): iscrowd must be 0 or 1, got 'x'",
+        ),
+        (
+            {"images": [{"width": 3}], "annotations": [], "categories": []},
+            r"image 0: expected a record with id, got \{'width': 3\}",
+        ),
     ],
 )
 def test_wrong_annotations(content, message):
