@@ -23,7 +23,8 @@ LAYOUTS = (
     "images/ with instances_<split>.json, <split>/_annotations.coco.json (Roboflow), "
     "annotations/instances_<split>.json with images/ or <split>/ (CVAT, COCO), result.json (Label Studio), "
     "annotations.json (labelme), labels.json with data/ (FiftyOne), or one COCO file; "
-    "or what YOLO, labelImg, VIA, CreateML, labelme or Datumaro write"
+    "what YOLO, labelImg, VIA, CreateML, labelme or Datumaro write; or PASCAL VOC, KITTI, CityPersons or "
+    "WIDER FACE as they are distributed"
 )
 _WORDS = {"train": {"train", "training"}, "val": {"val", "valid", "validation"}, "test": {"test", "testing"}}
 # Names of files without a split, in the order in which they are preferred to other JSON files.
