@@ -121,21 +121,25 @@ def _look(experiment: Experiment, names: Sequence[str]) -> tuple[dict[str, Inspe
         with program.progress_bar(images, f"looking at the pictures of {name}", "image") as bar:
             splits[name] = inspect(dataset, level, upright=data.upright, progress=bar.update)
         problems += [f"{name}: {line}" for line in splits[name].problems]
+        if name in ("train", "val") and not dataset.labelled:
+            problems.append(f"{name}: has no labels, expected some to learn from and to measure by")
     return splits, problems
 
 
 def _remarks(splits: Mapping[str, Inspected], *, all_splits: bool) -> tuple[list[str], list[str]]:
     """What is complete, and what is odd."""
-    from cascade_tf.inspection.remarks import class_remarks, completeness, duplicate_remarks, split_remarks
+    from cascade_tf.inspection import remarks
 
     images = sum(len(split.examples) for split in splits.values())
     with program.progress_bar(images, "comparing the pictures", "image") as bar:
-        warnings = duplicate_remarks(splits, bar.update)
-    complete, partial = completeness(splits)
+        warnings = remarks.duplicate_remarks(splits, bar.update)
+    complete, partial = remarks.completeness(splits)
     # Other splits may have the images that are missing from these.
-    warnings += [*class_remarks(splits), *(partial if all_splits else [])]
+    warnings += remarks.class_remarks(splits)
+    if all_splits:
+        warnings += [*partial, *remarks.missing_side(splits)]
     for name, split in splits.items():
-        warnings += [f"{name}: {line}" for line in split_remarks(split)]
+        warnings += [f"{name}: {line}" for line in remarks.split_remarks(split)]
     sources = _sources(splits)
     return complete, [line for line in warnings if line not in sources]
 

@@ -89,6 +89,20 @@ def split_remarks(split: Inspected) -> list[str]:
     return lines
 
 
+def missing_side(splits: Mapping[str, Inspected]) -> list[str]:
+    """Says that there is nothing to measure on, where there is something to train on.
+
+    Args:
+        splits: all that are there.
+    """
+    if "train" not in splits or "val" in splits:
+        return []
+    return [
+        "there is no split val, which a training measures on: a file of it may be broken or elsewhere; "
+        "--set data.val_fraction=0.2 takes a part of train"
+    ]
+
+
 def class_remarks(splits: Mapping[str, Inspected]) -> list[str]:
     """Says which classes occur in one labelled split and not in another."""
     labelled = {name: split for name, split in splits.items() if split.dataset.labelled}

@@ -145,3 +145,20 @@ def test_overview_of_a_detector_without_anchors(call, drawn, tmp_path):
     assert said.status == 0, said.err
     assert "boxes with an anchor" not in page.read_text()
     assert "anchors of" not in said.out
+
+
+def test_nothing_to_measure_on_is_a_warning(call, dataset):
+    (dataset / "instances_val.json").unlink()
+    said = call("prepare_data", f"--dataset_dir={dataset}")
+    assert "there is no split val, which a training measures on" in said.out
+    said = call("prepare_data", f"--dataset_dir={dataset}", "--split=train")
+    assert "there is no split val" not in said.out
+
+
+def test_a_split_to_learn_from_without_labels_is_broken(call, drawn, tmp_path):
+    for split in ("train", "val"):
+        shutil.copytree(drawn / "images", tmp_path / "images" / split)
+    (tmp_path / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: [disc]\n")
+    said = call("prepare_data", f"--dataset_dir={tmp_path}", "--nodecode")
+    assert said.status != 0
+    assert "train: has no labels, expected some to learn from" in said.out + said.err
