@@ -70,7 +70,8 @@ def _refuse_own_folder(target: Path, dataset: CocoDataset) -> None:
     """Files with the same names may be the data set itself."""
     annotations = Path(dataset.annotation_file)
     places = annotations if annotations.is_dir() else annotations.parent, Path(dataset.image_dir)
-    if target.resolve() in {place.resolve() for place in places}:
+    inside = any(target.resolve().is_relative_to(place.resolve()) for place in places)
+    if inside and target.is_dir() and any(target.iterdir()):
         raise ValueError(f"{target}: is a folder of the data set itself, expected another one to write to")
 
 

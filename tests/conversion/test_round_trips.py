@@ -308,3 +308,13 @@ def test_real_samples(name, layout, tmp_path):
 def test_a_layout_that_does_not_exist(folder, tmp_path):
     with pytest.raises(ValueError, match="layout: got 'tfrecord', expected one of coco, voc, yolo, kitti"):
         convert({"train": read(folder)}, tmp_path / "out", "tfrecord")
+
+
+def test_a_folder_inside_the_data_set_is_not_written_over(tmp_path):
+    folder = tmp_path / "VOCdevkit" / "VOC2007"
+    write_year(folder, {"val": ["a"]}, {"a": [Thing("cat", (2, 3, 20, 30))]}, size=(64, 48))
+    file = folder / "Annotations" / "a.xml"
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="is a folder of the data set itself"):
+        convert({"val": read_dataset_dir(tmp_path / "VOCdevkit", "val")}, folder, "voc", pictures="none")
+    assert file.read_bytes() == before
