@@ -49,6 +49,4 @@ def check_branches(network: Any) -> None:
     pair = sides if isinstance(sides, (list, tuple)) else (sides, sides)
     require(len(pair) == 2 and min(pair) >= 0, "min_object_side", sides, "0 or more, or (width, height)")
     require(min(network.branch_weights) >= 0, "branch_weights", network.branch_weights, "0 or more")
-    shift, growth = network.max_shift, network.max_growth
-    require(shift is None or shift > 0.0, "max_shift", shift, "more than 0")
-    require(growth is None or growth > 1.0, "max_growth", growth, "more than 1")
+    network.check_limits()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from cascade_tf.boxes import (
@@ -26,11 +24,10 @@ from cascade_tf.layers.map_order import as_maps, check_strides
 from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.losses import branch_losses
-from cascade_tf.ops import clip_values
-from cascade_tf.proposals.anchor_proposals import AnchorProposals
 from cascade_tf.proposals.branch_checks import check_branches
 from cascade_tf.proposals.branch_settings import KITTI_KERNELS, KITTI_TEMPLATES, Kernels, Templates
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, convolution
+from cascade_tf.proposals.limited_proposals import LimitedProposals
 from cascade_tf.proposals.suppression import suppress, without_padding
 from cascade_tf.structures import AnchorTargets, BranchOutput, Proposals, Targets, Tensor
 
@@ -38,7 +35,7 @@ _LAST_PIXEL = (0.0, 0.0, 1.0, 1.0)
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class BranchProposals(AnchorProposals):
+class BranchProposals(LimitedProposals):
     """Proposals of several branches, each on a map of its own, which tell the classes apart.
 
     A branch has one convolution for each of its templates, a box of one size, whose K + 1 class logits and
@@ -96,7 +93,6 @@ class BranchProposals(AnchorProposals):
 
     kind = "proposals"
     num_classes: int
-    asserts_sizes = True
 
     def __init__(
         self,
@@ -198,26 +194,6 @@ class BranchProposals(AnchorProposals):
         """The strides that it takes the maps of these names to have."""
         yield MapStrides("strides", tuple(self.levels), tuple(self.strides))
 
-    def call(
-        self, features: Mapping[str, Tensor], image_size: Tensor, training: bool = False
-    ) -> tuple[BranchOutput, Proposals]:
-        """Scores all templates and turns the best into proposals.
-
-        Args:
-            features: ``{"P3": [B, h, w, C], ...}``, the maps of ``levels`` among them.
-            image_size: [B, 2] (height, width) before padding.
-            training: which of the two sets of limits applies.
-
-        Returns:
-            The output, offsets clipped, and R proposals per image without gradient.
-
-        Raises:
-            ValueError: a map is missing, or the sizes of the maps contradict the strides; where only a
-                running graph knows these, an InvalidArgumentError there.
-        """
-        output = self.predict(features, image_size)
-        return output, self.propose(output, training)
-
     def predict(self, features: Mapping[str, Tensor], image_size: Tensor) -> BranchOutput:
         """Scores and offsets of all templates; arguments as of ``call``."""
         features = as_maps(features)
@@ -238,13 +214,6 @@ class BranchProposals(AnchorProposals):
             tf.stack(sizes),
             tf.cast(image_size, tf.float32),
         )
-
-    def clip_deltas(self, deltas: Tensor) -> Tensor:
-        """Offsets [..., 4] within ``max_shift`` and ``max_growth``; their gradient goes through unchanged."""
-        shift = math.inf if self.max_shift is None else self.max_shift
-        growth = math.inf if self.max_growth is None else math.log(self.max_growth)
-        limits = np.asarray([shift, shift, growth, growth], np.float32) / np.asarray(self.std, np.float32)
-        return clip_values(deltas, -limits, limits)
 
     def propose(self, output: BranchOutput, training: bool = False) -> Proposals:
         """Proposals of scores and offsets.

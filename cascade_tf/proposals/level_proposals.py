@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder, Match, ShapeGrid, clip_boxes, is_proper, match_cells, sample_labels
@@ -18,11 +16,10 @@ from cascade_tf.layers.map_strides import MapStrides
 from cascade_tf.layers.named_layer import NamedLayer
 from cascade_tf.layers.ranges import require_not_negative, require_overlaps
 from cascade_tf.losses import rpn_losses
-from cascade_tf.ops import clip_values
-from cascade_tf.proposals.anchor_proposals import AnchorProposals
 from cascade_tf.proposals.anchor_shapes import COCO_ANCHORS
 from cascade_tf.proposals.convolutions import channels_of, chosen_maps, chosen_names, convolution
 from cascade_tf.proposals.label_settings import check_label_settings
+from cascade_tf.proposals.limited_proposals import LimitedProposals
 from cascade_tf.proposals.suppression import suppress, without_padding
 from cascade_tf.structures import (
     AnchorTargets,
@@ -35,7 +32,7 @@ from cascade_tf.structures import (
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
-class LevelProposals(AnchorProposals):
+class LevelProposals(LimitedProposals):
     """Class-agnostic proposals from one map or from several, with a head for each.
 
     The defaults are those of the authors' Faster R-CNN for COCO (zhaoweicai/cascade-rcnn,
@@ -83,7 +80,6 @@ class LevelProposals(AnchorProposals):
     """
 
     kind = "proposals"
-    asserts_sizes = True
 
     def __init__(
         self,
@@ -170,9 +166,7 @@ class LevelProposals(AnchorProposals):
         require_overlaps(claim_iou=self.claim_iou)
         require_not_negative(min_object_side=self.min_object_side, border=self.border)
         require_not_negative(box_weight=self.box_weight)
-        require(self.max_shift is None or self.max_shift > 0.0, "max_shift", self.max_shift, "more than 0")
-        growth = self.max_growth
-        require(growth is None or growth > 1.0, "max_growth", growth, "more than 1")
+        self.check_limits()
 
     def _per_level(self, name: str) -> tuple[Any, ...]:
         """A setting's value for each level."""
@@ -206,27 +200,6 @@ class LevelProposals(AnchorProposals):
         """The strides that it takes the maps of these names to have."""
         yield MapStrides("strides", chosen_names(names, self.levels), tuple(self.strides))
 
-    def call(
-        self, features: Mapping[str, Tensor], image_size: Tensor, training: bool = False
-    ) -> tuple[LevelOutput, Proposals]:
-        """Scores all anchors and turns the best into proposals.
-
-        Args:
-            features: ``{"C5": [B, h, w, C], ...}``, one map per stride among them; or a list of them from
-                fine to coarse. For their order see ``layers.map_order.fine_to_coarse``.
-            image_size: [B, 2] (height, width) before padding.
-            training: which of the two sets of limits applies.
-
-        Returns:
-            The output, offsets clipped, and R proposals per image without gradient.
-
-        Raises:
-            ValueError: a map is missing, or the sizes of the maps contradict the strides; where only a
-                running graph knows these, an InvalidArgumentError there.
-        """
-        output = self.predict(features, image_size)
-        return output, self.propose(output, training)
-
     def predict(self, features: Mapping[str, Tensor], image_size: Tensor) -> LevelOutput:
         """Scores and offsets of all anchors; arguments as of ``call``."""
         features = as_maps(features)
@@ -251,13 +224,6 @@ class LevelProposals(AnchorProposals):
             feature_sizes,
             tf.cast(image_size, tf.float32),
         )
-
-    def clip_deltas(self, deltas: Tensor) -> Tensor:
-        """Offsets [..., 4] within ``max_shift`` and ``max_growth``; their gradient goes through unchanged."""
-        shift = math.inf if self.max_shift is None else self.max_shift
-        growth = math.inf if self.max_growth is None else math.log(self.max_growth)
-        limits = np.asarray([shift, shift, growth, growth], np.float32)
-        return clip_values(deltas, -limits, limits)
 
     def propose(self, output: LevelOutput, training: bool = False) -> Proposals:
         """Proposals of scores and offsets.
