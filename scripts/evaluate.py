@@ -87,6 +87,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     submission = program.submission_folder(OPTIONS)
     detector, experiment = program.open_detector(OPTIONS)
     dataset = _read_split(experiment, OPTIONS.values.split)
+    if submission:
+        program.check_submission(dataset)
     if dataset.labelled:
         records = _measure_split(detector, experiment, dataset)
     elif submission:

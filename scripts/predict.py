@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def predict(arguments: Sequence[str]) -> int:
     """Detects in the inputs; returns 1 if some could not be read."""
+    from cascade_tf.data.class_matching import match_classes
     from cascade_tf.prediction.inference import keep_above
 
     output = OPTIONS.need("output")
@@ -86,6 +87,9 @@ def predict(arguments: Sequence[str]) -> int:
     sources, missing = named or ([], [])
     if dataset is not None:
         sources = _sources_of(dataset)
+    if submission and dataset is not None:
+        dataset = match_classes(dataset, detector.class_names, detector.category_ids)
+        program.check_submission(dataset)
     folder = program.writable_folder(output, "output folder")
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": _categories(detector)}
     pictures = _PictureFolder(folder) if OPTIONS.values.pictures else None
@@ -115,7 +119,7 @@ def predict(arguments: Sequence[str]) -> int:
         raise ValueError(f"none of {len(unreadable)} inputs can be read, expected at least one image")
     write_atomically(folder / "detections.json", json.dumps(content, indent=1) + "\n")
     if submission and dataset is not None:
-        _submit(submission, detector, dataset, everything)
+        program.write_submission(OPTIONS, submission, dataset, everything)
     counts = f"{len(content['annotations'])} detections in {len(content['images'])} images"
     print(f"{counts}, {len(unreadable)} inputs skipped. The results lie in {folder}.")
     return 1 if unreadable else 0
@@ -195,14 +199,6 @@ def _read_dataset(data: DataConfig) -> CocoDataset:
     for line in dataset.dropped[:SHOWN_RECORDS]:
         program.warn(line)
     return dataset
-
-
-def _submit(folder: Path, detector: Any, dataset: CocoDataset, records: Sequence[ImageDetections]) -> None:
-    """Writes the detections for the server of the data set's benchmark."""
-    from cascade_tf.data.class_matching import match_classes
-
-    matched = match_classes(dataset, detector.class_names, detector.category_ids)
-    program.write_submission(OPTIONS, folder, matched, records)
 
 
 def _sources_of(dataset: CocoDataset) -> list[Source]:

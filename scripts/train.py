@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Trains the experiment of ``--config``."""
+    from cascade_tf.experiment.config import read_experiment
     from cascade_tf.training.failed_evaluations import EvaluationFailedError
 
     experiment = program.configured_experiment(OPTIONS, with_model=not OPTIONS.values.weights)
@@ -75,7 +76,8 @@ def train(arguments: Sequence[str]) -> int:
         experiment = with_weights(experiment, OPTIONS.values.weights, workdir)
     experiment, train_set, val_set = read_data(experiment, workdir)
     check_resumption(experiment, workdir, OPTIONS.values.resume)
-    _tell_of_left_out_images(experiment, workdir, train_set, val_set)
+    if has_checkpoint(workdir):
+        program.tell_of_left_out_images(read_experiment(workdir), experiment, train_set, val_set)
     measurements: list[Measured] = []
     trainer = make_trainer(experiment, workdir, train_set, val_set, on_measured=measurements.append)
     try:
@@ -206,41 +208,6 @@ def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None
         raise ValueError(
             f"workdir {workdir} holds a run with other settings ({'; '.join(changed)}), "
             "expected the same settings or another --workdir"
-        )
-
-
-def _tell_of_left_out_images(
-    experiment: Experiment, workdir: Path, train_set: CocoDataset, val_set: CocoDataset
-) -> None:
-    """Logs what it means for a run that goes on that broken records are left out from now on."""
-    from cascade_tf.experiment.config import read_experiment
-
-    if not has_checkpoint(workdir):
-        return
-    before, now = (e.data.skip_broken for e in (read_experiment(workdir), experiment))
-    if before == now:
-        return
-    missing = train_set.images_in_file - len(train_set.examples)
-    if not missing:
-        logging.info(
-            "data.skip_broken is %s now and was not before: all training images are there, so that the "
-            "batches stay those of the run",
-            str(now).lower(),
-        )
-    else:
-        logging.warning(
-            "data.skip_broken is %s now and was not before: %d training images are left out. The weights so "
-            "far stay; from here on the batches hold other images than in a run that had not stopped",
-            str(now).lower(),
-            missing,
-        )
-    unmeasured = val_set.images_in_file - len(val_set.examples)
-    if unmeasured:
-        logging.warning(
-            "AP from here on is that of %d validation images, without %d that are left out; the best weights "
-            "are judged by it and by the AP before",
-            len(val_set.examples),
-            unmeasured,
         )
 
 

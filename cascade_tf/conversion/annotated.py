@@ -57,6 +57,26 @@ def annotated_images(dataset: CocoDataset) -> list[AnnotatedImage]:
     ]
 
 
+def require_one_record_each(images: Mapping[str, Sequence[AnnotatedImage]]) -> None:
+    """Makes sure that no two images of a split are one file, which has one file of labels.
+
+    Args:
+        images: of each split.
+
+    Raises:
+        ValueError: two are.
+    """
+    for split, some in images.items():
+        seen: dict[str, AnnotatedImage] = {}
+        for one in some:
+            other = seen.setdefault(one.path, one)
+            if other is not one:
+                raise ValueError(
+                    f"{split}: images {other.image['id']} and {one.image['id']} are one file, {one.name}, "
+                    "expected one image for each, or the layout of COCO"
+                )
+
+
 def clipped_corners(record: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float, float, float]:
     """The box of a record within its image as x1, y1, x2, y2.
 

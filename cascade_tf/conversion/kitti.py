@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cascade_tf.conversion.annotated import AnnotatedImage, clipped_corners, is_ignored, is_region, lost_masks
+from cascade_tf.conversion.annotated import (
+    AnnotatedImage,
+    clipped_corners,
+    is_ignored,
+    is_region,
+    lost_masks,
+    require_one_record_each,
+)
 from cascade_tf.conversion.pictures import flat_names, place_picture
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.sources.kitti import CLASSES
@@ -39,8 +46,9 @@ def write_kitti(
         A line for each thing that the layout cannot say.
 
     Raises:
-        ValueError: a class is none of the benchmark's.
+        ValueError: a class is none of the benchmark's, or two images of a split are one file.
     """
+    require_one_record_each(images)
     known = {name.lower(): name for name in CLASSES}
     for dataset in splits.values():
         foreign = [name for name in dataset.class_names if name.lower() not in known]

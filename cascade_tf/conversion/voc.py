@@ -18,6 +18,7 @@ from cascade_tf.conversion.annotated import (
     is_ignored,
     is_region,
     lost_masks,
+    require_one_record_each,
 )
 from cascade_tf.conversion.pictures import flat_names, place_picture
 from cascade_tf.data.dataset import CocoDataset
@@ -44,7 +45,11 @@ def write_voc(
 
     Returns:
         A line for each thing that the layout cannot say.
+
+    Raises:
+        ValueError: two images of a split are one file.
     """
+    require_one_record_each(images)
     names = flat_names({one.path: one.name for name in splits for one in images[name]})
     regions = 0
     for name, dataset in splits.items():

@@ -11,7 +11,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cascade_tf.conversion.annotated import AnnotatedImage, clipped_corners, is_ignored, lost_masks
+from cascade_tf.conversion.annotated import (
+    AnnotatedImage,
+    clipped_corners,
+    is_ignored,
+    lost_masks,
+    require_one_record_each,
+)
 from cascade_tf.conversion.pictures import flat_names, place_picture
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.files import write_atomically
@@ -38,7 +44,11 @@ def write_yolo(
 
     Returns:
         A line for each thing that the layout cannot say.
+
+    Raises:
+        ValueError: two images of a split are one file.
     """
+    require_one_record_each(images)
     ignored = 0
     for name, dataset in splits.items():
         classes = {category_id: index for index, category_id in enumerate(dataset.category_ids)}
@@ -74,4 +84,5 @@ def _description(splits: Mapping[str, CocoDataset]) -> str:
     # JSON's texts are YAML's.
     lines = ["path: .", *(f"{name}: images/{name}" for name in splits), "names:"]
     names = next(iter(splits.values())).class_names
-    return "\n".join([*lines, *(f"  {i}: {json.dumps(name)}" for i, name in enumerate(names))]) + "\n"
+    lines += [f"  {i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate(names)]
+    return "\n".join(lines) + "\n"

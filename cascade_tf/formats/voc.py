@@ -10,7 +10,7 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ CLASSES: tuple[str, ...] = (
 """PASCAL VOC's classes in its order."""
 
 # comp4_det_test_cat.txt; Detectron puts a word of its own behind comp4.
-_RESULT_NAME = re.compile(r"comp\d+(?:_[^_]+)?_det_(?P<split>.+)_(?P<name>[^_]+)\.txt")
+_RESULT_NAME = r"comp\d+(?:_[^_]+)?_det_(?P<split>{})_(?P<name>{})\.txt"
 
 _FIRST_PIXEL = np.array([1.0, 1.0, 0.0, 0.0])
 
@@ -97,11 +97,12 @@ class VocDetections(NamedTuple):
     scores: np.ndarray
 
 
-def read_results(folder: str | os.PathLike[str]) -> tuple[str, VocDetections]:
+def read_results(folder: str | os.PathLike[str], split: str | None = None) -> tuple[str, VocDetections]:
     """Reads the result files of all classes, ``comp4_det_<split>_<class>.txt``.
 
     Args:
         folder: holds them itself or in ``Main``. A class without a file was not detected.
+        split: whose files are read; None: they are of one split, and classes have no ``_`` in their names.
 
     Returns:
         The split that their names say, and the detections.
@@ -110,7 +111,7 @@ def read_results(folder: str | os.PathLike[str]) -> tuple[str, VocDetections]:
         FileNotFoundError: there are no such files.
         ValueError: they are of several splits, or a line is not ``image score xmin ymin xmax ymax``.
     """
-    files = _result_files(Path(folder))
+    files = _result_files(Path(folder), split)
     splits = sorted({match["split"] for match in files.values()})
     if len(splits) > 1:
         raise ValueError(f"{folder}: expected the results of one split, got {', '.join(splits)}")
@@ -150,7 +151,11 @@ def write_results(
 
     Returns:
         The files, in the order of the classes.
+
+    Raises:
+        ValueError: a class has a name that no file can have.
     """
+    require_file_names(classes)
     paths = []
     for name in classes:
         own = detections.classes == name
@@ -161,6 +166,13 @@ def write_results(
         ]
         paths.append(write_atomically(Path(folder) / f"comp4_det_{split}_{name}.txt", "".join(lines)))
     return paths
+
+
+def require_file_names(classes: Iterable[str]) -> None:
+    """Raises a ValueError where the name of a class cannot be part of the name of a result file."""
+    for name in classes:
+        if "/" in name or "\\" in name or not name.isprintable():
+            raise ValueError(f"class {name!r}: expected a name that a file can have, without / and \\")
 
 
 def read_objects(devkit: str | os.PathLike[str], split: str) -> tuple[tuple[str, ...], VocObjects]:
@@ -210,7 +222,7 @@ def read_measured(
         FileNotFoundError: a file is missing.
         ValueError: a file is broken, or something was detected in an image that is not of the split.
     """
-    split, detections = read_results(results)
+    split, detections = read_results(results, _split_of(Path(results), Path(devkit)))
     images, objects = read_objects(devkit, split)
     foreign = sorted(set(detections.images.tolist()) - set(images))
     if foreign:
@@ -228,9 +240,28 @@ def read_list(path: str | os.PathLike[str]) -> list[str]:
     return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 
 
-def _result_files(folder: Path) -> dict[Path, re.Match[str]]:
+def _split_of(results: Path, devkit: Path) -> str | None:
+    """The longest name of a list of the devkit that all result files bear; None: none does.
+
+    Classes of one's own may have ``_`` in their names, as splits may.
+    """
+    places = [folder / "ImageSets" / "Main" for folder in _folders(devkit)]
+    lists = {path.stem for place in places for path in place.glob("*.txt")}
+    count = len(_result_files(results, None))
+    for split in sorted(lists, key=lambda name: (-len(name), name)):
+        try:
+            if len(_result_files(results, split)) == count:
+                return split
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _result_files(folder: Path, split: str | None) -> dict[Path, re.Match[str]]:
+    names = (".+", "[^_]+") if split is None else (re.escape(split), ".+")
+    pattern = re.compile(_RESULT_NAME.format(*names))
     for place in (folder, folder / "Main"):
-        matches = {path: _RESULT_NAME.fullmatch(path.name) for path in sorted(place.glob("*.txt"))}
+        matches = {path: pattern.fullmatch(path.name) for path in sorted(place.glob("*.txt"))}
         files = {path: match for path, match in matches.items() if match}
         if files:
             return files
@@ -248,10 +279,14 @@ def _list_of(edition: Path, split: str) -> Path:
     return edition / "ImageSets" / "Main" / f"{split}.txt"
 
 
+def _folders(devkit: Path) -> list[Path]:
+    """Where the folder of a year may be."""
+    return [devkit, *sorted(devkit.glob("VOC*")), *sorted(devkit.glob("VOCdevkit/VOC*"))]
+
+
 def _edition(devkit: Path, split: str) -> Path:
     """The folder of one year that has the split."""
-    folders = [devkit, *sorted(devkit.glob("VOC*")), *sorted(devkit.glob("VOCdevkit/VOC*"))]
-    having = [folder for folder in folders if _list_of(folder, split).is_file()]
+    having = [folder for folder in _folders(devkit) if _list_of(folder, split).is_file()]
     if not having:
         raise FileNotFoundError(f"no ImageSets/Main/{split}.txt in {devkit} or in a folder VOC* of it")
     if len(having) > 1:

@@ -16,10 +16,11 @@ from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
 from .folders import output_folder, writable_folder
 from .log import warn
 from .quiet import set_log_level
+from .resumption import tell_of_left_out_images
 from .root import ROOT
 from .running import run
 from .splits import chosen_protocol, read_annotations, read_split, read_split_to_measure
-from .submissions import define_submission_flags, submission_folder, write_submission
+from .submissions import check_submission, define_submission_flags, submission_folder, write_submission
 
 __all__ = [
     "PRECISIONS",
@@ -27,6 +28,7 @@ __all__ = [
     "SCORE_THRESHOLD",
     "WEIGHTS_TEXT",
     "Flags",
+    "check_submission",
     "chosen_protocol",
     "configured_experiment",
     "define_submission_flags",
@@ -46,6 +48,7 @@ __all__ = [
     "show_defect",
     "submission_folder",
     "takes_proposals",
+    "tell_of_left_out_images",
     "trained_experiment",
     "waiting",
     "warn",

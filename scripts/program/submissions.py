@@ -40,6 +40,17 @@ def submission_folder(options: Flags) -> Path | None:
     return writable_folder(options.values.submission, "submission folder")
 
 
+def check_submission(dataset: CocoDataset) -> None:
+    """Raises a ValueError where the benchmark of a data set cannot take a detector's detections.
+
+    Args:
+        dataset: in the classes of the detector.
+    """
+    from cascade_tf.protocols.submissions.choice import check_submission as check
+
+    check(dataset)
+
+
 def write_submission(
     options: Flags, folder: Path, dataset: CocoDataset, records: Sequence[ImageDetections]
 ) -> None:

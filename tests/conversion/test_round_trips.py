@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
 from cascade_tf.conversion import convert
@@ -318,3 +319,20 @@ def test_a_folder_inside_the_data_set_is_not_written_over(tmp_path):
     with pytest.raises(ValueError, match="is a folder of the data set itself"):
         convert({"val": read_dataset_dir(tmp_path / "VOCdevkit", "val")}, folder, "voc", pictures="none")
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("layout", ["voc", "yolo", "kitti"])
+def test_two_images_of_one_file_have_no_place_in_layouts_of_files(layout, tmp_path):
+    boxes = ([1, 2, 10, 12], [20, 2, 10, 12])
+    images = [{"id": i, "file_name": "a.png", "width": 64, "height": 48} for i in (1, 2)]
+    objects = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": box, "area": 120, "iscrowd": 0}
+        for i, box in enumerate(boxes, start=1)
+    ]
+    content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "Car"}]}
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "instances_val.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"val: images 1 and 2 are one file, a\.png, expected"):
+        convert({"val": read_dataset_dir(tmp_path, "val")}, tmp_path / "new", layout)
+    assert not list((tmp_path / "new").glob("**/*.txt"))

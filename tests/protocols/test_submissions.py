@@ -16,7 +16,8 @@ from cascade_tf.formats import voc as voc_files
 from cascade_tf.formats import widerface as widerface_files
 from cascade_tf.prediction.inference import to_coco_results
 from cascade_tf.protocols.submissions import submission as common
-from cascade_tf.protocols.submissions.choice import write_submission
+from cascade_tf.protocols.submissions.choice import check_submission, write_submission
+from tests.data.sources.small_voc import Thing, write_year
 from tests.protocols.layouts import draw, made_up_detections
 
 
@@ -27,7 +28,7 @@ def submit(dataset, folder, records=None, **settings):
 
 
 @pytest.fixture
-def test_dev(tmp_path):
+def unlabelled(tmp_path):
     """COCO's list of test images, without annotations."""
     images = [{"id": 7 * i, "file_name": f"{7 * i:012d}.jpg", "width": 320, "height": 240} for i in (1, 2, 3)]
     for image in images:
@@ -39,8 +40,8 @@ def test_dev(tmp_path):
     return read_dataset_dir(tmp_path / "coco", "test-dev")
 
 
-def test_coco(test_dev, tmp_path):
-    records, written = submit(test_dev, tmp_path / "out", name="Cascade_R-CNN")
+def test_coco(unlabelled, tmp_path):
+    records, written = submit(unlabelled, tmp_path / "out", name="Cascade_R-CNN")
     (path,) = written.paths
     assert path == tmp_path / "out" / "detections_test-dev2017_Cascade_R-CNN_results.json"
     content = json.loads(path.read_text())
@@ -50,9 +51,9 @@ def test_coco(test_dev, tmp_path):
     assert written.notes == ("COCO test-dev2017 has 20,288 images, and 3 are here: a server wants them all",)
 
 
-def test_coco_wants_the_ids_of_its_own_file(test_dev, tmp_path):
+def test_coco_wants_the_ids_of_its_own_file(unlabelled, tmp_path):
     classes = ["toothbrush", "unicorn", "car"]
-    dataset = match_classes(test_dev, classes, [1, 2, 3])
+    dataset = match_classes(unlabelled, classes, [1, 2, 3])
     records, written = submit(dataset, tmp_path / "out")
     names = {90: "toothbrush", 3: "car"}
     content = json.loads(written.paths[0].read_text())
@@ -62,13 +63,13 @@ def test_coco_wants_the_ids_of_its_own_file(test_dev, tmp_path):
     assert "benchmark does not know are left out: unicorn" in written.notes[0]
 
 
-def test_coco_with_masks_has_two_files(test_dev, tmp_path):
-    records = made_up_detections(test_dev)
+def test_coco_with_masks_has_two_files(unlabelled, tmp_path):
+    records = made_up_detections(unlabelled)
     masks = [np.zeros((len(record.scores), 240, 320), bool) for record in records]
     for some in masks:
         some[:, 10:20, 10:30] = True
     records = [record._replace(masks=mask) for record, mask in zip(records, masks, strict=True)]
-    _, written = submit(test_dev, tmp_path / "out", records)
+    _, written = submit(unlabelled, tmp_path / "out", records)
     boxes, segmentations = written.paths
     assert [path.parent.name for path in written.paths] == ["bbox", "segm"]
     assert boxes.name == segmentations.name
@@ -175,9 +176,9 @@ def test_widerface_has_a_file_for_every_image(widerface, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../up", "a/b", ".hidden"])
-def test_names_that_no_file_can_have(test_dev, tmp_path, name):
+def test_names_that_no_file_can_have(unlabelled, tmp_path, name):
     with pytest.raises(ValueError, match="expected letters, digits"):
-        submit(test_dev, tmp_path / "out", name=name)
+        submit(unlabelled, tmp_path / "out", name=name)
 
 
 def test_a_file_that_reads_otherwise_is_no_submission(kitti, tmp_path, monkeypatch):
@@ -195,3 +196,46 @@ def test_a_file_that_reads_otherwise_is_no_submission(kitti, tmp_path, monkeypat
 def test_another_number_of_detections_is_noticed(tmp_path):
     with pytest.raises(RuntimeError, match="reads as other detections"):
         common.require_same(tmp_path, (np.zeros((2, 4)), np.zeros((3, 4))))
+
+
+@pytest.fixture
+def own_voc(tmp_path):
+    """One's own data in VOC's layout, with names of classes and lists that have a ``_`` in them."""
+    things = {
+        name: [Thing("traffic_light", (5, 6, 60, 80)), Thing("stop_sign", (70, 8, 90, 70))] for name in "ab"
+    }
+    write_year(tmp_path / "own", {"train_one": ["a"], "val_one": ["b"]}, things, size=(320, 240))
+    return tmp_path / "own"
+
+
+def test_voc_with_underscores_in_classes_and_another_list_in_the_folder(own_voc, tmp_path):
+    for split in ("train_one", "val_one"):
+        dataset = read_dataset_dir(own_voc, split)
+        records, written = submit(dataset, tmp_path / "out")
+        folder = written.paths[0].parent
+        read = voc_files.read_results(folder, split)[1]
+        assert sorted(read.classes.tolist()) == sorted(n for one in records for n in one.names)
+    (line,) = written.notes
+    assert "holds 2 other files" in line
+    for path in folder.glob("*train_one*"):
+        path.unlink()
+    found = voc_files.read_measured(own_voc, folder)[2]
+    assert set(found.classes.tolist()) <= {"traffic_light", "stop_sign"}
+
+
+def test_voc_refuses_classes_that_no_file_can_be_named_after(own_voc):
+    dataset = match_classes(read_dataset_dir(own_voc, "val_one"), ["stop_sign", "traffic_light"], [1, 2])
+    categories = (dataclasses.replace(dataset.categories[0], name="stop/sign"), dataset.categories[1])
+    with pytest.raises(ValueError, match="class 'stop/sign': expected a name that a file can have"):
+        check_submission(dataclasses.replace(dataset, categories=categories))
+
+
+def test_coco_refuses_a_detector_of_one_class_for_all(unlabelled):
+    with pytest.raises(ValueError, match="a submission needs its classes, got a detector of object"):
+        check_submission(match_classes(unlabelled, ["object"], [1]))
+
+
+def test_citypersons_tells_of_images_that_were_not_looked_at(citypersons, tmp_path):
+    dataset = read_dataset_dir(citypersons.folder, citypersons.split)
+    _, written = submit(dataset, tmp_path / "out", made_up_detections(dataset)[2:])
+    assert written.notes == ("2 images were not looked at and are written as without detections",)

@@ -13,7 +13,7 @@ from cascade_tf.formats.voc import read_results
 
 
 @pytest.fixture
-def test_set(drawn, tmp_path) -> Path:
+def unlabelled(drawn, tmp_path) -> Path:
     """The drawn scenes to measure on as COCO's test images: pictures, classes and no objects."""
     content = json.loads((drawn / "instances_val.json").read_text())
     folder = tmp_path / "coco"
@@ -34,8 +34,8 @@ def results(folder: Path) -> list[dict]:
     return json.loads((folder / "detections_test-dev2017_mine_results.json").read_text())
 
 
-def test_a_test_set_is_not_measured_but_submitted(call, workdir, test_set, lenient, tmp_path):
-    flags = (f"--workdir={workdir}", f"--dataset_dir={test_set}", "--split=test-dev")
+def test_a_test_set_is_not_measured_but_submitted(call, workdir, unlabelled, lenient, tmp_path):
+    flags = (f"--workdir={workdir}", f"--dataset_dir={unlabelled}", "--split=test-dev")
     said = call("evaluate", *flags)
     assert "has no labels, expected some to measure by; --submission DIR writes what is" in said.complaint
     written = (f"--submission={tmp_path / 'sent'}", "--submission_name=mine")
@@ -83,21 +83,21 @@ def test_a_split_with_labels_is_measured_and_submitted(call, workdir, voc, lenie
     assert measured == {name: numbers[name] for name in measured}
 
 
-def test_what_cannot_be_submitted_is_told_before_anything_is_detected(call, workdir, test_set, tmp_path):
-    flags = (f"--workdir={workdir}", f"--dataset_dir={test_set}", "--split=test-dev")
+def test_what_cannot_be_submitted_is_told_before_anything_is_detected(call, workdir, unlabelled, tmp_path):
+    flags = (f"--workdir={workdir}", f"--dataset_dir={unlabelled}", "--split=test-dev")
     sent = f"--submission={tmp_path / 'sent'}"
     said = call("evaluate", *flags, sent, "--submission_name=a/b")
     assert "name: got 'a/b', expected letters, digits" in said.complaint
     (tmp_path / "taken").write_text("")
     said = call("evaluate", *flags, f"--submission={tmp_path / 'taken'}")
     assert "submission folder" in said.complaint
-    pictures = str(test_set / "test2017")
+    pictures = str(unlabelled / "test2017")
     said = call("predict", f"--workdir={workdir}", f"--output={tmp_path / 'seen'}", sent, pictures)
     assert "got inputs and --submission, expected the images of --dataset_dir alone" in said.complaint
 
 
-def test_proposals_of_a_test_set_are_written_and_not_measured(call, workdir, test_set, tmp_path):
-    flags = (f"--workdir={workdir}", f"--dataset_dir={test_set}", "--split=test-dev")
+def test_proposals_of_a_test_set_are_written_and_not_measured(call, workdir, unlabelled, tmp_path):
+    flags = (f"--workdir={workdir}", f"--dataset_dir={unlabelled}", "--split=test-dev")
     said = call("propose", *flags, f"--output={tmp_path / 'proposals.npz'}")
     assert said.status == 0, said.err
     assert "has no labels, the recall cannot be measured" in said.err

@@ -11,10 +11,10 @@ from typing import Any
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.protocols.choice import protocol_of_layout
 from cascade_tf.protocols.submissions.citypersons import write_citypersons
-from cascade_tf.protocols.submissions.coco import write_coco
+from cascade_tf.protocols.submissions.coco import check_coco, write_coco
 from cascade_tf.protocols.submissions.kitti import write_kitti
 from cascade_tf.protocols.submissions.submission import Request, Submission
-from cascade_tf.protocols.submissions.voc import write_voc
+from cascade_tf.protocols.submissions.voc import check_voc, write_voc
 from cascade_tf.protocols.submissions.widerface import write_widerface
 
 _WRITERS: Mapping[str, Callable[[Request], Submission]] = {
@@ -24,6 +24,11 @@ _WRITERS: Mapping[str, Callable[[Request], Submission]] = {
     "kitti": write_kitti,
     "citypersons": write_citypersons,
     "widerface": write_widerface,
+}
+_CHECKS: Mapping[str, Callable[[CocoDataset], None]] = {
+    "coco": check_coco,
+    "voc2007": check_voc,
+    "voc2010": check_voc,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -47,13 +52,24 @@ def write_submission(
         name: of the detector, for file names.
 
     Raises:
-        ValueError: the name cannot be part of a file's, or see `write_voc`.
+        ValueError: the name cannot be part of a file's, or see `check_submission`.
         OSError: the folder cannot be written to.
         RuntimeError: what was written does not read as the same detections.
     """
     check_name(name)
     write = _WRITERS[protocol_of_layout(dataset.source)]
     return write(Request(Path(folder), dataset, detections, image_ids, name))
+
+
+def check_submission(dataset: CocoDataset) -> None:
+    """Raises a ValueError where the benchmark cannot take detections in a data set, before any are made.
+
+    Args:
+        dataset: see `write_submission`.
+    """
+    check = _CHECKS.get(protocol_of_layout(dataset.source))
+    if check is not None:
+        check(dataset)
 
 
 def check_name(name: str) -> None:

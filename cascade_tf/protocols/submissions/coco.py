@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cascade_tf.coco_format.results_file import load_results_file
 from cascade_tf.data.annotations.broken import BrokenRecords
+from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.sources.source import Source
 from cascade_tf.files import write_atomically
 from cascade_tf.protocols.submissions.submission import Request, Submission, incomplete, left_out
@@ -25,7 +26,7 @@ def write_coco(request: Request) -> Submission:
     name = Path(request.dataset.annotation_file).name.partition(".json")[0]
     match = _SPLIT.fullmatch(name)
     file = f"detections_{match['split'] if match else name}_{request.name}_results.json"
-    looked_at, ids = set(request.image_ids), _file_ids(request)
+    looked_at, ids = set(request.image_ids), _file_ids(request.dataset)
     records = [
         {**one, "category_id": ids[one["category_id"]]}
         for one in request.detections
@@ -43,13 +44,22 @@ def write_coco(request: Request) -> Submission:
     return Submission(tuple(paths), (*left_out(request, known), *incomplete(request)))
 
 
-def _file_ids(request: Request) -> dict[int, int]:
+def check_coco(dataset: CocoDataset) -> None:
+    """Raises a ValueError where the data set's file has none of the detector's classes."""
+    if not _file_ids(dataset):
+        raise ValueError(
+            f"{dataset.annotation_file}: a submission needs its classes, "
+            f"got a detector of {', '.join(dataset.class_names)}"
+        )
+
+
+def _file_ids(dataset: CocoDataset) -> dict[int, int]:
     """The ids that the data set's file gives to the detector's classes; their own where it names none.
 
     A detector that learnt from another file may number them otherwise.
     """
-    named = {} if request.dataset.source is None else _named(request.dataset.source)
-    categories = request.dataset.categories
+    named = {} if dataset.source is None else _named(dataset.source)
+    categories = dataset.categories
     if not named:
         return {category.id: category.id for category in categories}
     return {category.id: named[category.name] for category in categories if category.name in named}

@@ -112,9 +112,12 @@ def _text(text: str) -> str:
 
 def _without_comment(line: str) -> str:
     """A line without its comment: a hash that begins a word outside of quotes."""
-    quote = ""
+    quote, escaped = "", False
     for place, sign in enumerate(line):
-        if quote:
+        if escaped:
+            escaped = False
+        elif quote:
+            escaped = quote == '"' and sign == "\\"
             quote = "" if sign == quote else quote
         elif sign in "\"'" and (place == 0 or line[place - 1] in " [{,:\t"):
             quote = sign

@@ -1,0 +1,49 @@
+"""What a run that goes on has to be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from absl import logging
+
+if TYPE_CHECKING:
+    from cascade_tf.data.coco import CocoDataset
+    from cascade_tf.experiment.config import Experiment
+
+
+def tell_of_left_out_images(
+    started: Experiment, experiment: Experiment, train_set: CocoDataset, val_set: CocoDataset
+) -> None:
+    """Logs what it means that broken records are left out from now on, or no longer.
+
+    Args:
+        started: what the run began with.
+        experiment: what it goes on with.
+        train_set: images to train on.
+        val_set: images to evaluate on.
+    """
+    before, now = started.data.skip_broken, experiment.data.skip_broken
+    if before == now:
+        return
+    missing = train_set.images_in_file - len(train_set.examples)
+    if not missing:
+        logging.info(
+            "data.skip_broken is %s now and was not before: all training images are there, so that the "
+            "batches stay those of the run",
+            str(now).lower(),
+        )
+    else:
+        logging.warning(
+            "data.skip_broken is %s now and was not before: %d training images are left out. The weights so "
+            "far stay; from here on the batches hold other images than in a run that had not stopped",
+            str(now).lower(),
+            missing,
+        )
+    unmeasured = val_set.images_in_file - len(val_set.examples)
+    if unmeasured:
+        logging.warning(
+            "AP from here on is that of %d validation images, without %d that are left out; the best weights "
+            "are judged by it and by the AP before",
+            len(val_set.examples),
+            unmeasured,
+        )
