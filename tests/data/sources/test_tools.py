@@ -117,3 +117,14 @@ def test_a_layout_that_is_not_there(tmp_path, layout):
     write(tmp_path, tool_samples.pictures("images"))
     with pytest.raises(FileNotFoundError, match=f"no folder in the layout '{layout}'"):
         read_dataset_dir(tmp_path, "all", layout=layout)
+
+
+@pytest.mark.parametrize("sample", ["CreateML of Roboflow", "Datumaro"])
+def test_a_file_of_a_split_that_is_cut_off_is_told(tmp_path, sample):
+    folder = write(tmp_path, SPLIT[sample][1]())
+    (file,) = (path for path in folder.rglob("*.*") if path.suffix == ".json" and "val" in str(path))
+    file.write_bytes(file.read_bytes()[:100])
+    assert find_splits(folder) == ("train", "val")
+    assert len(read_dataset_dir(folder, "train").examples) > 0
+    with pytest.raises(ValueError, match=rf"{file.name}: is not JSON"):
+        read_dataset_dir(folder, "val")

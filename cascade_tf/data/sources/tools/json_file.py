@@ -11,8 +11,9 @@ from typing import Any
 from cascade_tf.data.layouts import find_image_dir
 from cascade_tf.data.sources.lists import choose_list
 from cascade_tf.data.sources.tools.folders import below, by_split, list_tree, some_files
-from cascade_tf.data.sources.tools.json_kind import kind_of_json, kinds_in, load_json
+from cascade_tf.data.sources.tools.json_kind import broken_in, kind_of_json, kinds_in, load_json
 from cascade_tf.data.sources.tools.labelled import LabelledPictures
+from cascade_tf.data.splitting import SIDES
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,13 @@ def choose_file(root: Path, kind: str, split: str, *, splitting: bool) -> tuple[
         files, folder = [root], root.parent
     else:
         files, folder = kinds_in(list_tree(root)).get(kind, []), root
-    lists = by_split(files, folder, lambda file: (file.name.partition(".")[0],))
+    lists = _by_split(files, folder)
     if root.is_file():
         lists = {"all": files}
+    else:
+        # What cannot be read says of no split that it is not there: reading it will say why.
+        lost = _by_split(broken_in(list_tree(root)), folder)
+        lists = {side: lost[side] for side in SIDES if side in lost} | lists
     chosen, whole = choose_list(root, split, lists, splitting=splitting)
     if len(chosen) != 1:
         raise ValueError(
@@ -71,6 +76,10 @@ def choose_file(root: Path, kind: str, split: str, *, splitting: bool) -> tuple[
             "expected one, which may be given itself in place of the folder"
         )
     return chosen[0], below(chosen[0], folder), whole
+
+
+def _by_split(files: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
+    return by_split(files, folder, lambda file: (file.name.partition(".")[0],))
 
 
 def is_kind(root: Path, kind: str) -> bool:

@@ -17,6 +17,8 @@ from cascade_tf.data.sources.tools.folders import Tree
 _LARGEST = 64 << 20
 _LOOKS_IN_FOLDER = 8
 _LOOKS = 24
+# What cannot be read is of no known kind, and not of none either.
+_BROKEN = "broken"
 
 _KINDS = {
     "via": other_tools.is_via,
@@ -28,8 +30,14 @@ _KINDS = {
 
 def kind_of_json(file: Path) -> str | None:
     """The layout of a file: "coco", "via", "createml", "labelme" or "datumaro"; None: none of these."""
-    status = os.stat(file)
-    return _kind(str(file), status.st_size, status.st_mtime_ns)
+    kind = _kind_of(file)
+    return None if kind == _BROKEN else kind
+
+
+def broken_in(tree: Tree) -> list[Path]:
+    """The JSON files of a folder that cannot be read, so that nobody knows who wrote them; a bounded look."""
+    files = [file for place, names in tree.items() for file in _sample(place, names)]
+    return [file for file in files[:_LOOKS] if _kind_of(file) == _BROKEN]
 
 
 def kinds_in(tree: Tree) -> dict[str, list[Path]]:
@@ -69,6 +77,11 @@ def _sample(place: Path, names: Sequence[str]) -> list[Path]:
     return files if len(files) <= _LOOKS_IN_FOLDER else [*files[:half], *files[-half:]]
 
 
+def _kind_of(file: Path) -> str | None:
+    status = os.stat(file)
+    return _kind(str(file), status.st_size, status.st_mtime_ns)
+
+
 @functools.lru_cache(maxsize=256)
 def _kind(file: str, size: int, changed: int) -> str | None:
     if size > _LARGEST:
@@ -76,7 +89,7 @@ def _kind(file: str, size: int, changed: int) -> str | None:
     try:
         content = load_json(Path(file))
     except (OSError, ValueError):
-        return None
+        return _BROKEN
     if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in LISTS):
         return "coco"
     return next((kind for kind, matches in _KINDS.items() if matches(content)), None)
