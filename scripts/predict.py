@@ -191,6 +191,7 @@ def _read_dataset(data: DataConfig) -> CocoDataset:
         OPTIONS.values.split,
         layout=data.layout,
         class_attribute=data.class_attribute,
+        classes=data.classes,
         splitting=data.splitting(),
         skip_broken=data.skip_broken,
         crowds_as_objects=True,  # what the objects are does not matter

@@ -168,10 +168,11 @@ def _write_overview(
     from cascade_tf.inspection.overview import NetworkInput, fit_network, write_overview
 
     model = experiment.model
+    multiple = model.value("round_to") or model.value("size_divisor")
     network = NetworkInput(
         short_side=model.value("short_side"),
         max_side=model.value("max_side"),
-        multiple=model.value("size_divisor") if model.value("round_sides") else None,
+        multiple=multiple if model.value("round_sides") else None,
         grid=getattr(model.value("proposals")(), "grid", None),
         resize=model.value("resize"),
     )

@@ -148,6 +148,15 @@ def read_data(
         raise ValueError(f"{train_set.annotation_file}: has no objects, expected some to learn from")
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
     val_set = program.read_split_to_measure(experiment, "val")
+    known = {example.path for example in train_set.examples}
+    shared = sum(example.path in known for example in val_set.examples)
+    if shared:
+        logging.warning(
+            "%d of the %d images to measure on are images to train on: their numbers do not tell how the "
+            "detector does on others",
+            shared,
+            len(val_set.examples),
+        )
     if not val_set.num_objects:
         logging.warning(
             "%s: has no objects: AP cannot be measured, and best.weights.h5 will be the newest weights",
@@ -183,7 +192,7 @@ def _with_faults_of_val(error: Exception, experiment: Experiment) -> Exception:
 def _read_train_split(experiment: Experiment) -> CocoDataset:
     masks = program.has_masks(experiment)
     try:
-        return program.read_split(experiment, "train", segmentations=masks)
+        return program.read_split(experiment, experiment.data.train_split, segmentations=masks)
     except ValueError as error:
         if not masks or "segmentation" not in str(error):
             raise
@@ -355,6 +364,7 @@ def training_batches(
         crop_size=data.crop_size,
         object_scales=data.object_scales,
         resize=model["model.resize"],
+        size_divisor=model["model.size_divisor"],
         aspect_grouping=data.aspect_grouping,
         seed=experiment.train.seed,
         start_step=start_step,

@@ -6,6 +6,7 @@ continuous pixels; ``data/annotations/objects.py`` is the one file that converts
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cascade_tf.data.annotations.images import read_images
 from cascade_tf.data.annotations.masks import Masks
 from cascade_tf.data.annotations.objects import ObjectReader
 from cascade_tf.data.annotations.plausible import CROWD_REMEDY, find_nonsense, remarks
+from cascade_tf.data.class_matching import only_classes
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.sources.source import Source
 
@@ -25,6 +27,7 @@ def assemble(
     source: Source,
     *,
     only: Choice | None,
+    classes: Sequence[str],
     skip_broken: bool,
     segmentations: bool,
     crowds_as_objects: bool,
@@ -35,7 +38,8 @@ def assemble(
 
     Args:
         source: gives the records.
-        only: as in `cascade_tf.data.coco.read_coco`, with the five that follow.
+        only: as in `cascade_tf.data.coco.read_coco`, with the five behind `classes`.
+        classes: names of the classes that stay; empty: all.
         skip_broken: see there.
         segmentations: see there.
         crowds_as_objects: see there.
@@ -53,9 +57,9 @@ def assemble(
     masks = Masks(report) if segmentations else None
     categories = read_categories(content["categories"], content["annotations"], source.name, noted)
     images, unusable = read_images(content["images"], files, report, noted, upright)
-    classes = {category.id: index for index, category in enumerate(categories.classes, start=1)}
+    numbers = {category.id: index for index, category in enumerate(categories.classes, start=1)}
     objects = ObjectReader(
-        classes,
+        numbers,
         images,
         unusable,
         report,
@@ -91,6 +95,8 @@ def assemble(
     has_ignored = any(example.ignored.any() for example in dataset.examples)
     if objects.count and not (dataset.num_objects or has_ignored):
         raise ValueError(f"{source.name}: {_without_objects(dataset, objects.count, marked)}")
+    if classes:
+        dataset = only_classes(dataset, classes)
     if not (source.sized and source.labelled):
         del noted["picture"]
     lines = [
@@ -104,7 +110,7 @@ def assemble(
         dataset,
         dropped=tuple(report.dropped),
         broken=tuple(report.left_out),
-        notes=tuple(note for note in notes if note),
+        notes=(*(note for note in notes if note), *dataset.notes),
     )
 
 

@@ -1,4 +1,4 @@
-"""A data set in the classes of a detector that learnt from another: matched by name."""
+"""A data set in some of its classes, or in those of a detector that learnt from another: matched by name."""
 
 from __future__ import annotations
 
@@ -63,6 +63,47 @@ def match_classes(
     )
 
 
+def only_classes(dataset: CocoDataset, names: Sequence[str]) -> CocoDataset:
+    """Returns the data set with some of its classes, in its own order, and without the objects of others.
+
+    Regions in which objects of every class may be stay. A note says how many objects are left out.
+
+    Args:
+        dataset: as it was read.
+        names: of the classes that stay, at least one.
+
+    Raises:
+        ValueError: the data set has no class of that name, or one is named twice.
+    """
+    known = [category.name for category in dataset.categories]
+    more = () if dataset.source is None else dataset.source.more_classes
+    for name in names:
+        if name not in known:
+            every = first_names([*known, *(name for name in more if name not in known)])
+            raise ValueError(f"{dataset.annotation_file}: classes: got {name!r}, expected some of {every}")
+        if list(names).count(name) > 1:
+            raise ValueError(f"{dataset.annotation_file}: classes: got {name!r} twice, expected it once")
+    kept = tuple(category for category in dataset.categories if category.name in names)
+    others = [category for category in dataset.categories if category.name not in names]
+    if not others:
+        return dataset
+    # Class 0 is that of regions and crowds of an unknown class.
+    table = np.array([0, *(1 + kept.index(c) if c in kept else -1 for c in dataset.categories)], np.int32)
+    examples = tuple(_of_classes(example, table) for example in dataset.examples)
+    fewer = sum(len(example.boxes) for example in dataset.examples) - sum(len(e.boxes) for e in examples)
+    note = (
+        f"{Path(dataset.annotation_file).name}: {fewer} objects of {first_names([c.name for c in others])} "
+        "are left out (data.classes)"
+    )
+    return dataclasses.replace(
+        dataset,
+        categories=kept,
+        examples=examples,
+        left_out=frozenset(category.id for category in others),
+        notes=(*dataset.notes, *([note] if fewer else [])),
+    )
+
+
 def as_one_class(dataset: CocoDataset) -> CocoDataset:
     """Returns the data set with the one class "object", for what does not tell classes apart.
 
@@ -85,6 +126,20 @@ def describe_classes(categories: Sequence[Category], limit: int = 8) -> str:
     shown = ", ".join(f"{category.name} ({category.id})" for category in categories[:limit])
     rest = ", ..." if len(categories) > limit else ""
     return f"{len(categories)} classes: {shown}{rest}"
+
+
+def _of_classes(example: Example, table: np.ndarray) -> Example:
+    """The objects whose class the table keeps."""
+    classes = table[example.classes]
+    rows = np.flatnonzero(classes >= 0)
+    return dataclasses.replace(
+        example,
+        boxes=example.boxes[rows],
+        classes=classes[rows],
+        crowd=example.crowd[rows],
+        ignored=example.ignored[rows],
+        segmentations=tuple(example.segmentations[row] for row in rows) if example.segmentations else (),
+    )
 
 
 def _with_classes(example: Example, table: np.ndarray) -> Example:

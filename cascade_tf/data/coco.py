@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ def read_dataset_dir(
     *,
     layout: str = "auto",
     class_attribute: str | None = None,
+    classes: Sequence[str] = (),
     splitting: Splitting | None = None,
     skip_broken: bool = False,
     segmentations: bool = False,
@@ -46,6 +48,7 @@ def read_dataset_dir(
         layout: "auto" recognises the layout; else its name.
         class_attribute: the attribute that names the class, where a layout has several, as VIA's has; None:
             the only one.
+        classes: names of the classes to read; objects of others are left out. Empty: all.
         splitting: how a file without a split is split, or one of images to train on where there are none to
             measure on; not used where both exist.
         skip_broken: as in `read_coco`.
@@ -56,16 +59,18 @@ def read_dataset_dir(
 
     Raises:
         FileNotFoundError: there is no such folder, or no such split in it.
-        ValueError: there are several annotation files for the split, there is no such layout, or as in
-            `read_coco`.
+        ValueError: there are several annotation files for the split, there is no such layout, there are no
+            such classes, or as in `read_coco`.
     """
     source = find_source(dataset_dir, split, layout=layout, splitting=splitting is not None)
     if class_attribute is not None:
         source = source.classed_by(class_attribute)
+    source = source.telling_apart(classes)
     only = partial(splitting.of_split, split) if splitting is not None and source.whole else None
     dataset = assemble(
         source,
         only=only,
+        classes=classes,
         skip_broken=skip_broken,
         segmentations=segmentations,
         crowds_as_objects=crowds_as_objects,
@@ -124,6 +129,7 @@ def read_coco(
     return assemble(
         CocoFile(str(annotation_file), pictures=None if image_dir is None else Path(image_dir)),
         only=only,
+        classes=(),
         skip_broken=skip_broken,
         segmentations=segmentations,
         crowds_as_objects=crowds_as_objects,

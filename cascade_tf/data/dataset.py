@@ -35,6 +35,7 @@ class CocoDataset:
         placeholders: categories that only name a group of others: no classes.
         crowds_as_objects: whether ``iscrowd: 1`` was taken for a single object.
         file_ids: ids of the file's categories -> ids in ``categories``, where the two differ.
+        left_out: ids of the file's categories whose objects are not wanted, see `only_classes`.
         images_in_file: how many images the file has of this split, those that were left out included.
         image_dir: the folder of the pictures.
         source: what the annotations are read from; None for a data set that was made up.
@@ -52,6 +53,7 @@ class CocoDataset:
     placeholders: tuple[Category, ...] = ()
     crowds_as_objects: bool = False
     file_ids: Mapping[int, int] = field(default_factory=dict)
+    left_out: frozenset[int] = frozenset()
     images_in_file: int = 0
     image_dir: str = ""
     source: Source | None = None
@@ -141,6 +143,8 @@ class CocoDataset:
                 for i, category_id in enumerate(self.category_ids, start=1)
             ]
         category_id = record["category_id"]
+        if category_id in self.left_out:
+            return []
         if self.file_ids.get(category_id, category_id) != category_id:
             record = {**record, "category_id": self.file_ids[category_id]}
         if position in self.ignored:

@@ -28,6 +28,11 @@ class DataConfig:
             "createml", "labelme" or "datumaro".
         class_attribute: attribute of objects that names their class, where a tool has several, as VIA has;
             None: the only one.
+        train_split: the split to train on, any that the data set has, such as KITTI's "trainval"; "val" is
+            the one to measure on.
+        classes: names of the classes to learn and to measure; objects of others are left out. Empty: all.
+            Classes that a benchmark has and does not measure, such as KITTI's Van and Truck, are read where
+            they are named.
         val_fraction: the share of the images to measure on, where one file holds all images or none are there
             to measure on; None: nothing is split.
         split_seed: another seed chooses other images.
@@ -69,6 +74,8 @@ class DataConfig:
     dataset_dir: str | None = None
     layout: str = "auto"
     class_attribute: str | None = None
+    train_split: str = "train"
+    classes: tuple[str, ...] = ()
     val_fraction: float | None = None
     split_seed: int = 0
     split_by: str | None = None

@@ -57,6 +57,7 @@ class TwoStageDetector(Configured, FitModel):
         max_side: largest length of the longer side at test.
         size_divisor: batches are padded to multiples of it, 32 for strides up to 32.
         round_sides: see `two_stage`.
+        round_to: see `two_stage`.
         separate_images: see `two_stage`.
         resize: see `two_stage`.
 
@@ -83,6 +84,7 @@ class TwoStageDetector(Configured, FitModel):
         max_side: int = 1333,
         size_divisor: int = 32,
         round_sides: bool = False,
+        round_to: int | None = None,
         separate_images: bool = True,
         resize: str = "shorter_side",
         **kwargs: Any,
@@ -99,6 +101,9 @@ class TwoStageDetector(Configured, FitModel):
         require(short_side >= 1, "short_side", short_side, "1 pixel or more")
         require(max_side >= short_side, "max_side", max_side, f"at least short_side = {short_side}")
         require(resize in RESIZES, "resize", resize, f"one of {', '.join(RESIZES)}")
+        # An image that is rounded up then fits into a batch that is padded.
+        divides = round_to is None or (round_to >= 1 and size_divisor % round_to == 0)
+        require(divides, "round_to", round_to, f"a divisor of size_divisor = {size_divisor}, or none")
         self.backbone = backbone
         self.neck = neck
         self.proposals = proposals
@@ -112,6 +117,7 @@ class TwoStageDetector(Configured, FitModel):
         self.resize = resize
         self.size_divisor = size_divisor
         self.round_sides = round_sides
+        self.round_to = round_to
         self.separate_images = separate_images
         self.upright = True
         self.build()
@@ -129,7 +135,7 @@ class TwoStageDetector(Configured, FitModel):
     @property
     def side_multiple(self) -> int | None:
         """What both sides of an image are a multiple of, and its aspect ratio with it; None: of nothing."""
-        return self.size_divisor if self.round_sides else None
+        return (self.round_to or self.size_divisor) if self.round_sides else None
 
     @property
     def has_masks(self) -> bool:

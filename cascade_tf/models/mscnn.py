@@ -98,6 +98,8 @@ mscnn_widerface = mscnn_citypersons.replace(
         "output": part(DetectionOutput, score_threshold=0.05, nms_iou=0.3),
         "max_side": 3072,
         "resize": "none",
+        "round_sides": True,
+        "round_to": 32,
     }
 )
 """MS-CNN for WIDER FACE, the baseline."""

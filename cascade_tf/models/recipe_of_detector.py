@@ -40,7 +40,10 @@ def recipe_of_detector(detector: TwoStageDetector) -> Part:
 
 
 def _read_off(detector: TwoStageDetector) -> Part:
-    settings = ("short_side", "max_side", "resize", "size_divisor", "round_sides", "separate_images")
+    settings = (
+        *("short_side", "max_side", "resize", "size_divisor", "round_sides", "round_to"),
+        "separate_images",
+    )
     return part(
         two_stage,
         backbone=_of_layer(detector.backbone),

@@ -30,6 +30,7 @@ def two_stage(
     resize: str = "shorter_side",
     size_divisor: int = 32,
     round_sides: bool = False,
+    round_to: int | None = None,
     separate_images: bool = True,
 ) -> TwoStageDetector:
     """A detector, weights initialised at random.
@@ -49,8 +50,11 @@ def two_stage(
             longer side ``max_side``, too, whatever becomes of the aspect ratio; "none" leaves the size as it
             is, up to ``max_side``. Holds in training, too.
         size_divisor: batches are padded to multiples of it, the coarsest stride of the maps.
-        round_sides: at test limits each side of an image by itself and rounds it to a multiple of
-            ``size_divisor``, as the authors' Caffe code does, instead of keeping the aspect ratio.
+        round_sides: at test rounds each side of an image to a multiple of ``round_to``, as the authors' Caffe
+            code does, instead of keeping the aspect ratio; where images get a size, it limits each side by
+            itself, too.
+        round_to: what `round_sides` rounds to multiples of, pixels; None: ``size_divisor``, of which it is a
+            divisor.
         separate_images: with GroupNorm, whether an image in a batch gets the answer that it gets alone; False
             lets the padding of the batch into the statistics, as Detectron and detectron2 do. Without
             statistics of maps it changes nothing.
@@ -75,6 +79,7 @@ def two_stage(
         resize=resize,
         size_divisor=size_divisor,
         round_sides=round_sides,
+        round_to=round_to,
         separate_images=separate_images,
         name="detector",
     )

@@ -38,9 +38,7 @@ def shortest_edge_size(
     new_height = tf.where(height < width, short, scale * height)
     new_width = tf.where(height < width, scale * width, short)
     if multiple is not None:
-        sides = tf.floor(tf.minimum(tf.stack([new_height, new_width]), limit) / multiple + 0.5)
-        sides = multiple * tf.maximum(tf.cast(sides, tf.int32), 1)
-        return sides[0], sides[1]
+        return _rounded((tf.minimum(new_height, limit), tf.minimum(new_width, limit)), multiple)
     longest = tf.maximum(new_height, new_width)
     shrink = tf.where(longest > limit, limit / longest, tf.ones_like(longest))
 
@@ -68,25 +66,33 @@ def network_size(
         multiple: as in `shortest_edge_size`.
         resize: "shorter_side" is `shortest_edge_size`; "both_sides" makes the shorter side ``short_side`` and
             the longer one ``max_side``, whatever becomes of the aspect ratio; "none" leaves the size as it
-            is, unless the longer side exceeds ``max_side``.
+            is, unless the longer side exceeds ``max_side``: then both shrink. With ``multiple`` both sides
+            are rounded before they are compared with the limit, and once more where they shrink.
 
     Returns:
         (height, width), int32 as in `shortest_edge_size`.
     """
     if resize not in RESIZES:
         raise ValueError(f"resize: got {resize!r}, expected one of {', '.join(RESIZES)}")
+    if resize == "shorter_side":
+        return shortest_edge_size(height, width, short_side, max_side, multiple)
     if resize == "both_sides":
         is_wide = tf.convert_to_tensor(height) <= tf.convert_to_tensor(width)
         short, long = tf.cast(short_side, tf.int32), tf.cast(max_side, tf.int32)
         size = tf.where(is_wide, short, long), tf.where(is_wide, long, short)
-        if multiple is None:
-            return size
-        sides = tf.floor(tf.cast(tf.stack(size), tf.float64) / multiple + 0.5)
-        sides = multiple * tf.maximum(tf.cast(sides, tf.int32), 1)
-        return sides[0], sides[1]
-    if resize == "none":
-        short_side = tf.minimum(height, width)
-    return shortest_edge_size(height, width, short_side, max_side, multiple)
+        return size if multiple is None else _rounded(size, multiple)
+    if multiple is None:
+        return shortest_edge_size(height, width, tf.minimum(height, width), max_side)
+    sides = tf.cast(tf.stack(_rounded((height, width), multiple)), tf.float64)
+    limit = tf.cast(max_side, tf.float64)
+    return _rounded(tf.unstack(sides * tf.minimum(limit / tf.reduce_max(sides, axis=0), 1.0)), multiple)
+
+
+def _rounded(sides: Any, multiple: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both sides as multiples, at least one."""
+    counts = tf.floor(tf.cast(tf.stack(sides), tf.float64) / multiple + 0.5)
+    found = multiple * tf.maximum(tf.cast(counts, tf.int32), 1)
+    return found[0], found[1]
 
 
 def resize_image(image: Any, size: Any) -> tf.Tensor:

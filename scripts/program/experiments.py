@@ -55,11 +55,13 @@ def model_changes(options: Flags, base: Callable[[], Part]) -> dict[str, Any]:
 def with_settings_of_use(experiment: Experiment, options: Flags) -> Experiment:
     """Returns a loaded detector's experiment with the settings of the flags that are not the model's.
 
-    Of its own data settings those stay that say what its weights have seen: ``upright`` and ``one_class``.
+    Of its own data settings those stay that say what its weights have seen: ``upright``, ``classes`` and
+    ``one_class``.
     """
     from cascade_tf.experiment.config import DataConfig, EvaluationConfig
 
-    data = DataConfig(upright=experiment.data.upright, one_class=experiment.data.one_class)
+    own = experiment.data
+    data = DataConfig(upright=own.upright, classes=own.classes, one_class=own.one_class)
     plain = dataclasses.replace(experiment, data=data, evaluation=EvaluationConfig())
     return _adjusted(plain, options, [text for text in options.overrides if not _of_model(text)])
 
@@ -73,8 +75,10 @@ def has_masks(experiment: Experiment) -> bool:
 
 def takes_proposals(experiment: Experiment) -> bool:
     """Whether the experiment's detector takes proposals from a file."""
+    proposals = experiment.model.value("proposals")
+    known = {"num_classes": 1} if proposals.asks_for("num_classes") else {}
     # Only what a part makes says so: its constructor may be a function.
-    return experiment.model.value("proposals")().takes_given
+    return proposals(**known).takes_given
 
 
 def _of_model(override: str) -> bool:

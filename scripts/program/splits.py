@@ -24,7 +24,7 @@ def read_split(experiment: Experiment, split: str, *, segmentations: bool = Fals
 
     Args:
         experiment: names the folder.
-        split: "train" or "val".
+        split: the name of the split.
         segmentations: read the objects' masks too, each of which must be usable.
 
     Raises:
@@ -96,6 +96,7 @@ def read_annotations(experiment: Experiment, split: str, *, segmentations: bool 
             split,
             layout=experiment.data.layout,
             class_attribute=experiment.data.class_attribute,
+            classes=experiment.data.classes,
             splitting=experiment.data.splitting(),
             skip_broken=experiment.data.skip_broken,
             segmentations=segmentations,
@@ -138,7 +139,7 @@ def _checked(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDa
 
 def _with_proposals(experiment: Experiment, split: str, dataset: CocoDataset) -> CocoDataset:
     """The data set with the proposals that the model takes from a file, if it does."""
-    of_split = "proposals" if split == "train" else "val_proposals"
+    of_split = "proposals" if split == experiment.data.train_split else "val_proposals"
     given = of_split if getattr(experiment.data, of_split) else "proposals"
     file = getattr(experiment.data, given)
     if not takes_proposals(experiment):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from cascade_tf.data.class_matching import match_classes
 from cascade_tf.data.coco import read_classes, read_dataset_dir
 from cascade_tf.metrics import evaluate_coco
-from tests.data.small_dataset import content, write_annotations
+from tests.data.small_dataset import content, content_with_masks, write_annotations
 
 
 def read(folder, annotations, **settings):
@@ -157,3 +158,53 @@ def test_an_unknown_category_is_not_taken_for_one_that_has_no_objects(dataset_di
     matched = match_classes(dataset, ("cat", "dog"), (3, 7))
     assert [example.classes.tolist() for example in matched.examples] == [[0], [2, 1], [2], [], [2]]
     assert matched.examples[0].crowd.tolist() == [True]
+
+
+def test_objects_of_other_classes_are_left_out(dataset_dir):
+    whole = read(dataset_dir, content())
+    assert whole.class_names == ("dog", "cat")
+    cats = read(dataset_dir, content(), classes=("cat",))
+    assert (cats.class_names, cats.category_ids) == (("cat",), (7,))
+    assert [example.classes.tolist() for example in cats.examples] == [[1], [1], [], [], []]
+    # Of image 11 the crowd of dogs is left out.
+    assert not cats.examples[1].crowd.any()
+    np.testing.assert_array_equal(cats.examples[1].boxes, whole.examples[1].boxes[1:])
+    assert [one["id"] for one in cats.ground_truth()["annotations"]] == [1, 3]
+    assert cats.notes[-1] == "instances_train.json: 3 objects of dog are left out (data.classes)"
+    # Nothing is said of classes that are not asked for.
+    annotations = content()
+    annotations["categories"].append({"id": 12, "name": "owl"})
+    assert "1 of 3 classes have no object: owl" in "".join(read(dataset_dir, annotations).notes)
+    assert "owl" not in "".join(read(dataset_dir, annotations, classes=("cat",)).notes[:-1])
+    # All of them are what nothing named is.
+    everything = read(dataset_dir, content(), classes=("cat", "dog"))
+    assert (everything.categories, everything.notes) == (whole.categories, whole.notes)
+
+
+def test_masks_are_left_out_with_their_objects(dataset_dir):
+    whole = read(dataset_dir, content_with_masks(), segmentations=True)
+    dogs = read(dataset_dir, content_with_masks(), segmentations=True, classes=("dog",))
+    assert [len(example.segmentations) for example in dogs.examples] == [0, 1, 1, 0, 1]
+    assert dogs.examples[1].segmentations == whole.examples[1].segmentations[:1]
+    assert dogs.examples[4].segmentations[0] is not None
+
+
+def test_left_out_objects_are_no_strangers_to_a_detector(dataset_dir):
+    """A detector of cats under another id reads the cats alone, and is measured on them."""
+    cats = read(dataset_dir, content(), classes=("cat",))
+    matched = match_classes(cats, ("cat",), (1,))
+    assert [example.classes.tolist() for example in matched.examples] == [[1], [1], [], [], []]
+    truth = matched.ground_truth()["annotations"]
+    assert [(one["id"], one["category_id"]) for one in truth] == [(1, 1), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("cow",), "classes: got 'cow', expected some of dog, cat"),
+        (("cat", "cat"), "classes: got 'cat' twice, expected it once"),
+    ],
+)
+def test_classes_to_read_are_checked(dataset_dir, classes, message):
+    with pytest.raises(ValueError, match=f"instances_train.json: {message}"):
+        read(dataset_dir, content(), classes=classes)

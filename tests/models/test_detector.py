@@ -210,6 +210,9 @@ def test_names_and_ids_must_fit(detector):
     with pytest.raises(ValueError, match="class_names has 3 names, but category_ids has 2 ids"):
         TwoStageDetector(**parts, class_names=CLASS_NAMES, category_ids=(1, 2))
     assert TwoStageDetector(**parts, class_names=CLASS_NAMES).category_ids == (1, 2, 3)
+    for wrong in (0, 48):
+        with pytest.raises(ValueError, match=f"round_to: got {wrong}, .* divisor of size_divisor = 64"):
+            TwoStageDetector(**parts, class_names=CLASS_NAMES, size_divisor=64, round_to=wrong)
 
 
 def test_backbone_must_name_its_maps(detector):

@@ -138,7 +138,10 @@ def test_pad_rejects_a_wrong_multiple():
         ("none", None, (375, 1242), (375, 1242)),
         ("none", 32, (375, 1242), (384, 1248)),
         ("none", None, (1000, 3000), (640, 1920)),
-        ("none", 32, (1000, 3000), (992, 1920)),
+        # 992 x 3008, and both shrink by 1920 / 3008: the aspect ratio stays as near as multiples are.
+        ("none", 32, (1000, 3000), (640, 1920)),
+        ("none", 32, (3000, 20), (1920, 32)),
+        ("none", 32, (1936, 1000), (1920, 960)),
     ],
 )
 def test_rules_of_the_networks_size(resize, multiple, size, expected):

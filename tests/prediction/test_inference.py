@@ -270,6 +270,8 @@ def test_the_real_network():
         ({"resize": "both_sides"}, [96, 64]),
         ({"resize": "none"}, [96, 13]),
         ({"resize": "none", "round_sides": True}, [96, 32]),
+        # 300 x 40 is 304 x 48, which shrinks to 96 x 15.2.
+        ({"resize": "none", "round_sides": True, "round_to": 16}, [96, 16]),
     ],
 )
 def test_images_have_the_same_size_everywhere(tmp_path, settings, expected):

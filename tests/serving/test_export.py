@@ -18,6 +18,8 @@ import cascade_tf
 from cascade_tf.models import cascade_rcnn_fpn
 from cascade_tf.ops import library
 from cascade_tf.prediction.image_files import read_image
+from cascade_tf.prediction.inference import input_size
+from cascade_tf.prediction.network_calls import make_batch
 from cascade_tf.serving import export
 from cascade_tf.serving.export import export_saved_model
 from cascade_tf.serving.serving_files import read_labels
@@ -163,6 +165,20 @@ def test_weights_that_changed_after_a_prediction_are_exported(tmp_path):
     # Compared before prediction computes its products anew.
     assert np.abs(outputs["detection_scores"][0, : len(before.scores)] - before.scores).max() > 0.01
     assert_same_as_python(outputs, detector.predict([image]))
+
+
+def test_images_are_rounded_to_other_multiples_than_batches_are_padded_to(tmp_path):
+    """To 64 x 96; to multiples of 64 it would be 64 x 128, and its boxes other ones."""
+    keras.utils.set_random_seed(8)
+    sizes = {"max_side": 128, "size_divisor": 64, "resize": "none", "round_sides": True, "round_to": 32}
+    detector, image = tiny_detector(**sizes), noise(70, 110)
+    assert make_batch([image], **input_size(detector), size_divisor=64).image_size.numpy().tolist() == [
+        [64, 96]
+    ]
+    loaded = tf.saved_model.load(str(export_saved_model(detector, tmp_path)))
+    assert_same_as_python(
+        run(loaded.signatures["image_tensor"], image_tensor=image[None]), detector.predict([image])
+    )
 
 
 def test_normalised_boxes_are_fractions_of_the_original_image(signatures):

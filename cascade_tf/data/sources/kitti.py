@@ -3,14 +3,14 @@
 The classes are the three that the benchmark measures. What looks like one of them, and is neither missed nor
 wrong there, is of its class and to be ignored: a van is no car to be found, a sitting person no pedestrian.
 Other things, trucks and trams among them, are background, and ``DontCare`` is a region in which things of
-every class may be.
+every class may be. Who asks for vans, trucks or trams by their names gets them as classes of their own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from cascade_tf.formats.voc import read_list
 CLASSES = ("Car", "Pedestrian", "Cyclist")
 """What the benchmark measures, in its order."""
 
+_MORE_CLASSES = ("Van", "Truck", "Person_sitting", "Tram", "Misc")
+_ID_OF = {name: number for number, name in enumerate((*CLASSES, *_MORE_CLASSES), start=1)}
 _CLASS_OF = {
     **{name.lower(): (number, 0) for number, name in enumerate(CLASSES, start=1)},
     "van": (1, 1),
@@ -52,6 +54,7 @@ class KittiFrames(Source):
         what: the frames, as notes call them.
         labelled: see `Source`.
         whole: see `Source`.
+        apart: those of `more_classes` that are classes.
     """
 
     name: str
@@ -60,29 +63,36 @@ class KittiFrames(Source):
     what: str
     labelled: bool = True
     whole: bool = False
+    apart: tuple[str, ...] = ()
     sized = False
+    more_classes = _MORE_CLASSES
 
     @property
     def published(self) -> Published:
         """See `Source`."""
         return Published(f"KITTI {self.folder}", _PUBLISHED[self.folder], len(CLASSES))
 
+    def telling_apart(self, names: Sequence[str]) -> KittiFrames:
+        """See `Source.telling_apart`."""
+        return replace(self, apart=tuple(name for name in self.more_classes if name in names))
+
     def content(self, report: BrokenRecords) -> dict[str, list]:
         """Reads the labels, see `Source.content`. A frame whose labels are broken or missing is left out."""
         pictures = pictures_by_stem(Path(self.name, self.folder, "image_2"))
         images: list[dict] = []
         annotations: list[dict] = []
+        class_of = {**_CLASS_OF, **{name.lower(): (_ID_OF[name], 0) for name in self.apart}}
         for image_id, frame, objects in self.annotated(report):
             place = self._labels_of(frame)
             picture = pictures.get(frame, f"{frame}.png")
             name = f"{self.folder}/image_2/{picture}"
             images.append({"id": image_id, "file_name": name, PLACE: place if self.labelled else self.what})
             for number in range(len(objects.types)):
-                record = _record(objects, number)
+                record = _record(objects, number, class_of)
                 if record is not None:
                     ids = {"id": len(annotations) + 1, "image_id": image_id}
                     annotations.append({**ids, **record, PLACE: f"{place}, object {number}"})
-        categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
+        categories = [{"id": _ID_OF[name], "name": name} for name in (*CLASSES, *self.apart)]
         return {"images": images, "annotations": annotations, "categories": categories}
 
     def annotated(self, report: BrokenRecords) -> Iterator[tuple[int, str, KittiObjects]]:
@@ -149,13 +159,15 @@ def find_kitti(folder: Path, split: str, *, splitting: bool) -> KittiFrames:
     return KittiFrames(str(folder), chosen, frames, what, chosen != _TEST, whole)
 
 
-def _record(objects: KittiObjects, number: int) -> dict[str, Any] | None:
+def _record(
+    objects: KittiObjects, number: int, class_of: Mapping[str, tuple[int, int]]
+) -> dict[str, Any] | None:
     """An object in COCO's form; None for things that are background."""
     kind = str(objects.types[number])
     is_region = kind.lower() == _REGION
-    if not is_region and kind.lower() not in _CLASS_OF:
+    if not is_region and kind.lower() not in class_of:
         return None
-    category, ignore = (ANY_CLASS, 1) if is_region else _CLASS_OF[kind.lower()]
+    category, ignore = (ANY_CLASS, 1) if is_region else class_of[kind.lower()]
     return {
         "category_id": category,
         **box_of_corners(objects.boxes[number].tolist()),

@@ -39,6 +39,7 @@ class Source(abc.ABC):
         sized: whether the layout has a place for the sizes of images.
         exact_names: whether a picture has the very name that its image says. A layout of many folders has the
             same names in several of them.
+        more_classes: names that objects of the data set have, and that are classes where they are asked for.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Source(abc.ABC):
     whole: bool = False
     sized: ClassVar[bool] = True
     exact_names: ClassVar[bool] = True
+    more_classes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def published(self) -> Published | None:
@@ -61,6 +63,10 @@ class Source(abc.ABC):
         raise ValueError(
             f"{self.name}: class_attribute is {attribute!r}, but objects have one name alone here"
         )
+
+    def telling_apart(self, names: Sequence[str]) -> Source:
+        """Gives the same source with those of `more_classes` as classes that are among the names."""
+        return self
 
     @abc.abstractmethod
     def content(self, report: BrokenRecords) -> dict[str, list]:

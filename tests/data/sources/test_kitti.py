@@ -61,6 +61,40 @@ def test_classes_and_what_is_ignored(folder):
     assert dataset.dropped == ()
 
 
+def test_cars_alone(folder):
+    dataset = read_dataset_dir(folder, "train", classes=["Car"])
+    assert (dataset.class_names, dataset.category_ids) == (("Car",), (1,))
+    (example,) = dataset.examples
+    assert example.boxes.tolist() == [[10.25, 5, 30.5, 25], [2, 3, 12, 13], [50, 30, 60, 40]]
+    assert example.classes.tolist() == [1, 1, 0]
+    assert example.ignored.tolist() == [False, True, False]
+    assert example.crowd.tolist() == [False, False, True]
+    kinds = [(one["type"], one["category_id"]) for one in dataset.ground_truth()["annotations"]]
+    assert kinds == [("Car", 1), ("Van", 1), ("DontCare", 1)]
+    assert f"{folder.name}: 1 objects of Pedestrian, Cyclist are left out (data.classes)" in dataset.notes
+
+
+def test_vans_trucks_and_trams_are_classes_where_they_are_named(folder):
+    """The four classes of the MS-CNN authors' files, in whose order they number them."""
+    dataset = read_dataset_dir(folder, "train", classes=["Tram", "Truck", "Van", "Car"])
+    assert dataset.class_names == ("Car", "Van", "Truck", "Tram")
+    (example,) = dataset.examples
+    assert example.classes.tolist() == [1, 2, 3, 0]
+    assert not example.ignored.any()
+    truth = dataset.ground_truth()
+    assert [one["category_id"] for one in truth["annotations"]] == [1, 4, 5, *dataset.category_ids]
+    assert [one["ignore"] for one in truth["annotations"][:3]] == [0, 0, 0]
+    sitting = read_dataset_dir(folder, "train", classes=["Pedestrian", "Person_sitting"])
+    assert sitting.examples[0].classes.tolist() == [2, 0]
+    assert read_dataset_dir(folder, "test", classes=["Van"]).class_names == ("Van",)
+
+
+def test_unknown_classes_are_refused_with_the_known_ones(folder):
+    known = "Car, Pedestrian, Cyclist, Van, Truck, Person_sitting, Tram, Misc"
+    with pytest.raises(ValueError, match=f"classes: got 'car', expected some of {known}$"):
+        read_dataset_dir(folder, "train", classes=["Car", "car"])
+
+
 def test_ground_truth_keeps_what_protocols_need(folder):
     truth = read_dataset_dir(folder, "train").ground_truth()
     car, van, sitting, *regions = truth["annotations"]
