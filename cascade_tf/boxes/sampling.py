@@ -138,6 +138,27 @@ def sample_rois(
     )
 
 
+def unlabelled_samples(proposals: Proposals) -> Samples:
+    """All proposals as a stage looks at them at test: nothing is drawn, and labels say nothing.
+
+    Args:
+        proposals: R boxes per image.
+
+    Returns:
+        R samples.
+    """
+    nothing = tf.zeros_like(proposals.scores)
+    return Samples(
+        boxes=proposals.boxes,
+        scores=proposals.scores,
+        valid=proposals.valid,
+        classes=tf.cast(nothing, tf.int32),
+        gt_boxes=tf.zeros_like(proposals.boxes),
+        gt_iou=nothing,
+        gt_index=tf.cast(nothing, tf.int32),
+    )
+
+
 # The logit that detectron2 gives to appended objects: a probability of 1 - 1e-10.
 _GROUND_TRUTH_LOGIT = 23.02585
 

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cascade_tf.boxes import clip_boxes, is_proper, sample_rois
+from cascade_tf.boxes import clip_boxes, is_proper, sample_rois, unlabelled_samples
+from cascade_tf.heads.ensemble import ENSEMBLES, ensemble_probabilities
 from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.stage import Stage
 from cascade_tf.layers.base import Layer, require
@@ -29,8 +30,6 @@ from cascade_tf.structures import (
     Targets,
     Tensor,
 )
-
-ENSEMBLES = ("last_boxes", "own_boxes", "own_logits", "last_stage")
 
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
@@ -213,7 +212,7 @@ class CascadeHeads(Layer):
         truth = box_targets(targets, self.num_classes) if training and targets is not None else None
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
-            samples = _unlabelled(proposals) if truth is None else self._sample(number, proposals, truth)
+            samples = unlabelled_samples(proposals) if truth is None else self._sample(number, proposals, truth)
             in_turn = training and stage is not self.stages[-1]
             maps, pooled, features = self._read(stage, features, samples.boxes, in_turn)
             seed = None if truth is None else tf.add(truth.seed, [0, number])
@@ -306,28 +305,8 @@ class CascadeHeads(Layer):
         Returns:
             [B, R, K + 1] float32.
         """
-        ensemble = ensemble or self.ensemble
-        if ensemble == "last_stage":
-            return tf.nn.softmax(outputs[-1].logits)
-        if ensemble == "own_logits":
-            return tf.nn.softmax(tf.add_n([output.logits for output in outputs]) / float(len(outputs)))
-        if ensemble == "own_boxes":
-            logits = [output.logits for output in outputs]
-        else:
-            logits = [*self._on_last_boxes(outputs), outputs[-1].logits]
-        return tf.add_n([tf.nn.softmax(one) for one in logits]) / float(len(logits))
-
-    def _on_last_boxes(self, outputs: Sequence[StageOutput]) -> list[Tensor]:
-        """What all classifiers but the last say of the last boxes."""
-        last, logits = outputs[-1], []
-        shared = not self.stages[len(outputs) - 1].head.makes_maps
-        for stage, output in zip(self.stages, outputs[:-1], strict=False):
-            if shared and not stage.head.makes_maps:
-                pooled = last.pooled
-            else:
-                pooled = stage.head.pool(self.pooling, output.maps, last.samples.boxes)
-            logits.append(stage(pooled)[0])
-        return logits
+        stages = self.stages[: len(outputs)]
+        return ensemble_probabilities(ensemble or self.ensemble, stages, outputs, self.pooling)
 
     def detection_boxes(self, outputs: Sequence[StageOutput]) -> Tensor:
         """[B, R, 1, 4] or [B, R, K, 4] boxes of the last of ``outputs``: for all classes, or for each."""
@@ -383,17 +362,3 @@ class CascadeHeads(Layer):
     ) -> Detections | InstanceDetections:
         """Gives detections their masks, where there are mask heads; see ``MaskBranch.with_masks``."""
         return detections if self.masks is None else self.masks.with_masks(features, detections)
-
-
-def _unlabelled(proposals: Proposals) -> Samples:
-    flat = tf.zeros_like(proposals.scores)
-    labels = tf.zeros_like(proposals.scores, tf.int32)
-    return Samples(
-        boxes=proposals.boxes,
-        scores=proposals.scores,
-        valid=proposals.valid,
-        classes=labels,
-        gt_boxes=tf.zeros_like(proposals.boxes),
-        gt_iou=flat,
-        gt_index=labels,
-    )
