@@ -77,6 +77,7 @@ def cascade(
     match_crowds: bool = False,
     min_side: float = 0.0,
     hard_examples: int | None = None,
+    iterations: int = 1,
 ) -> CascadeHeads:
     """Detectors in sequence, each trained on the boxes of the one before (Sec. 4); with one, the baseline.
 
@@ -100,7 +101,9 @@ def cascade(
         inclusive: see ``clip_boxes`` of ``cascade_tf.boxes``.
         crowd_cover: see ``match_boxes``; None takes boxes over crowds for background.
         box_beta: where Smooth L1 changes from quadratic to linear; 0 is plain L1.
-        ensemble: class probabilities at test.
+        ensemble: class probabilities at test: "last_boxes", the mean of all classifiers on the last boxes;
+            "own_boxes" or "own_logits", of what each said of its own boxes; "last_stage" or "first_stage",
+            what that one said.
         means: of (dx, dy, dw, dh), one row for each stage; None: 0, as in the paper.
         stds: standard deviations in the same form; None: those of ``update_statistics``.
         box_weight: of every stage's box loss beside its class loss (lambda of Eq. 12).
@@ -110,6 +113,8 @@ def cascade(
         match_crowds: whether a crowd is matched like an object to ignore.
         min_side: shortest side of boxes that go on to the next stage in training, pixels.
         hard_examples: RoIs per image that take part in the losses, those with the largest; None: all.
+        iterations: how often the last stage is applied at test, after the first time to its own boxes; with
+            one stage this is iterative box regression (Sec. 4.4).
 
     Raises:
         ValueError: a setting outside its range.
@@ -153,5 +158,6 @@ def cascade(
         masks=masks(num_classes, len(ious)) if masks else None,
         match_crowds=match_crowds,
         min_side=min_side,
+        iterations=iterations,
         name="heads",
     )

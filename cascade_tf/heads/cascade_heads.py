@@ -1,4 +1,4 @@
-"""The paper's algorithm: heads in sequence, each trained on the boxes of the one before (Fig. 3d, Sec. 4)."""
+"""The paper's algorithm: heads in sequence, each trained on the boxes of the one before (Sec. 4)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CascadeHeads(Layer):
         ensemble: class probabilities at test: ``"last_boxes"`` averages all classifiers on the last stage's
             boxes (the paper, Sec. 4.3), ``"own_boxes"`` averages what each said of its own boxes
             (detectron2), ``"own_logits"`` averages the logits of these before the softmax (mmdetection),
-            ``"last_stage"`` takes the last classifier alone.
+            ``"last_stage"`` takes the last classifier alone, ``"first_stage"`` the first on its own boxes.
         crowd_cover: see ``match_boxes``.
         match_crowds: see ``match_boxes``.
         min_side: boxes with a shorter side, in pixels, do not go on in training. The authors' code wants the
@@ -60,6 +60,10 @@ class CascadeHeads(Layer):
         box_beta: of the box losses, see ``stage_losses``.
         masks: mask heads on some of the stages; None: boxes alone. Their loss has weight 1 (Detectron,
             detectron2), or with ``rescale_heads=False`` that of the stage (MMDetection).
+        iterations: how often the last stage is applied at test, to the proposals and then to its own boxes.
+            More than 1 with one stage is iterative box regression (Sec. 4.4, Eq. 13). Its outputs follow
+            those of the stages; an ensemble on the last boxes hears each classifier once, one on own boxes
+            every output.
 
     Raises:
         ValueError: no stages, heads of several numbers of classes, an unknown choice, a number outside its
@@ -81,6 +85,7 @@ class CascadeHeads(Layer):
         masks: MaskBranch | None = None,
         match_crowds: bool = False,
         min_side: float = 0.0,
+        iterations: int = 1,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -101,6 +106,7 @@ class CascadeHeads(Layer):
             )
         if ensemble not in ENSEMBLES:
             raise ValueError(f"ensemble must be one of {', '.join(ENSEMBLES)}, got {ensemble!r}")
+        require(iterations >= 1, "iterations", iterations, "1 or more")
         require_overlaps(redundant_iou=redundant_iou)
         require_not_negative(box_beta=box_beta, min_side=min_side)
         if crowd_cover is not None:
@@ -118,12 +124,13 @@ class CascadeHeads(Layer):
         self.masks = masks
         self.match_crowds = match_crowds
         self.min_side = min_side
+        self.iterations = iterations
         self.supports_jit = False
 
     @property
     def num_stages(self) -> int:
-        """T, the number of detectors in sequence."""
-        return len(self.stages)
+        """Outputs at test: T, the number of detectors in sequence, and one for each further iteration."""
+        return len(self.stages) + self.iterations - 1
 
     @property
     def num_classes(self) -> int:
@@ -198,8 +205,8 @@ class CascadeHeads(Layer):
             training: whether boxes are sampled and labelled.
 
         Returns:
-            T outputs. In training S is the first stage's ``num_samples``, plus G in later stages where ground
-            truth is appended; in inference S = R.
+            T outputs, at test ``num_stages``. In training S is the first stage's ``num_samples``, plus G in
+            later stages where ground truth is appended; in inference S = R.
 
         Raises:
             ValueError: training without targets, or with an object of a class outside of 1..K, which is a
@@ -212,17 +219,35 @@ class CascadeHeads(Layer):
         truth = box_targets(targets, self.num_classes) if training and targets is not None else None
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stages):
-            samples = unlabelled_samples(proposals) if truth is None else self._sample(number, proposals, truth)
+            if truth is None:
+                samples, seed = unlabelled_samples(proposals), None
+            else:
+                samples = self._sample(number, proposals, truth)
+                seed = tf.add(truth.seed, [0, number])
             in_turn = training and stage is not self.stages[-1]
             maps, pooled, features = self._read(stage, features, samples.boxes, in_turn)
-            seed = None if truth is None else tf.add(truth.seed, [0, number])
             logits, deltas = stage(pooled, training=training, seed=seed)
-            boxes = stage.regress(logits, deltas, samples)
-            if self.clip_boxes:
-                boxes = clip_boxes(boxes, image_size, self.inclusive)
+            boxes = self._regress(stage, logits, deltas, samples, image_size)
             outputs.append(StageOutput(samples, maps, pooled, logits, deltas, boxes))
             proposals = self._hand_on(number, outputs[-1], truth)
+        for _ in range(0 if training else self.iterations - 1):
+            outputs.append(self._again(outputs[-1], image_size))
         return tuple(outputs)
+
+    def _again(self, output: StageOutput, image_size: Tensor) -> StageOutput:
+        """The last stage on the boxes that it made, which it pools from the maps that it has."""
+        stage = self.stages[-1]
+        samples = unlabelled_samples(self._hand_on(-1, output, None))
+        pooled = stage.head.pool(self.pooling, output.maps, samples.boxes)
+        logits, deltas = stage(pooled)
+        boxes = self._regress(stage, logits, deltas, samples, image_size)
+        return StageOutput(samples, output.maps, pooled, logits, deltas, boxes)
+
+    def _regress(
+        self, stage: Stage, logits: Tensor, deltas: Tensor, samples: Samples, image_size: Tensor
+    ) -> Tensor:
+        boxes = stage.regress(logits, deltas, samples)
+        return clip_boxes(boxes, image_size, self.inclusive) if self.clip_boxes else boxes
 
     def _read(
         self, stage: Stage, features: Mapping[str, Tensor], boxes: Tensor, in_turn: bool
@@ -296,22 +321,27 @@ class CascadeHeads(Layer):
     def class_probabilities(self, outputs: Sequence[StageOutput], ensemble: str | None = None) -> Tensor:
         """Class probabilities for the boxes of the last of ``outputs``.
 
-        Pass ``outputs[:t]`` for the cascade cut off after stage t (the rows 1, 1~2, 1~3 of Table 2).
+        Pass ``outputs[:t]`` for the cascade cut off after stage t (the rows 1, 1~2, 1~3 of Table 2), or for
+        t iterations of one stage.
 
         Args:
-            outputs: stages 1 to t.
+            outputs: the first t.
             ensemble: see the class; None takes the layer's own.
 
         Returns:
             [B, R, K + 1] float32.
         """
-        stages = self.stages[: len(outputs)]
+        stages = [self._stage_of(number) for number in range(len(outputs))]
         return ensemble_probabilities(ensemble or self.ensemble, stages, outputs, self.pooling)
 
     def detection_boxes(self, outputs: Sequence[StageOutput]) -> Tensor:
         """[B, R, 1, 4] or [B, R, K, 4] boxes of the last of ``outputs``: for all classes, or for each."""
         last = outputs[-1]
-        return self.stages[len(outputs) - 1].decode(last.deltas, last.samples.boxes)
+        return self._stage_of(len(outputs) - 1).decode(last.deltas, last.samples.boxes)
+
+    def _stage_of(self, number: int) -> Stage:
+        """The stage that made an output; the last one makes those of all further iterations."""
+        return self.stages[min(number, len(self.stages) - 1)]
 
     def compute_losses(
         self,

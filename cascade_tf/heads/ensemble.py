@@ -10,7 +10,7 @@ import tensorflow as tf
 from cascade_tf.heads.stage import Stage
 from cascade_tf.structures import StageOutput, Tensor
 
-ENSEMBLES = ("last_boxes", "own_boxes", "own_logits", "last_stage")
+ENSEMBLES = ("last_boxes", "own_boxes", "own_logits", "last_stage", "first_stage")
 
 
 def ensemble_probabilities(
@@ -20,7 +20,7 @@ def ensemble_probabilities(
 
     Args:
         ensemble: one of ``ENSEMBLES``, see ``CascadeHeads``.
-        stages: whose outputs these are, in order.
+        stages: whose outputs these are, in order; the last stands once more for each further iteration.
         outputs: at test.
         pooling: of the stages.
 
@@ -29,6 +29,8 @@ def ensemble_probabilities(
     """
     if ensemble == "last_stage":
         return tf.nn.softmax(outputs[-1].logits)
+    if ensemble == "first_stage":
+        return tf.nn.softmax(outputs[0].logits)
     if ensemble == "own_logits":
         return tf.nn.softmax(tf.add_n([output.logits for output in outputs]) / float(len(outputs)))
     if ensemble == "own_boxes":
@@ -39,10 +41,12 @@ def ensemble_probabilities(
 
 
 def _on_last_boxes(stages: Sequence[Stage], outputs: Sequence[StageOutput], pooling: Any) -> list[Tensor]:
-    """What all classifiers but the last say of the last boxes."""
+    """What all classifiers but the last say of the last boxes, each once."""
     last, logits = outputs[-1], []
     shared = not stages[-1].head.makes_maps
-    for stage, output in zip(stages[:-1], outputs[:-1], strict=True):
+    for stage, output in zip(stages, outputs, strict=True):
+        if stage is stages[-1]:
+            break
         if shared and not stage.head.makes_maps:
             pooled = last.pooled
         else:

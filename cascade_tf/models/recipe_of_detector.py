@@ -68,7 +68,7 @@ def _of_heads(heads: Any) -> Part:
         return _of_layer(heads)
     first, later = heads.stages[0], heads.stages[1:]
     selection = ("append_ground_truth", "redundant_iou", "crowd_cover", "match_crowds", "min_side")
-    of_heads = ("rescale_heads", "clip_boxes", "inclusive", "box_beta", "ensemble", *selection)
+    of_heads = ("rescale_heads", "clip_boxes", "inclusive", "box_beta", "ensemble", "iterations", *selection)
     of_first = ("num_samples", "foreground_fraction", "box_weight", "top_up", "hard_examples")
     means = [tuple(stage.mean) for stage in heads.stages]
     return part(

@@ -195,6 +195,15 @@ LAYERS: dict[str, Subject] = {
         lambda: _cascade(class_agnostic=False, clip_boxes=True, ensemble="own_boxes"),
         lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
     ),
+    "CascadeHeads-iterated": Subject(
+        lambda: heads.CascadeHeads(
+            [heads.Stage(_head(class_agnostic=False), num_samples=8)],
+            pooling.ROIAlign(output_size=3, implementation="tensorflow"),
+            ensemble="own_boxes",
+            iterations=3,
+        ),
+        lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
+    ),
     "CascadeHeads-position_sensitive": Subject(
         _position_sensitive_cascade,
         lambda h, w: (pyramid(h, w, ("P4", "P5")), proposals(h, w), image_size(h, w)),

@@ -287,6 +287,7 @@ def test_ensembles(stages):
     expected = {
         "own_boxes": np.mean(own, axis=0),
         "last_stage": own[-1],
+        "first_stage": own[0],
         "last_boxes": np.mean(on_last, axis=0),
     }
     expected["own_logits"] = softmax(np.mean([output.logits for output in outputs], axis=0))
@@ -385,7 +386,7 @@ def test_training_needs_targets():
     [
         (
             {"ensemble": "mean"},
-            "must be one of last_boxes, own_boxes, own_logits, last_stage, got 'mean'",
+            "must be one of last_boxes, own_boxes, own_logits, last_stage, first_stage, got 'mean'",
         ),
         ({"append_ground_truth": True}, "append_ground_truth must be 'all', 'first' or 'none', got True"),
         ({"stages": []}, "at least one stage, got none"),

@@ -36,7 +36,7 @@ UNUSUAL = {
     **{"heads.masks.head.class_agnostic": True, "heads.masks.pooling.output_size": 8},
     **{"output.score_threshold": 0.2, "output.nms_iou": 0.4, "output.soft_nms": "linear"},
     **{"output.max_detections": 21, "short_side": 64, "max_side": 96, "size_divisor": 64},
-    **{"round_sides": True, "round_to": 16, "resize": "both_sides"},
+    **{"round_sides": True, "round_to": 16, "resize": "both_sides", "heads.iterations": 2},
     "separate_images": False,
 }
 

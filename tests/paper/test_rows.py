@@ -8,11 +8,14 @@ import pytest
 
 from tests.paper.files import CONFIGS, NAMES, ROWS, entries, rows_of
 
-# Configurations without a row: the backbone that is in the authors' list of models alone, and a part alone.
+# Configurations without a row: the backbone that is in the authors' list of models alone, a part alone, and
+# detectors of which there are curves.
 APART = {
     "coco/faster_rcnn_x101_64x4d_fpn_1x",
     "coco/cascade_rcnn_x101_64x4d_fpn_1x",
     "proposals/rpn_r50_fpn_1x",
+    "ablations/fpn_plus_iou_60",
+    "ablations/fpn_plus_iou_70",
 }
 ALL_ROWS = [(table, row) for table in ROWS["tables"] for row in table["rows"]]
 

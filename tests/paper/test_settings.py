@@ -25,10 +25,11 @@ def has_no_meaning(setting, entry, values):
     """Whether an entry of ``without_meaning`` is for a setting, where the others have these values."""
     if not fnmatch.fnmatchcase(setting, entry["setting"]):
         return False
-    if "where" not in entry:
-        return True
-    other, value = entry["where"]
-    return other in values and same(values[other], value)
+    where = entry.get("where", ())
+    return all(
+        other in values and same(values[other], value)
+        for other, value in zip(where[::2], where[1::2], strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,7 +101,17 @@ def test_baseline_and_cascade_differ_in_what_is_listed_and_in_nothing_else(pair)
 
 def test_every_baseline_has_its_cascade():
     baselines = {name for name in NAMES if "rpn" not in name and not is_cascade(name)}
-    assert baselines == {pair["baseline"] for pair in SETTINGS["pairs"]}
+    variants = {variant["configuration"] for variant in SETTINGS["variants"]}
+    assert baselines - variants == {pair["baseline"] for pair in SETTINGS["pairs"]}
+
+
+@pytest.mark.parametrize("variant", SETTINGS["variants"], ids=lambda variant: variant["configuration"])
+def test_a_variant_differs_from_its_baseline_in_what_is_listed_and_in_nothing_else(variant):
+    base, other = resolved(variant["of"]), resolved(variant["configuration"])
+    different = {key for key in base | other if base.get(key) != other.get(key)}
+    assert {key for key in different if key.startswith(("model.", "data.", "train."))} == {
+        *variant["differs"]
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
