@@ -18,7 +18,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import program
 
@@ -48,7 +48,7 @@ def propose(arguments: Sequence[str]) -> None:
     if detector.takes_proposals:
         raise ValueError("the detector takes its proposals from a file, expected one that makes them")
     from cascade_tf.proposal_files import write_proposals
-    from cascade_tf.proposal_files.collecting import check_stage, collect_proposals
+    from cascade_tf.proposal_files.collecting import check_stage
 
     check_stage(detector, OPTIONS.values.stage)
     # What is proposed has no class, so that those of the data set may be any.
@@ -56,18 +56,14 @@ def propose(arguments: Sequence[str]) -> None:
     experiment = dataclasses.replace(experiment, data=data, class_names=(), category_ids=())
     dataset = program.read_split(experiment, OPTIONS.values.split)
     program.writable_folder(path.parent, "folder of --output")
-    with program.progress_bar(
-        len(dataset.examples), "proposing", "image", first="tracing the network"
-    ) as bar:
-        proposals = collect_proposals(
-            detector,
-            dataset,
-            stage=OPTIONS.values.stage,
-            batch_size=experiment.evaluation.batch_size,
-            progress=bar.update,
-            skip_broken=data.skip_broken,
-            upright=data.upright,
-        )
+    proposals = collect(
+        detector,
+        dataset,
+        stage=OPTIONS.values.stage,
+        batch_size=experiment.evaluation.batch_size,
+        skip_broken=data.skip_broken,
+        upright=data.upright,
+    )
     write_proposals(path, proposals)
     if OPTIONS.values.measure and not dataset.labelled:
         program.warn(f"{dataset.annotation_file}: has no labels, the recall cannot be measured")
@@ -76,6 +72,15 @@ def propose(arguments: Sequence[str]) -> None:
         result.to_json(path.with_suffix(".json"))
         print(result.to_table())
     print(f"\n{len(proposals.boxes)} proposals for {len(proposals.image_ids)} images lie in {path}.")
+
+
+def collect(detector: Any, dataset: CocoDataset, **how: Any) -> ProposalSet:
+    """Proposes boxes in each image of a data set with a progress bar, see ``collect_proposals``."""
+    from cascade_tf.proposal_files.collecting import collect_proposals
+
+    images = len(dataset.examples)
+    with program.progress_bar(images, "proposing", "image", first="tracing the network") as bar:
+        return collect_proposals(detector, dataset, progress=bar.update, **how)
 
 
 def measure(dataset: CocoDataset, proposals: ProposalSet) -> RecallResult:

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import evaluate
 import program
+import propose
 from absl import logging
 
 if TYPE_CHECKING:
@@ -75,22 +76,39 @@ def train(arguments: Sequence[str]) -> int:
     if OPTIONS.values.weights:
         experiment = with_weights(experiment, OPTIONS.values.weights, workdir)
     experiment, train_set, val_set = read_data(experiment, workdir)
-    check_resumption(experiment, workdir, OPTIONS.values.resume)
-    if has_checkpoint(workdir):
+    program.check_resumption(experiment, workdir, OPTIONS.values.resume)
+    if program.has_started(workdir):
         program.tell_of_left_out_images(read_experiment(workdir), experiment, train_set, val_set)
     measurements: list[Measured] = []
-    trainer = make_trainer(experiment, workdir, train_set, val_set, on_measured=measurements.append)
-    try:
-        result = trainer.run()
-    except EvaluationFailedError as error:
-        raise RuntimeError(_what_goes_on(error, workdir)) from None
-    if not result.finished:
-        print(f"Stopped after step {result.step}; the same command goes on from there.")
-        return 128 + (result.signal or 0)
+    for step, folder in _steps(experiment, workdir):
+        trainer = make_trainer(step, folder, train_set, val_set, on_measured=measurements.append)
+        try:
+            result = trainer.run()
+        except EvaluationFailedError as error:
+            raise RuntimeError(_what_goes_on(error, folder)) from None
+        if not result.finished or (result.signal and folder != workdir):
+            print(f"Stopped after step {result.step}; the same command goes on from there.")
+            return 128 + (result.signal or 0)
     if measurements:
         print(measurements[-1].result.to_table(csv_file=workdir / "evaluation" / "val.csv"))
     print(f"\nThe trained detector lies in {workdir}.")
     return 0
+
+
+def _steps(experiment: Experiment, workdir: Path) -> Iterator[tuple[Experiment, Path]]:
+    """The steps of training that are left, each with its folder."""
+    from cascade_tf.experiment.config import write_experiment
+    from cascade_tf.experiment.first_step import FOLDER, first_experiment
+
+    first = first_experiment(experiment)
+    if first is not None and not program.has_checkpoint(workdir):
+        # With it an interrupted first step knows what it belongs to.
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_experiment(experiment, workdir)
+        logging.info("the first step, in %s", workdir / FOLDER)
+        yield first, workdir / FOLDER
+        logging.info("the second step, from the weights of the first")
+    yield experiment, workdir
 
 
 def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment:
@@ -107,7 +125,7 @@ def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment
 
     if experiment.backbone_weights:
         raise ValueError("got both --weights and --backbone_weights, expected one of them")
-    if has_checkpoint(workdir):
+    if program.has_started(workdir):
         started = read_experiment(workdir)
         if started.weights == name:
             changes = program.model_changes(OPTIONS, lambda: started.model)
@@ -170,7 +188,7 @@ def _with_classes_of_run(train_set: CocoDataset, workdir: Path) -> CocoDataset:
     from cascade_tf.data.class_matching import match_classes
     from cascade_tf.experiment.config import read_experiment
 
-    if not train_set.placeholders or not has_checkpoint(workdir):
+    if not train_set.placeholders or not program.has_started(workdir):
         return train_set
     started = read_experiment(workdir)
     every = sorted((c.id, c.name) for c in (*train_set.categories, *train_set.placeholders))
@@ -199,27 +217,6 @@ def _read_train_split(experiment: Experiment) -> CocoDataset:
         raise ValueError(f"{error}; --set model.heads.masks=none makes a detector of boxes alone") from None
 
 
-def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None:
-    """Makes sure that a checkpoint in the run's folder is one to go on from.
-
-    Raises:
-        ValueError: there is one and it should not, or the reverse, or it was made with other settings.
-    """
-    from cascade_tf.experiment.config import differences, read_experiment
-
-    started = has_checkpoint(workdir)
-    if started and resume == "never":
-        raise ValueError(f"workdir {workdir}: got the checkpoint of a run, expected none with --resume=never")
-    if not started and resume == "always":
-        raise ValueError(f"workdir {workdir}: got no checkpoint, expected one with --resume=always")
-    changed = differences(read_experiment(workdir), experiment) if started else []
-    if changed:
-        raise ValueError(
-            f"workdir {workdir} holds a run with other settings ({'; '.join(changed)}), "
-            "expected the same settings or another --workdir"
-        )
-
-
 def _what_goes_on(error: EvaluationFailedError, workdir: Path) -> str:
     """The line about a run whose evaluations failed, with the commands that go on."""
     program.show_defect(error.last, debug=OPTIONS.values.debug)
@@ -238,13 +235,6 @@ def _what_goes_on(error: EvaluationFailedError, workdir: Path) -> str:
         f"{error}; all {error.result.step} steps are done and their weights lie in "
         f"{workdir / 'last.weights.h5'}; {remedy}"
     )
-
-
-def has_checkpoint(workdir: Path) -> bool:
-    """Whether a run in this folder can go on."""
-    import tensorflow as tf
-
-    return tf.train.latest_checkpoint(str(workdir / "checkpoints")) is not None
 
 
 def make_trainer(
@@ -268,9 +258,31 @@ def make_trainer(
         watch: wraps the training batches, for example to count them.
         progress_bar: see ``Trainer``.
     """
-    from cascade_tf.experiment.config import write_experiment
+    from cascade_tf.experiment.config import settings, write_experiment
+    from cascade_tf.models.detector import PROPOSALS
     from cascade_tf.training.loop import Trainer
 
+    if settings(experiment).get("model.learns") == PROPOSALS:
+        how_to_evaluate = _recall_of_proposals(experiment, val_set, workdir)
+    else:
+        how_to_evaluate = _by_protocol(experiment, val_set, workdir, on_measured)
+    with program.waiting("building the detector"):
+        trainer = Trainer(
+            lambda: _build_detector(experiment, workdir),
+            experiment.train,
+            workdir,
+            make_batches=lambda start: watch(training_batches(experiment, train_set, start)),
+            progress_bar=progress_bar,
+            **how_to_evaluate,
+        )
+    write_experiment(experiment, workdir)
+    return trainer
+
+
+def _by_protocol(
+    experiment: Experiment, val_set: CocoDataset, workdir: Path, on_measured: Callable[[Measured], Any]
+) -> dict[str, Any]:
+    """How a ``Trainer`` evaluates a detector: by the protocol of its data set."""
     protocol = program.chosen_protocol(experiment, val_set)
 
     def evaluate_fn(detector: Any, step: int) -> dict[str, float]:
@@ -286,29 +298,45 @@ def make_trainer(
         on_measured(measured)
         return measured.result.numbers()
 
-    with program.waiting("building the detector"):
-        trainer = Trainer(
-            lambda: _build_detector(experiment, fresh=not has_checkpoint(workdir)),
-            experiment.train,
-            workdir,
-            make_batches=lambda start: watch(training_batches(experiment, train_set, start)),
-            evaluate_fn=evaluate_fn,
-            judge=protocol.judge,
-            lower_is_better=protocol.lower_is_better,
-            progress_bar=progress_bar,
+    return {
+        "evaluate_fn": evaluate_fn,
+        "judge": protocol.judge,
+        "lower_is_better": protocol.lower_is_better,
+    }
+
+
+def _recall_of_proposals(experiment: Experiment, val_set: CocoDataset, workdir: Path) -> dict[str, Any]:
+    """How a ``Trainer`` evaluates a detector of which only the proposals are learnt."""
+    from cascade_tf.metrics.proposals import LIMITS
+
+    def evaluate_fn(detector: Any, step: int) -> dict[str, float]:
+        found = propose.collect(
+            detector,
+            val_set,
+            batch_size=experiment.evaluation.batch_size,
+            skip_broken=experiment.data.skip_broken,
+            upright=experiment.data.upright,
         )
-    write_experiment(experiment, workdir)
-    return trainer
+        result = propose.measure(val_set, found)
+        result.to_json(workdir / "evaluation" / "recall.json")
+        return result.summary
+
+    return {"evaluate_fn": evaluate_fn, "judge": f"AR{max(LIMITS)}"}
 
 
-def _build_detector(experiment: Experiment, *, fresh: bool) -> Any:
+def _build_detector(experiment: Experiment, workdir: Path) -> Any:
     from cascade_tf.experiment.config import build_detector
+    from cascade_tf.experiment.first_step import FOLDER
+    from cascade_tf.experiment.weights_file import load_into
     from cascade_tf.experiment.weights_source import find_backbone_weights, find_weights, start_from
+    from cascade_tf.training.loop import LAST_WEIGHTS
 
     detector = build_detector(experiment)
-    if not fresh:
+    if program.has_checkpoint(workdir):
         return detector
-    if experiment.weights:
+    if experiment.first_step:
+        load_into(detector, workdir / FOLDER / LAST_WEIGHTS, f"experiment {experiment.name!r}")
+    elif experiment.weights:
         logging.info("%s", start_from(detector, find_weights(experiment.weights)))
     elif experiment.backbone_weights:
         from cascade_tf.weights.importing import load_backbone

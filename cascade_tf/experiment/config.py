@@ -10,20 +10,17 @@ import dataclasses
 import json
 import os
 import runpy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cascade_tf
 from cascade_tf.data.settings import DataConfig
-from cascade_tf.experiment import overrides
+from cascade_tf.experiment import first_step, overrides
+from cascade_tf.experiment.evaluation_settings import EvaluationConfig
 from cascade_tf.files import write_atomically
 from cascade_tf.parts import Part, constructor_name, find_part, may_be_absent, takes_part, unknown_setting
-from cascade_tf.protocols.names import AUTO, PROTOCOLS
 from cascade_tf.training.settings import TrainConfig
-
-if TYPE_CHECKING:
-    from cascade_tf.prediction.test_time_augmentation import Augmentation
 
 EXPERIMENT_FILE = "experiment.json"
 # The key of experiment.json that names a part's constructor.
@@ -47,66 +44,6 @@ HARMLESS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
-    """How a detector is measured.
-
-    Attributes:
-        batch_size: images that go through the network together.
-        per_stage: also measures every stage of the cascade by itself.
-        scales: further lengths of the shorter side, pixels, beside the model's `short_side`: test-time
-            augmentation. Like `flip` and `vote_iou` it is for evaluate.py and predict.py; the evaluations of
-            training look at each image once.
-        scales_max_side: limit of the longer side at these, pixels; None: the model's.
-        flip: shows each size mirrored too.
-        vote_iou: boxes become the mean of the candidates that overlap them at least so much; None: they stay.
-        protocol: whose numbers are measured beside COCO's, and judge the weights of a training: "auto" is the
-            one of the data set's layout (VOC 2007 by "voc2007", other years by "voc2010"), "coco" is COCO's
-            alone.
-        ious: overlaps of the protocols "voc2007", "voc2010", "citypersons" and "widerface"; the first one's
-            numbers judge the weights. Empty: the protocol's own, 0.5, and for the latter two 0.75 besides.
-        kitti_rule: the rule on the height of detections of the protocol "kitti", of 2016 or since 2017.
-        ground_truth: folder of the four .mat files that say which faces are easy, medium and hard, for the
-            protocol "widerface"; None: it is looked for in the data set's folder.
-    """
-
-    batch_size: int = 1
-    per_stage: bool = False
-    scales: tuple[int, ...] = ()
-    scales_max_side: int | None = None
-    flip: bool = False
-    vote_iou: float | None = None
-    protocol: str = AUTO
-    ious: tuple[float, ...] = ()
-    kitti_rule: int = 2017
-    ground_truth: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"evaluation.batch_size: got {self.batch_size}, expected 1 or more")
-        for name, sizes in (("scales", self.scales), ("scales_max_side", (self.scales_max_side,))):
-            if any(size is not None and size <= 0 for size in sizes):
-                raise ValueError(f"evaluation.{name}: got {getattr(self, name)}, expected sizes above 0")
-        if self.vote_iou is not None and not 0.0 < self.vote_iou <= 1.0:
-            got = self.vote_iou
-            raise ValueError(f"evaluation.vote_iou: got {got}, expected an overlap in (0, 1], or none")
-        if self.protocol not in (AUTO, *PROTOCOLS):
-            known = ", ".join((AUTO, *PROTOCOLS))
-            raise ValueError(f"evaluation.protocol: got {self.protocol!r}, expected one of {known}")
-        if not all(0.0 < iou <= 1.0 for iou in self.ious):
-            raise ValueError(f"evaluation.ious: got {self.ious}, expected overlaps in (0, 1]")
-        if self.kitti_rule not in (2016, 2017):
-            raise ValueError(f"evaluation.kitti_rule: got {self.kitti_rule}, expected 2016 or 2017")
-
-    def augmentation(self) -> Augmentation | None:
-        """Returns these settings as predictions take them; None if images are seen once."""
-        from cascade_tf.prediction.test_time_augmentation import Augmentation
-
-        if not (self.scales or self.flip or self.vote_iou):
-            return None
-        return Augmentation(self.scales, self.scales_max_side, self.flip, self.vote_iou)
-
-
-@dataclasses.dataclass(frozen=True)
 class Experiment:
     """One run, completely described.
 
@@ -118,6 +55,9 @@ class Experiment:
         evaluation: how the result is measured.
         backbone_weights: file or catalogue name of the backbone's weights at the start; None: random.
         weights: file or catalogue name of a detector's weights at the start; None: random.
+        first_step: settings by their dotted names that are others in a first step of training, such as
+            ``{"train.steps": 10_000, "model.learns": "proposals"}``. Its weights are those that the run
+            itself begins with, with fresh momentum and its own schedule. Empty: there is no such step.
         class_names: K names of the data set's classes, resolved.
         category_ids: K ids of the same classes in the data set's files, resolved.
     """
@@ -129,6 +69,7 @@ class Experiment:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     backbone_weights: str | None = None
     weights: str | None = None
+    first_step: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata={"resolved": True})
     class_names: tuple[str, ...] = dataclasses.field(default=(), metadata={"resolved": True})
     category_ids: tuple[int, ...] = dataclasses.field(default=(), metadata={"resolved": True})
 
@@ -140,6 +81,7 @@ class Experiment:
         if len(self.class_names) != len(self.category_ids):
             got = f"{len(self.class_names)} class names and {len(self.category_ids)} category ids"
             raise ValueError(f"experiment {self.name!r}: got {got}, expected as many of each")
+        first_step.first_experiment(self)
 
 
 def with_classes(experiment: Experiment, names: Sequence[str], category_ids: Sequence[int]) -> Experiment:
@@ -208,15 +150,25 @@ def settings(experiment: Experiment) -> dict[str, Any]:
         flat |= {f"{group}.{name}": value for name, value in values.items()}
     for name in ("backbone_weights", "weights", "class_names", "category_ids"):
         flat[name] = getattr(experiment, name)
+    for name, value in experiment.first_step.items():
+        flat[first_step.PREFIX + name] = constructor_name(value) if isinstance(value, Part) else value
     return flat
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:
     """Returns a line for each setting of two experiments that makes them learn different weights."""
     before, after = settings(old), settings(new)
-    names = [name for name in before | after if name not in HARMLESS and not name.startswith("evaluation.")]
-    changed = [name for name in names if before.get(name) != after.get(name)]
+    changed = [
+        name for name in before | after if not _is_harmless(name) and before.get(name) != after.get(name)
+    ]
     return [f"{name}: {before.get(name)!r}, now {after.get(name)!r}" for name in changed]
+
+
+def _is_harmless(name: str) -> bool:
+    inside = name.removeprefix(first_step.PREFIX)
+    # The second step begins with the weights after the last update of the first.
+    length = name == f"{first_step.PREFIX}train.steps"
+    return inside.startswith("evaluation.") or (inside in HARMLESS and not length)
 
 
 def to_json(experiment: Experiment) -> str:
@@ -232,6 +184,10 @@ def to_json(experiment: Experiment) -> str:
         content[group] = {name: _plain(value, f"{group}.{name}") for name, value in values.items()}
     for name in ("backbone_weights", "weights", "class_names", "category_ids"):
         content[name] = _plain(getattr(experiment, name), name)
+    content["first_step"] = {
+        name: _part_as_json(value, name) if isinstance(value, Part) else _plain(value, name)
+        for name, value in experiment.first_step.items()
+    }
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -248,7 +204,11 @@ def from_json(text: str) -> Experiment:
         groups[group] = config(**_typed(config(), _take(content, group, dict), f"{group}."))
     names = overrides.convert(_take(content, "class_names", list), tuple[str, ...], "class_names")
     ids = overrides.convert(_take(content, "category_ids", list), tuple[int, ...], "category_ids")
+    # Files of older versions have none.
+    changes = _take({"first_step": {}} | content, "first_step", dict)
+    content.pop("first_step", None)
     blank = Experiment(name="", **groups, class_names=names, category_ids=ids)
+    blank = dataclasses.replace(blank, first_step=_typed_changes(blank, changes))
     return dataclasses.replace(blank, **_typed(blank, content, ""))
 
 
@@ -312,6 +272,33 @@ def _typed(tree: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
         name: overrides.convert(value, hints[name], prefix + name, spelled=False)
         for name, value in values.items()
     }
+
+
+def _typed_changes(experiment: Experiment, changes: dict[str, Any]) -> dict[str, Any]:
+    """Values of ``first_step`` in the types of the settings."""
+    typed: dict[str, Any] = {}
+    for name in sorted(changes, key=lambda one: one.count(".")):
+        value, path = changes[name], f"{first_step.PREFIX}{name}"
+        changed = first_step.first_experiment(dataclasses.replace(experiment, first_step=typed)) or experiment
+        hint = _type_of(changed, name, path)
+        if takes_part(hint):
+            typed[name] = None if value is None else _part_from_json(value, path)
+        else:
+            typed[name] = overrides.convert(value, hint, path, spelled=False)
+    return typed
+
+
+def _type_of(experiment: Experiment, name: str, path: str) -> Any:
+    tree: Any = experiment
+    *groups, last = name.split(".")
+    for group in groups:
+        tree = tree.settings.get(group) if isinstance(tree, Part) else getattr(tree, group, None)
+    types = overrides.setting_types(tree) if tree is not None else {}
+    if last not in types:
+        raise unknown_setting(
+            path, [f"{first_step.PREFIX}{one}" for one in overrides.setting_names(experiment)]
+        )
+    return types[last]
 
 
 def _plain(value: Any, name: str) -> Any:

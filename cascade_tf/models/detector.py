@@ -32,6 +32,10 @@ from cascade_tf.structures import (
     Tensor,
 )
 
+EVERYTHING, PROPOSALS = "everything", "proposals"
+LEARNS = (EVERYTHING, PROPOSALS)
+"""What a detector learns in training."""
+
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
 class TwoStageDetector(Configured, FitModel):
@@ -60,14 +64,15 @@ class TwoStageDetector(Configured, FitModel):
         round_to: see `two_stage`.
         separate_images: see `two_stage`.
         resize: see `two_stage`.
+        learns: see `two_stage`.
 
     Attributes:
         upright: whether ``predict`` and the export turn photos as their EXIF orientation says, where they are
             not told; of a run that was loaded, what it was trained with.
 
     Raises:
-        ValueError: names and ids differ in number or from the heads' class count, an image size is wrong, or
-            a part takes a map for one of another stride than the backbone says.
+        ValueError: names and ids differ in number or from the heads' class count, an image size is wrong, a
+            part takes a map for one of another stride than the backbone says, or another choice is unknown.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class TwoStageDetector(Configured, FitModel):
         round_to: int | None = None,
         separate_images: bool = True,
         resize: str = "shorter_side",
+        learns: str = EVERYTHING,
         **kwargs: Any,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -104,6 +110,7 @@ class TwoStageDetector(Configured, FitModel):
         # An image that is rounded up then fits into a batch that is padded.
         divides = round_to is None or (round_to >= 1 and size_divisor % round_to == 0)
         require(divides, "round_to", round_to, f"a divisor of size_divisor = {size_divisor}, or none")
+        require(learns in LEARNS, "learns", learns, f"one of {', '.join(LEARNS)}")
         self.backbone = backbone
         self.neck = neck
         self.proposals = proposals
@@ -119,6 +126,7 @@ class TwoStageDetector(Configured, FitModel):
         self.round_sides = round_sides
         self.round_to = round_to
         self.separate_images = separate_images
+        self.learns = learns
         self.upright = True
         self.build()
 
@@ -143,6 +151,11 @@ class TwoStageDetector(Configured, FitModel):
         return self.heads.has_masks
 
     @property
+    def heads_learn(self) -> bool:
+        """Whether the heads take part in training."""
+        return self.learns == EVERYTHING
+
+    @property
     def takes_proposals(self) -> bool:
         """Whether proposals come with the images, in a ``ProposalBatch``."""
         return self.proposals.takes_given
@@ -158,6 +171,8 @@ class TwoStageDetector(Configured, FitModel):
             shapes = self.neck.output_shapes(shapes)
         _build(self.proposals, shapes)
         _build(self.heads, shapes)
+        if not self.heads_learn:
+            self.heads.trainable = False
         self.built = True
 
     def _check_strides(self) -> None:
@@ -270,6 +285,8 @@ class TwoStageDetector(Configured, FitModel):
         with self.in_areas(batch):
             found, proposals = self.proposals.of_batch(features, batch, training=True)
             losses, metrics = self.proposals.compute_losses(found, targets)
+            if not self.heads_learn:
+                return losses, metrics
             outputs = self.heads(features, proposals, batch.image_size, targets, training=True)
             of_stages = self.heads.compute_losses(features, outputs, batch.image_size, targets)
         return losses | of_stages[0], metrics | of_stages[1]
@@ -332,12 +349,12 @@ class TwoStageDetector(Configured, FitModel):
     @property
     def reported(self) -> tuple[str, ...]:
         """Names of the losses and metrics that ``fit`` shows."""
-        return (*self.proposals.reported, *self.heads.reported)
+        return (*self.proposals.reported, *(self.heads.reported if self.heads_learn else ()))
 
     @property
     def weighted_by(self) -> dict[str, str]:
         """By what ``fit`` weights a metric of a step: overlaps by the boxes that they are of."""
-        return {**self.proposals.weighted_by, **self.heads.weighted_by}
+        return {**self.proposals.weighted_by, **(self.heads.weighted_by if self.heads_learn else {})}
 
     def _stages(self, features: dict[str, Tensor], batch: Batch) -> tuple[StageOutput, ...]:
         _, proposals = self.proposals.of_batch(features, batch)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cascade_tf.backbones import ResNet
 from cascade_tf.heads import cascade
 from cascade_tf.layers import DetectionOutput, PixelNormalization
-from cascade_tf.models.detector import TwoStageDetector
+from cascade_tf.models.detector import EVERYTHING, TwoStageDetector
 from cascade_tf.necks import FPN
 from cascade_tf.parts import Part, of_kind, part
 from cascade_tf.proposals import RegionProposal
@@ -32,6 +32,7 @@ def two_stage(
     round_sides: bool = False,
     round_to: int | None = None,
     separate_images: bool = True,
+    learns: str = EVERYTHING,
 ) -> TwoStageDetector:
     """A detector, weights initialised at random.
 
@@ -58,6 +59,8 @@ def two_stage(
         separate_images: with GroupNorm, whether an image in a batch gets the answer that it gets alone; False
             lets the padding of the batch into the statistics, as Detectron and detectron2 do. Without
             statistics of maps it changes nothing.
+        learns: "everything", or "proposals": the heads neither run nor change in training, as in the first of
+            the two steps in which MS-CNN is trained.
 
     Returns:
         A built detector.
@@ -81,5 +84,6 @@ def two_stage(
         round_sides=round_sides,
         round_to=round_to,
         separate_images=separate_images,
+        learns=learns,
         name="detector",
     )

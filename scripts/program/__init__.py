@@ -16,7 +16,7 @@ from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
 from .folders import output_folder, writable_folder
 from .log import warn
 from .quiet import set_log_level
-from .resumption import tell_of_left_out_images
+from .resumption import check_resumption, has_checkpoint, has_started, tell_of_left_out_images
 from .root import ROOT
 from .running import run
 from .splits import chosen_protocol, read_annotations, read_split, read_split_to_measure
@@ -28,6 +28,7 @@ __all__ = [
     "SCORE_THRESHOLD",
     "WEIGHTS_TEXT",
     "Flags",
+    "check_resumption",
     "check_submission",
     "chosen_protocol",
     "configured_experiment",
@@ -35,7 +36,9 @@ __all__ = [
     "detection_bar",
     "draw_worst",
     "find_errors",
+    "has_checkpoint",
     "has_masks",
+    "has_started",
     "load_run",
     "model_changes",
     "open_detector",

@@ -47,7 +47,8 @@ def model_changes(options: Flags, base: Callable[[], Part]) -> dict[str, Any]:
     from cascade_tf.models import cascade_mask_rcnn_fpn
 
     blank = Experiment(name="", model=cascade_mask_rcnn_fpn)
-    _adjusted(blank, options, [text for text in options.overrides if not _of_model(text)])
+    others = [text for text in options.overrides if not (_of_model(text) or _of_first_step(text))]
+    _adjusted(blank, options, others)
     of_model = [text.removeprefix(_MODEL) for text in options.overrides if _of_model(text)]
     return changes(base(), of_model) if of_model else {}
 
@@ -85,10 +86,18 @@ def _of_model(override: str) -> bool:
     return override.startswith(_MODEL)
 
 
+def _of_first_step(override: str) -> bool:
+    return override.partition("=")[0].strip().partition(".")[0] == "first_step"
+
+
 def _adjusted(experiment: Experiment, options: Flags, overrides: Sequence[str] | None = None) -> Experiment:
     """Applies ``overrides``, or all of the flags, and the folder of the data set."""
+    from cascade_tf.experiment.first_step import change_first_step
     from cascade_tf.experiment.overrides import apply_overrides
 
+    given = options.overrides if overrides is None else overrides
+    of_first_step = [text for text in given if _of_first_step(text)]
+    others = [text for text in given if not _of_first_step(text)]
     folder = options.values["dataset_dir"].value if "dataset_dir" in options.values else None
     extra = [f"data.dataset_dir={folder}"] if folder else []
-    return apply_overrides(experiment, [*(options.overrides if overrides is None else overrides), *extra])
+    return change_first_step(apply_overrides(experiment, [*others, *extra]), of_first_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import logging
@@ -9,6 +10,46 @@ from absl import logging
 if TYPE_CHECKING:
     from cascade_tf.data.coco import CocoDataset
     from cascade_tf.experiment.config import Experiment
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a run in this folder can go on; of one in two steps, whether the second one can."""
+    import tensorflow as tf
+
+    return tf.train.latest_checkpoint(str(workdir / "checkpoints")) is not None
+
+
+def has_started(workdir: Path) -> bool:
+    """Whether a run in this folder can go on, if only with its first step."""
+    from cascade_tf.experiment.first_step import FOLDER
+
+    return has_checkpoint(workdir) or has_checkpoint(workdir / FOLDER)
+
+
+def check_resumption(experiment: Experiment, workdir: Path, resume: str) -> None:
+    """Makes sure that a checkpoint in the run's folder is one to go on from.
+
+    Args:
+        experiment: what is to be trained, resolved.
+        workdir: the run's folder.
+        resume: ``"never"``, ``"always"`` or ``"auto"``.
+
+    Raises:
+        ValueError: there is one and it should not, or the reverse, or it was made with other settings.
+    """
+    from cascade_tf.experiment.config import differences, read_experiment
+
+    started = has_started(workdir)
+    if started and resume == "never":
+        raise ValueError(f"workdir {workdir}: got the checkpoint of a run, expected none with --resume=never")
+    if not started and resume == "always":
+        raise ValueError(f"workdir {workdir}: got no checkpoint, expected one with --resume=always")
+    changed = differences(read_experiment(workdir), experiment) if started else []
+    if changed:
+        raise ValueError(
+            f"workdir {workdir} holds a run with other settings ({'; '.join(changed)}), "
+            "expected the same settings or another --workdir"
+        )
 
 
 def tell_of_left_out_images(

@@ -42,6 +42,30 @@ def test_train_on_batch_is_a_step_of_fit(trained):
     assert shown == pytest.approx({name: values[0] for name, values in history.items()}, rel=1e-5)
 
 
+def test_a_detector_that_learns_proposals_leaves_its_heads_alone(tmp_path):
+    keras.utils.set_random_seed(5)
+    detector = build(faster_rcnn_fpn, learns="proposals")
+    detector.compile(keras.optimizers.SGD(0.01))
+    before = {variable.path: variable.numpy() for variable in detector.variables}
+    data = tf.data.Dataset.from_tensors((image_batch(), ground_truth()))
+    assert set(detector.fit(data, verbose=0).history) == {"loss", "rpn_box", "rpn_objectness"}
+    changed = {v.path for v in detector.variables if not np.array_equal(v.numpy(), before[v.path])}
+    heads, backbone, proposals = (
+        {v.path for v in part.variables} for part in (detector.heads, detector.backbone, detector.proposals)
+    )
+    assert heads
+    assert not heads & changed
+    assert backbone & changed
+    assert proposals <= changed
+    detector.save(tmp_path / "detector.keras")
+    again = keras.saving.load_model(tmp_path / "detector.keras")
+    assert again.learns == "proposals"
+    assert not again.heads.trainable_variables
+    assert_same_weights(again, detector)
+    with pytest.raises(ValueError, match="learns: got 'heads', expected one of everything, proposals"):
+        build(faster_rcnn_fpn, learns="heads")
+
+
 def test_numbers_without_names_are_those_of_metrics_names(trained):
     detector, _ = trained
     named = detector.test_on_batch(image_batch(), ground_truth(), return_dict=True)

@@ -91,9 +91,9 @@ def test_a_run_that_took_a_placeholder_for_a_class_goes_on(
     assert "shapes" not in new.class_names
     old = ("shapes", *new.class_names), (0, *new.category_ids)
     write_experiment(with_classes(experiment(dataset), *old), tmp_path)
-    monkeypatch.setattr(train, "has_checkpoint", lambda workdir: True)
+    monkeypatch.setattr(train.program, "has_started", lambda workdir: True)
     resolved, train_set, val_set = train.read_data(experiment(dataset), tmp_path)
     assert (resolved.class_names, resolved.category_ids) == old
     assert train_set.categories == val_set.categories
     assert min(c for example in train_set.examples for c in example.classes.tolist()) == 2
-    train.check_resumption(resolved, tmp_path, "auto")
+    train.program.check_resumption(resolved, tmp_path, "auto")
