@@ -15,13 +15,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cascade_tf.coco_format.fields import box_in, known_in, number_in, own_id_in, record_at, wrong
 from cascade_tf.coco_format.file import load_annotation_file
+from cascade_tf.coco_format.numbers import as_flag
 from cascade_tf.coco_format.results_file import load_results_file
 from cascade_tf.files import write_atomically
 from cascade_tf.formats.citypersons_annotations import AnnotatedImage, read_annotations
+from cascade_tf.formats.negative_sides import NegativeSides
 
 PEDESTRIAN = 1
 """The only category that is measured. Riders, sitting persons and groups are pedestrians with ``ignore``."""
+
+_AN_IMAGE = "an image of the ground truth"
 
 
 class Pedestrians(NamedTuple):
@@ -60,16 +65,21 @@ def read_ground_truth(path: str | os.PathLike[str]) -> dict[int, Pedestrians]:
     content = load_annotation_file(path)
     rows: dict[int, list[list[float]]] = {}
     for number, image in enumerate(content["images"]):
-        image_id = image.get("id") if isinstance(image, dict) else None
-        if type(image_id) is not int:
-            raise ValueError(f"{path}: image {number}: id is {image_id!r}, expected a whole number")
-        rows[image_id] = []
+        with record_at(f"{path}: image {number}", image):
+            rows[own_id_in(image, rows)] = []
+    categories: set[int] = set()
+    for number, category in enumerate(content["categories"]):
+        with record_at(f"{path}: category {number}", category):
+            categories.add(own_id_in(category, categories))
+    negative = NegativeSides()
     for number, record in enumerate(content["annotations"]):
-        what = f"{path}: annotation {number}"
-        image_id = _image_id(record, rows, what)
-        if record.get("category_id") == PEDESTRIAN:
-            row = [*_box(record, what), *(_number(record, field, what) for field in ("height", "vis_ratio"))]
-            rows[image_id].append([*row, _number({"ignore": 0, **record}, "ignore", what)])
+        with record_at(f"{path}: annotation {number}", record) as place:
+            image_id = known_in(record, "image_id", rows, _AN_IMAGE)
+            if known_in(record, "category_id", categories, "a category of the file") == PEDESTRIAN:
+                row = _pedestrian(record)
+                negative.look(np.array([row[2:4]]), [place])
+                rows[image_id].append(row)
+    negative.tell(path)
     return {image_id: _pedestrians(some) for image_id, some in rows.items()}
 
 
@@ -97,11 +107,15 @@ def read_detections(
         ValueError: it is broken, or names an image that is not of the ground truth.
     """
     rows: dict[int, list[list[float]]] = {image_id: [] for image_id in image_ids}
+    negative = NegativeSides()
     for number, record in enumerate(load_results_file(path)):
-        what = f"{path}: detection {number}"
-        image_id = _image_id(record, rows, what)
-        if record.get("category_id") == PEDESTRIAN:
-            rows[image_id].append([*_box(record, what), _number(record, "score", what)])
+        with record_at(f"{path}: detection {number}", record) as place:
+            image_id = known_in(record, "image_id", rows, _AN_IMAGE)
+            row = [*box_in(record, signed=True), number_in(record, "score")]
+            if number_in(record, "category_id") == PEDESTRIAN:
+                negative.look(np.array([row[2:4]]), [place])
+                rows[image_id].append(row)
+    negative.tell(path)
     arrays = [np.array(some, np.float64).reshape(-1, 5) for some in rows.values()]
     return [(array[:, :4], array[:, 4]) for array in arrays]
 
@@ -128,22 +142,14 @@ def _pedestrians(rows: Sequence[Sequence[float]]) -> Pedestrians:
     return Pedestrians(array[:, :4], array[:, 4], array[:, 5], array[:, 6] != 0)
 
 
-def _image_id(record: Any, known: Mapping[int, Any], what: str) -> int:
-    value = record.get("image_id") if isinstance(record, dict) else None
-    if not isinstance(value, (int, float)) or value not in known:
-        raise ValueError(f"{what}: image_id is {value!r}, expected an image of the ground truth")
-    return int(value)
-
-
-def _number(record: Mapping[str, Any], field: str, what: str) -> float:
-    value = record.get(field)
-    if not isinstance(value, (int, float)) or not np.isfinite(value):
-        raise ValueError(f"{what}: {field} is {value!r}, expected a finite number")
-    return float(value)
-
-
-def _box(record: Mapping[str, Any], what: str) -> list[float]:
-    value = record.get("bbox")
-    if not isinstance(value, list) or len(value) != 4:
-        raise ValueError(f"{what}: bbox is {value!r}, expected four numbers: x, y, width, height")
-    return [_number({"bbox": side}, "bbox", what) for side in value]
+def _pedestrian(record: Mapping[str, Any]) -> list[float]:
+    """Box, height, visibility and whether it is ignored."""
+    ignored = as_flag(record.get("ignore"))
+    if ignored is None:
+        raise wrong("ignore", record["ignore"], "0 or 1")
+    return [
+        *box_in(record, signed=True),
+        number_in(record, "height"),
+        number_in(record, "vis_ratio"),
+        ignored,
+    ]

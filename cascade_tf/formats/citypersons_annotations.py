@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cascade_tf.formats.mat import read_mat
+from cascade_tf.coco_format.fields import wrong
+from cascade_tf.formats.mat import read_mat, table_of
 
 CLASSES = ("ignore region", "pedestrian", "rider", "sitting person", "other person", "people group")
 """Names of the labels 0 to 5.
@@ -16,7 +17,10 @@ Boxes of pedestrians and riders reach from head to feet, as if nothing hid them;
 can be seen.
 """
 
-_COLUMNS = 10
+_COLUMNS = (
+    "class_label", "x", "y", "width", "height", "instance_id",
+    "x_vis", "y_vis", "width_vis", "height_vis",
+)  # fmt: skip
 
 
 class AnnotatedImage(NamedTuple):
@@ -43,24 +47,25 @@ def read_annotations(path: str | os.PathLike[str]) -> list[AnnotatedImage]:
     Raises:
         FileNotFoundError: there is no such file.
         RuntimeError: SciPy, which reads it, is not installed.
-        ValueError: it is broken or another .mat file.
+        ValueError: it is broken or another .mat file; the message names image, object and column.
     """
     content = read_mat(path)
     cells = next((value for name, value in content.items() if name.startswith("anno_")), None)
     if cells is None:
         raise ValueError(f"{path}: has no variable 'anno_..._aligned', is it CityPersons' annotations?")
+    return [_image(cell, f"{path}: image {number}") for number, cell in enumerate(cells.ravel())]
+
+
+def _image(cell: np.ndarray, where: str) -> AnnotatedImage:
     try:
-        return [_image(cell[0, 0]) for cell in cells.ravel()]
+        record = cell[0, 0]
+        city, name = str(record["cityname"][0]), str(record["im_name"][0])
+        table = record["bbs"]
     except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not built as CityPersons' annotations ({error})") from None
-
-
-def _image(record: np.void) -> AnnotatedImage:
-    # Label, box, number of the person, box of what is visible.
-    rows = record["bbs"].astype(np.float64).reshape(-1, _COLUMNS)
-    labels = rows[:, 0].astype(np.int64)
-    if np.any((labels < 0) | (labels >= len(CLASSES))):
-        raise ValueError(f"{record['im_name'][0]}: got the labels {labels}, expected 0 to 5")
-    return AnnotatedImage(
-        str(record["cityname"][0]), str(record["im_name"][0]), labels, rows[:, 1:5], rows[:, 6:10]
-    )
+        raise ValueError(f"{where}: not built as CityPersons' annotations ({error})") from None
+    where = f"{where} ({name})"
+    rows = table_of(table, _COLUMNS, where)
+    for row in np.flatnonzero(~np.isin(rows[:, 0], range(len(CLASSES)))):
+        complaint = wrong(_COLUMNS[0], rows[row, 0].item(), f"a whole number from 0 to {len(CLASSES) - 1}")
+        raise ValueError(f"{where}, object {row}: {complaint}")
+    return AnnotatedImage(city, name, rows[:, 0].astype(np.int64), rows[:, 1:5], rows[:, 6:10])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade_tf.coco_format.numbers import is_finite_number
+from cascade_tf.coco_format.fields import box_in, known_in, record_at
 from cascade_tf.files import write_atomically
 from cascade_tf.formats.citypersons_annotations import AnnotatedImage
 
@@ -66,16 +66,7 @@ def write_image_annotation(
 
 
 def _row(one: Any, where: str) -> list[float]:
-    if not isinstance(one, dict):
-        raise ValueError(f"{where}: is {one!r}, expected an object")
-    if one.get("label") not in _LABELS:
-        raise ValueError(f"{where}: label is {one.get('label')!r}, expected one of {', '.join(_LABELS)}")
-    boxes = [_box(one, field, where) for field in ("bbox", "bboxVis")]
-    return [_LABELS.index(one["label"]), *boxes[0], *boxes[1]]
-
-
-def _box(one: dict, field: str, where: str) -> list[float]:
-    box = one.get(field)
-    if not isinstance(box, list) or len(box) != 4 or not all(is_finite_number(side) for side in box):
-        raise ValueError(f"{where}: {field} is {box!r}, expected four finite numbers [x, y, width, height]")
-    return [float(side) for side in box]
+    with record_at(where, one):
+        label = known_in(one, "label", _LABELS, f"one of {', '.join(_LABELS)}")
+        full, visible = (box_in(one, field, signed=True) for field in ("bbox", "bboxVis"))
+        return [_LABELS.index(label), *full, *visible]

@@ -7,17 +7,21 @@ has its score behind them. Boxes have the coordinates that the benchmark compare
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cascade_tf.files import write_atomically
-from cascade_tf.formats.numbers import exact, read_numbers
+from cascade_tf.formats.negative_sides import NegativeSides
+from cascade_tf.formats.numbers import exact, need_columns, read_numbers
 
-LABEL_COLUMNS = 15
-RESULT_COLUMNS = 16
+_LABEL_FIELDS = (
+    "type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2",
+    "height", "width", "length", "x", "y", "z", "rotation_y",
+)  # fmt: skip
+_RESULT_FIELDS = (*_LABEL_FIELDS, "score")
 
 # What a detector of boxes in the image does not know, as the benchmark wants it written.
 _UNKNOWN_POSE = "-1 -1 -10"
@@ -54,14 +58,19 @@ class KittiDetections(NamedTuple):
     scores: np.ndarray
 
 
-def read_labels(path: str | os.PathLike[str]) -> KittiObjects:
+def read_labels(path: str | os.PathLike[str], negative: NegativeSides | None = None) -> KittiObjects:
     """Reads the labels of a frame.
+
+    Args:
+        path: of the file.
+        negative: counts boxes with negative sides; None: nobody does.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line has another number of columns, or no number where one belongs.
+        ValueError: a line has another number of columns, or no number where one belongs; the message names
+            file, line and column.
     """
-    types, numbers = _read_table(Path(path), LABEL_COLUMNS)
+    types, numbers = _read_table(Path(path), _LABEL_FIELDS, negative)
     return KittiObjects(types, numbers[:, 3:7], numbers[:, 0], numbers[:, 1])
 
 
@@ -75,14 +84,18 @@ def write_labels(path: str | os.PathLike[str], objects: KittiObjects) -> Path:
     return write_atomically(path, "".join(lines))
 
 
-def read_results(path: str | os.PathLike[str]) -> KittiDetections:
+def read_results(path: str | os.PathLike[str], negative: NegativeSides | None = None) -> KittiDetections:
     """Reads what was detected in a frame; an empty file says that it is nothing.
+
+    Args:
+        path: of the file.
+        negative: as in ``read_labels``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line has another number of columns, or no number where one belongs.
+        ValueError: as in ``read_labels``.
     """
-    types, numbers = _read_table(Path(path), RESULT_COLUMNS)
+    types, numbers = _read_table(Path(path), _RESULT_FIELDS, negative)
     return KittiDetections(types, numbers[:, 3:7], numbers[:, 14])
 
 
@@ -101,10 +114,15 @@ def read_frames(
     """
     labels = _folder(label_folder, ("training/label_2", "label_2", ""))
     results = _folder(result_folder, ("data", ""))
-    return {
-        path.stem: (read_labels(labels / path.name), read_results(path))
-        for path in sorted(results.glob("*.txt"))
-    }
+    frames, mislabelled, misdetected = {}, NegativeSides(), NegativeSides()
+    for path in sorted(results.glob("*.txt")):
+        if not (labels / path.name).is_file():
+            raise FileNotFoundError(f"{path}: frame without labels, there is no {labels / path.name}")
+        objects = read_labels(labels / path.name, mislabelled)
+        frames[path.stem] = objects, read_results(path, misdetected)
+    mislabelled.tell(labels)
+    misdetected.tell(results)
+    return frames
 
 
 def write_results(folder: str | os.PathLike[str], frames: Mapping[str, KittiDetections]) -> Path:
@@ -134,9 +152,11 @@ def _folder(given: str | os.PathLike[str], places: tuple[str, ...]) -> Path:
     raise FileNotFoundError(f"no frame's .txt file in {looked}")
 
 
-def _read_table(path: Path, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Types [n] and the other columns [n, columns - 1]."""
-    types, rows = [], []
+def _read_table(
+    path: Path, fields: Sequence[str], negative: NegativeSides | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Types [n] and the other columns [n, fields - 1]."""
+    places, types, rows = [], [], []
     try:
         # What is no text is no number either, and told with its line.
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -146,8 +166,12 @@ def _read_table(path: Path, columns: int) -> tuple[np.ndarray, np.ndarray]:
         words = line.split()
         if not words:
             continue
-        if len(words) != columns:
-            raise ValueError(f"{path}, line {number}: expected {columns} columns, got {len(words)}")
-        rows.append(read_numbers(words[1:], f"{path}, line {number}"))
+        where = f"{path}, line {number}"
+        need_columns(words, fields, where)
+        rows.append(read_numbers(words[1:], fields[1:], where))
         types.append(words[0])
-    return np.array(types, dtype=str), np.array(rows, np.float64).reshape(-1, columns - 1)
+        places.append(where)
+    table = np.array(rows, np.float64).reshape(-1, len(fields) - 1)
+    if negative is not None:
+        negative.look(table[:, 5:7] - table[:, 3:5], places)
+    return np.array(types, dtype=str), table

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cascade_tf.coco_format.fields import A_NUMBER, wrong
 from cascade_tf.files import write_atomically
 
 # What a file of version 5 begins with, filled up to its length: no date, so that files can be equal.
@@ -46,6 +49,32 @@ def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[st
         raise ValueError(f"{path}: has no variable {missing[0]!r}, expected {', '.join(names)}")
     # Beside the variables it has its own, such as the version.
     return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def table_of(value: Any, columns: Sequence[str], where: str) -> np.ndarray:
+    """Returns a table [n, columns] float64 of the objects of an image.
+
+    Args:
+        value: of a cell; that of an image without objects is empty, whatever its shape.
+        columns: what messages call them.
+        where: what messages call the image.
+
+    Raises:
+        ValueError: it is no table of so many columns, or holds what is no finite number.
+    """
+    expected = f"numbers in {len(columns)} columns: {', '.join(columns)}"
+    try:
+        table = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: {wrong('the table', value, expected)}") from None
+    if not table.size:
+        return table.reshape(0, len(columns))
+    if table.ndim != 2 or table.shape[1] != len(columns):
+        raise ValueError(f"{where}: the table has the shape {table.shape}, expected {expected}")
+    for row, column in np.argwhere(~np.isfinite(table)):
+        complaint = wrong(columns[column], table[row, column].item(), A_NUMBER)
+        raise ValueError(f"{where}, object {row}: {complaint}")
+    return table
 
 
 def write_mat(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from cascade_tf.coco_format.fields import A_NUMBER, wrong
 
 
-def read_numbers(words: Iterable[str], where: str) -> list[float]:
-    """Returns words of a line as numbers.
+def need_columns(words: Sequence[str], fields: Sequence[str], where: str) -> None:
+    """Raises a ValueError unless a line has as many words as fields; see ``read_numbers``."""
+    if len(words) != len(fields):
+        counts = f"expected {len(fields)} columns, got {len(words)}"
+        raise ValueError(f"{where}: {counts}; they are {', '.join(fields)}")
+
+
+def read_numbers(words: Sequence[str], fields: Sequence[str], where: str) -> list[float]:
+    """Returns the words of a line as numbers.
 
     Args:
         words: of the line.
-        where: what a message calls it, such as ``"000001.txt, line 3"``.
+        fields: what messages call them, one for each.
+        where: what a message calls the line, such as ``"000001.txt, line 3"``.
 
     Raises:
-        ValueError: one is not a number, or is none that can be reckoned with.
+        ValueError: there are more words or fewer, or one is no number that can be reckoned with.
     """
+    need_columns(words, fields, where)
+    for field, word in zip(fields, words, strict=True):
+        if not is_number(word):
+            raise ValueError(f"{where}: {wrong(field, word, A_NUMBER)}")
+    return [float(word) for word in words]
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number that can be reckoned with."""
     try:
-        numbers = [float(word) for word in words]
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{where}: numbers must be finite, got {numbers}")
-    return numbers
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
 
 
 def exact(numbers: Iterable[float]) -> str:

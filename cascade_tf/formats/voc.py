@@ -1,4 +1,4 @@
-"""PASCAL VOC's files for its protocols: a devkit's annotations, and the result files of its competition 4.
+"""PASCAL VOC's files for its protocols: a devkit's ground truth, and the result files of its competition 4.
 
 In both, pixels are numbered from 1 and a box includes its last ones: its left and upper edges lie one lower
 as continuous coordinates.
@@ -6,18 +6,19 @@ as continuous coordinates.
 
 from __future__ import annotations
 
-import math
 import os
 import re
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from cascade_tf.coco_format.fields import wrong
 from cascade_tf.files import write_atomically
-from cascade_tf.formats.numbers import exact, read_numbers
+from cascade_tf.formats.negative_sides import NegativeSides
+from cascade_tf.formats.numbers import exact, need_columns, read_numbers
+from cascade_tf.formats.voc_annotations import FIRST_PIXEL, read_annotation
 
 CLASSES: tuple[str, ...] = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -28,7 +29,7 @@ CLASSES: tuple[str, ...] = (
 # comp4_det_test_cat.txt; Detectron puts a word of its own behind comp4.
 _RESULT_NAME = r"comp\d+(?:_[^_]+)?_det_(?P<split>{})_(?P<name>{})\.txt"
 
-_FIRST_PIXEL = np.array([1.0, 1.0, 0.0, 0.0])
+_RESULT_FIELDS = ("image", "score", "xmin", "ymin", "xmax", "ymax")
 
 
 class VocObjects(NamedTuple):
@@ -47,40 +48,6 @@ class VocObjects(NamedTuple):
     difficult: np.ndarray
 
 
-class VocObject(NamedTuple):
-    """An object of an annotation.
-
-    Attributes:
-        name: of its class.
-        box: [4] (x1, y1, x2, y2), continuous pixels.
-        difficult: hard to tell, so that nobody has to find it.
-        truncated: reaches beyond its box or the image.
-        occluded: partly hidden by another.
-    """
-
-    name: str
-    box: np.ndarray
-    difficult: bool
-    truncated: bool
-    occluded: bool
-
-
-class VocAnnotation(NamedTuple):
-    """What the XML file of an image says.
-
-    Attributes:
-        width: of the image, pixels; None: it does not say so.
-        height: likewise.
-        objects: in the order of the file.
-        file_name: of the picture; None: it does not say so.
-    """
-
-    width: int | None
-    height: int | None
-    objects: list[VocObject]
-    file_name: str | None = None
-
-
 class VocDetections(NamedTuple):
     """What was detected in a split: n boxes, of equal scores the first ones are the better ones.
 
@@ -97,40 +64,70 @@ class VocDetections(NamedTuple):
     scores: np.ndarray
 
 
-def read_results(folder: str | os.PathLike[str], split: str | None = None) -> tuple[str, VocDetections]:
+def read_results(
+    folder: str | os.PathLike[str], split: str | None = None, images: Container[str] | None = None
+) -> tuple[str, VocDetections]:
     """Reads the result files of all classes, ``comp4_det_<split>_<class>.txt``.
 
     Args:
         folder: holds them itself or in ``Main``. A class without a file was not detected.
         split: whose files are read; None: they are of one split, and classes have no ``_`` in their names.
+        images: the names that the split has; None: any.
 
     Returns:
         The split that their names say, and the detections.
 
     Raises:
         FileNotFoundError: there are no such files.
-        ValueError: they are of several splits, or a line is not ``image score xmin ymin xmax ymax``.
+        ValueError: they are of several splits, a line is not ``image score xmin ymin xmax ymax``, or its
+            image is not of the split; the message names file, line and column.
     """
-    files = _result_files(Path(folder), split)
+    files, negative = _result_files(Path(folder), split), NegativeSides()
+    split = _split_in(files, folder)
+    names: list[str] = []
+    classes: list[str] = []
+    tables = [np.zeros((0, 5))]
+    for path, match in files.items():
+        places, own, table = _read_result_file(path, images)
+        boxes = table[:, 1:] - FIRST_PIXEL
+        negative.look(boxes[:, 2:] - boxes[:, :2], places)
+        names += own
+        classes += [match["name"]] * len(own)
+        tables.append(table)
+    negative.tell(folder)
+    scores_and_boxes = np.concatenate(tables)
+    return split, VocDetections(
+        np.array(names, dtype=str),
+        np.array(classes, dtype=str),
+        scores_and_boxes[:, 1:] - FIRST_PIXEL,
+        scores_and_boxes[:, 0],
+    )
+
+
+def _split_in(files: Mapping[Path, re.Match[str]], folder: str | os.PathLike[str]) -> str:
+    """The one split that the names of result files have."""
     splits = sorted({match["split"] for match in files.values()})
     if len(splits) > 1:
         raise ValueError(f"{folder}: expected the results of one split, got {', '.join(splits)}")
-    images: list[str] = []
-    classes: list[str] = []
-    numbers: list[list[float]] = []
-    for path, match in files.items():
-        text = path.read_text(encoding="utf-8", errors="replace")
-        for line_number, line in enumerate(text.splitlines(), start=1):
-            if not line.strip():
-                continue
-            image, row = _read_line(line, f"{path}, line {line_number}")
-            images.append(image)
-            classes.append(match["name"])
-            numbers.append(row)
-    table = np.array(numbers, np.float64).reshape(-1, 5)
-    return splits[0], VocDetections(
-        np.array(images, dtype=str), np.array(classes, dtype=str), table[:, 1:] - _FIRST_PIXEL, table[:, 0]
-    )
+    return splits[0]
+
+
+def _read_result_file(path: Path, images: Container[str] | None) -> tuple[list[str], list[str], np.ndarray]:
+    """The places and the images of n lines, and their numbers [n, 5]."""
+    places, names, rows = [], [], []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"{path}, line {number}"
+        need_columns(words, _RESULT_FIELDS, where)
+        if images is not None and words[0] not in images:
+            raise ValueError(f"{where}: {wrong(_RESULT_FIELDS[0], words[0], 'one of the split')}")
+        rows.append(read_numbers(words[1:], _RESULT_FIELDS[1:], where))
+        names.append(words[0])
+        places.append(where)
+    return places, names, np.array(rows, np.float64).reshape(-1, 5)
 
 
 def write_results(
@@ -159,7 +156,7 @@ def write_results(
     paths = []
     for name in classes:
         own = detections.classes == name
-        boxes = detections.boxes[own] + _FIRST_PIXEL
+        boxes = detections.boxes[own] + FIRST_PIXEL
         lines = [
             f"{image} {exact([score])} {exact(box)}\n"
             for image, score, box in zip(detections.images[own], detections.scores[own], boxes, strict=True)
@@ -192,18 +189,22 @@ def read_objects(devkit: str | os.PathLike[str], split: str) -> tuple[tuple[str,
     """
     edition = _edition(Path(devkit), split)
     images = tuple(read_list(_list_of(edition, split)))
-    rows = [
-        (image, *one)
-        for image in images
-        for one in read_annotation(edition / "Annotations" / f"{image}.xml").objects
-    ]
-    names, classes, boxes, difficult, _, _ = zip(*rows, strict=True) if rows else ((),) * 6
-    return images, VocObjects(
+    rows = []
+    for image in images:
+        path = edition / "Annotations" / f"{image}.xml"
+        for number, one in enumerate(read_annotation(path).objects):
+            rows.append((f"{path}, object {number}", image, one.name, one.box, one.difficult))
+    places, names, classes, boxes, difficult = zip(*rows, strict=True) if rows else ((),) * 5
+    objects = VocObjects(
         np.array(names, dtype=str),
         np.array(classes, dtype=str),
         np.array(boxes, np.float64).reshape(-1, 4),
         np.array(difficult, dtype=bool),
     )
+    negative = NegativeSides()
+    negative.look(objects.boxes[:, 2:] - objects.boxes[:, :2], places)
+    negative.tell(edition)
+    return images, objects
 
 
 def read_measured(
@@ -222,11 +223,11 @@ def read_measured(
         FileNotFoundError: a file is missing.
         ValueError: a file is broken, or something was detected in an image that is not of the split.
     """
-    split, detections = read_results(results, _split_of(Path(results), Path(devkit)))
+    split = _split_of(Path(results), Path(devkit))
+    if split is None:
+        split = _split_in(_result_files(Path(results), None), results)
     images, objects = read_objects(devkit, split)
-    foreign = sorted(set(detections.images.tolist()) - set(images))
-    if foreign:
-        raise ValueError(f"{results}: image {foreign[0]!r} is not in the split {split!r} of {devkit}")
+    _, detections = read_results(results, split, frozenset(images))
     return images, objects, detections
 
 
@@ -268,13 +269,6 @@ def _result_files(folder: Path, split: str | None) -> dict[Path, re.Match[str]]:
     raise FileNotFoundError(f"no comp4_det_<split>_<class>.txt in {folder} or {folder / 'Main'}")
 
 
-def _read_line(line: str, where: str) -> tuple[str, list[float]]:
-    words = line.split()
-    if len(words) != 6:
-        raise ValueError(f"{where}: expected 'image score xmin ymin xmax ymax', got {line!r}")
-    return words[0], read_numbers(words[1:], where)
-
-
 def _list_of(edition: Path, split: str) -> Path:
     return edition / "ImageSets" / "Main" / f"{split}.txt"
 
@@ -292,70 +286,3 @@ def _edition(devkit: Path, split: str) -> Path:
     if len(having) > 1:
         raise ValueError(f"split {split!r} is in {', '.join(map(str, having))}; name one of these folders")
     return having[0]
-
-
-def read_annotation(path: str | os.PathLike[str], *, plain_edges: bool = False) -> VocAnnotation:
-    """Reads the annotation of one image.
-
-    Args:
-        path: of the file.
-        plain_edges: take the corners as continuous edges, as labelling tools write them, and not as the
-            numbers of pixels.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is broken; the message names file, object and field.
-    """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file, but the image is in the split") from None
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{path}: not XML: {error}") from None
-    return VocAnnotation(
-        _size(root, "width", str(path)),
-        _size(root, "height", str(path)),
-        [
-            _object(element, f"{path}, object {number}", plain_edges)
-            for number, element in enumerate(root.iter("object"))
-        ],
-        (root.findtext("filename") or "").strip() or None,
-    )
-
-
-def _size(root: ElementTree.Element, side: str, where: str) -> int | None:
-    if root.find(f"size/{side}") is None:
-        return None
-    number = _number(root, f"size/{side}", where)
-    if number != int(number):
-        raise ValueError(f"{where}: size/{side} must be a whole number, got {number}")
-    return int(number)
-
-
-def _object(element: ElementTree.Element, where: str, plain_edges: bool) -> VocObject:
-    corners = [_number(element, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax")]
-    marks = [_mark(element, mark, where) for mark in ("difficult", "truncated", "occluded")]
-    box = np.array(corners) if plain_edges else np.array(corners) - _FIRST_PIXEL
-    return VocObject(_text(element, "name", where), box, *marks)
-
-
-def _mark(element: ElementTree.Element, field: str, where: str) -> bool:
-    return element.find(field) is not None and _number(element, field, where) != 0
-
-
-def _text(element: ElementTree.Element, field: str, where: str) -> str:
-    text = (element.findtext(field) or "").strip()
-    if not text:
-        raise ValueError(f"{where}: no {field}")
-    return text
-
-
-def _number(element: ElementTree.Element, field: str, where: str) -> float:
-    text = _text(element, field, where)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{where}: {field} must be a finite number, got {text!r}")
-    return number

@@ -67,9 +67,9 @@ def detections_as_coco(
 def _records(
     images: Sequence[str], rows: VocObjects | VocDetections, classes: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Image, category and box of each row, as COCO has them."""
+    """Image, category and box of each row, as COCO has them, no side of which is negative."""
     image_ids = {name: i for i, name in enumerate(images)}
     category_ids = {name: k for k, name in enumerate(classes, start=1)}
-    sides = np.concatenate([rows.boxes[:, :2], rows.boxes[:, 2:] - rows.boxes[:, :2]], axis=1)
+    sides = np.concatenate([rows.boxes[:, :2], np.maximum(rows.boxes[:, 2:] - rows.boxes[:, :2], 0)], axis=1)
     for image, name, box in zip(rows.images.tolist(), rows.classes.tolist(), sides.tolist(), strict=True):
         yield {"image_id": image_ids[image], "category_id": category_ids[name], "bbox": box}

@@ -9,12 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cascade_tf.coco_format.fields import wrong
 from cascade_tf.files import write_atomically
-from cascade_tf.formats.mat import read_mat, write_mat
-from cascade_tf.formats.numbers import exact
+from cascade_tf.formats.mat import read_mat, table_of, write_mat
+from cascade_tf.formats.negative_sides import NegativeSides
+from cascade_tf.formats.numbers import exact, is_number, read_numbers
 
 SETTINGS = ("easy", "medium", "hard")
 """The three subsets of the faces, each of which contains the one before."""
+
+_FACES = "wider_face_val.mat"
+_OF_SETTING = "wider_{}_val.mat"
+_SIDES = ("x", "y", "width", "height")
 
 
 class Faces(NamedTuple):
@@ -41,20 +47,21 @@ def read_ground_truth(folder: str | os.PathLike[str]) -> dict[tuple[str, str], F
     Raises:
         FileNotFoundError: a file is missing.
         RuntimeError: SciPy, which reads them, is not installed.
-        ValueError: a file is broken, or they do not fit together.
+        ValueError: a file is broken, or they do not fit together; the message names file, image and field.
     """
     folder = Path(folder)
-    path = folder / "wider_face_val.mat"
-    faces = read_mat(path, ("event_list", "file_list", "face_bbx_list"))
+    faces = read_mat(folder / _FACES, ("event_list", "file_list", "face_bbx_list"))
     chosen = {}
     for setting in SETTINGS:
-        chosen[setting] = read_mat(folder / f"wider_{setting}_val.mat", ("gt_list",))["gt_list"]
+        file = _OF_SETTING.format(setting)
+        chosen[setting] = read_mat(folder / file, ("gt_list",))["gt_list"]
         if chosen[setting].shape != faces["face_bbx_list"].shape:
-            raise ValueError(f"{folder}: wider_{setting}_val.mat and {path.name} are not of the same images")
+            raise ValueError(f"{folder}: {file} and {_FACES} are not of the same images")
     try:
-        return dict(_images(faces, chosen))
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        images = dict(_images(faces, chosen, folder))
+    except (AttributeError, IndexError, TypeError) as error:
         raise ValueError(f"{folder}: not built as WIDER FACE's .mat files ({error})") from None
+    return images
 
 
 def write_ground_truth(folder: str | os.PathLike[str], images: Mapping[tuple[str, str], Faces]) -> Path:
@@ -75,13 +82,13 @@ def write_ground_truth(folder: str | os.PathLike[str], images: Mapping[tuple[str
     boxes = _cells([_cells([_sides(one.boxes) for one in faces]) for faces in of_events])
     names = _cells([_cells(list(one)) for one in events.values()])
     content = {"event_list": _cells(list(events)), "file_list": names, "face_bbx_list": boxes}
-    write_mat(folder / "wider_face_val.mat", content)
+    write_mat(folder / _FACES, content)
     for setting in SETTINGS:
         numbers = [
             _cells([np.flatnonzero(one.counted[setting])[:, None] + 1 for one in faces])
             for faces in of_events
         ]
-        write_mat(folder / f"wider_{setting}_val.mat", {"gt_list": _cells(numbers)})
+        write_mat(folder / _OF_SETTING.format(setting), {"gt_list": _cells(numbers)})
     return folder
 
 
@@ -102,11 +109,12 @@ def read_detections(
 
     Raises:
         FileNotFoundError: an image has no file, which is not the same as no detections.
-        ValueError: a file is broken.
+        ValueError: a file is broken; the message names file, line and column.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of detections")
+    negative = NegativeSides()
     for event, name in images:
         path = folder / event / f"{name}.txt"
         try:
@@ -116,7 +124,9 @@ def read_detections(
                 f"{path}: no such file; an image without detections has one all the same, with the count 0"
             ) from None
         rows = _rows(text, path)
+        negative.look(rows[:, 2:4], [f"{path}, detection {number}" for number in range(len(rows))])
         yield _corners(rows[:, :4]), rows[:, 4]
+    negative.tell(folder)
 
 
 def write_detections(
@@ -138,15 +148,18 @@ def write_detections(
         write_atomically(Path(folder) / event / f"{name}.txt", "\n".join(lines) + "\n")
 
 
-def _images(faces: Mapping[str, Any], chosen: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Faces]]:
+def _images(
+    faces: Mapping[str, Any], chosen: Mapping[str, Any], folder: Path
+) -> Iterator[tuple[tuple[str, str], Faces]]:
     for i, event in enumerate(_texts(faces["event_list"])):
         for j, name in enumerate(_texts(faces["file_list"][i, 0])):
-            corners = _corners(faces["face_bbx_list"][i, 0][j, 0])
-            counted = {
-                setting: _marked(numbers[i, 0][j, 0], len(corners), f"{event}/{name}, {setting}")
-                for setting, numbers in chosen.items()
-            }
-            yield (event, name), Faces(corners, counted)
+            where = f"{folder / _FACES}: {event}/{name}"
+            boxes = table_of(faces["face_bbx_list"][i, 0][j, 0], _SIDES, where)
+            counted = {}
+            for setting, numbers in chosen.items():
+                where = f"{folder / _OF_SETTING.format(setting)}: {event}/{name}"
+                counted[setting] = _marked(numbers[i, 0][j, 0], len(boxes), where)
+            yield (event, name), Faces(_corners(boxes), counted)
 
 
 def _cells(values: Sequence[Any]) -> np.ndarray:
@@ -165,35 +178,32 @@ def _texts(cells: np.ndarray) -> list[str]:
     return [str(cell[0]) for cell in cells[:, 0]]
 
 
-def _corners(boxes: Any) -> np.ndarray:
-    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+def _corners(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
-def _marked(numbers: np.ndarray, count: int, what: str) -> np.ndarray:
+def _marked(numbers: np.ndarray, count: int, where: str) -> np.ndarray:
     """[count] bool from numbers of faces, the first of which is 1."""
-    numbers = np.asarray(numbers, np.int64).ravel()
-    unknown = numbers[(numbers < 1) | (numbers > count)]
-    if unknown.size:
-        raise ValueError(f"{what}: names face {unknown[0]} of {count}")
+    listed = table_of(np.reshape(numbers, (-1, 1)), ("gt_list",), where)[:, 0]
+    for unknown in listed[~np.isin(listed, np.arange(1, count + 1))]:
+        raise ValueError(f"{where}: {wrong('gt_list', unknown.item(), f'numbers of its {count} faces')}")
     marked = np.zeros(count, bool)
-    marked[numbers - 1] = True
+    marked[listed.astype(np.int64) - 1] = True
     return marked
 
 
 def _rows(text: str, path: Path) -> np.ndarray:
     """[D, 5] float64 from the text of a file of detections."""
-    _, count, rest = [*text.split("\n", 2), "", ""][:3]
-    try:
-        number = int(count)
-        rows = np.array(rest.split(), np.float64)
-    except ValueError as error:
-        raise ValueError(f"{path}: expected name, count and rows of five numbers ({error})") from None
-    if rows.size != 5 * number:
-        raise ValueError(
-            f"{path}: got {rows.size} numbers, expected five for each of {number} detections: "
-            "x, y, width, height, score"
-        )
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{path}: got a number that is not finite")
-    return rows.reshape(number, 5)
+    lines = text.splitlines()
+    count = lines[1].strip() if len(lines) > 1 else ""
+    if not count.isdecimal():
+        raise ValueError(f"{path}, line 2: {wrong('the number of detections', count, 'a whole number')}")
+    words = " ".join(lines[2:]).split()
+    # As many as the official program takes, whatever lines they are on.
+    if len(words) == 5 * int(count) and all(map(is_number, words)):
+        return np.array(words, np.float64).reshape(-1, 5)
+    rows = [number for number, line in enumerate(lines[2:], start=3) if line.strip()]
+    for number in rows:
+        read_numbers(lines[number - 1].split(), (*_SIDES, "score"), f"{path}, line {number}")
+    expected = f"that of the lines below, {len(rows)}"
+    raise ValueError(f"{path}, line 2: {wrong('the number of detections', int(count), expected)}")

@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cascade_tf.coco_format.fields import wrong
 from cascade_tf.files import write_atomically
-from cascade_tf.formats.mat import read_mat
+from cascade_tf.formats.mat import read_mat, table_of
 from cascade_tf.formats.numbers import read_numbers
 
 MARKS = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
 """What is said of each face, in the order of the text files; ``invalid`` faces do not count."""
 
-_COLUMNS = 4 + len(MARKS)
+_COLUMNS = ("x", "y", "width", "height", *MARKS)
 
 
 class AnnotatedFaces(NamedTuple):
@@ -89,7 +90,7 @@ def write_annotations(path: str | os.PathLike[str], images: Iterable[AnnotatedFa
         table = np.concatenate([image.boxes, marks], axis=1)
         lines += [" ".join(f"{number:.17g}" for number in row) for row in table]
         if not len(image.boxes):
-            lines.append(" ".join("0" * _COLUMNS))
+            lines.append(" ".join("0" * len(_COLUMNS)))
     return write_atomically(path, "".join(f"{line}\n" for line in lines))
 
 
@@ -108,7 +109,7 @@ def _of_text(lines: list[str], path: str) -> Iterator[AnnotatedFaces]:
         count = _count(lines, number + 1, path)
         first = number + 2
         rows = [_face(lines, first + face, path) for face in range(count)]
-        table = np.array(rows, np.float64).reshape(-1, _COLUMNS)
+        table = np.array(rows, np.float64).reshape(-1, len(_COLUMNS))
         marks = {mark: table[:, 4 + i].astype(np.int64) for i, mark in enumerate(MARKS)}
         yield AnnotatedFaces(event, name, table[:, :4], marks)
         number = first + count
@@ -119,25 +120,22 @@ def _of_text(lines: list[str], path: str) -> Iterator[AnnotatedFaces]:
 def _image(line: str, where: str) -> tuple[str, str]:
     event, slash, file = line.strip().partition("/")
     if not slash or not file.endswith(".jpg"):
-        raise ValueError(f"{where}: expected an image as event/name.jpg, got {line!r}")
+        raise ValueError(f"{where}: {wrong('the image', line, 'its event/name.jpg')}")
     return event, file.removesuffix(".jpg")
 
 
 def _count(lines: list[str], number: int, path: str) -> int:
     text = lines[number].strip() if number < len(lines) else ""
     if not text.isdigit():
-        raise ValueError(f"{path}, line {number + 1}: expected the number of faces, got {text!r}")
+        complaint = wrong("the number of faces", text, "a whole number")
+        raise ValueError(f"{path}, line {number + 1}: {complaint}")
     return int(text)
 
 
 def _face(lines: list[str], number: int, path: str) -> list[float]:
     where = f"{path}, line {number + 1}"
     words = lines[number].split() if number < len(lines) else []
-    if len(words) != _COLUMNS:
-        raise ValueError(
-            f"{where}: expected {_COLUMNS} numbers, x, y, width, height, {', '.join(MARKS)}, got {len(words)}"
-        )
-    return read_numbers(words, where)
+    return read_numbers(words, _COLUMNS, where)
 
 
 def _of_mat(path: str | os.PathLike[str]) -> list[AnnotatedFaces]:
@@ -146,14 +144,17 @@ def _of_mat(path: str | os.PathLike[str]) -> list[AnnotatedFaces]:
     try:
         images = []
         for event, name, (i, j) in _named(content):
-            boxes = np.asarray(content["face_bbx_list"][i, 0][j, 0], np.float64).reshape(-1, 4)
-            marks = {
-                mark: np.asarray(content[key][i, 0][j, 0], np.int64).reshape(len(boxes))
-                for mark, key in lists.items()
-            }
+            where = f"{path}: {event}/{name}"
+            boxes = table_of(content["face_bbx_list"][i, 0][j, 0], _COLUMNS[:4], where)
+            marks = {}
+            for mark, key in lists.items():
+                own = table_of(np.reshape(content[key][i, 0][j, 0], (-1, 1)), (mark,), where)
+                if len(own) != len(boxes):
+                    raise ValueError(f"{where}: {key} has {len(own)} rows, expected {len(boxes)}, one a face")
+                marks[mark] = own[:, 0].astype(np.int64)
             images.append(AnnotatedFaces(event, name, boxes, marks))
         return images
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, TypeError) as error:
         raise ValueError(f"{path}: not built as WIDER FACE's annotations ({error})") from None
 
 

@@ -56,9 +56,9 @@ def evaluate_coco(
             malformed or non-finite field, or a detection names an unknown image or category.
     """
     coco_input.require_iou_type(iou_type)
-    content, source = coco_input.read(annotations)
-    selected = coco_input.select_images(content, image_ids, source)
-    truth = coco_input.copy_annotations(content, iou_type, source)
+    content = coco_input.read(annotations)
+    selected = coco_input.select_images(content, image_ids)
+    truth = coco_input.copy_annotations(content, iou_type)
     return _evaluate(content, truth, detections, selected, iou_type, ignore)
 
 
@@ -85,12 +85,12 @@ def evaluate_instances(
         FileNotFoundError: there is no such annotation file.
         ValueError: as in ``evaluate_coco``, but not for masks of the ground truth.
     """
-    content, source = coco_input.read(annotations)
-    selected = coco_input.select_images(content, image_ids, source)
-    truth = coco_input.copy_annotations(content, "bbox", source)
+    content = coco_input.read(annotations)
+    selected = coco_input.select_images(content, image_ids)
+    truth = coco_input.copy_annotations(content, "bbox")
     boxes = _evaluate(content, truth, detections, selected, "bbox", ignore)
     try:
-        truth = coco_input.copy_annotations(content, "segm", source)
+        truth = coco_input.copy_annotations(content, "segm")
     except ValueError as error:
         reason = coco_input.missing_masks(content) or str(error)
         return dataclasses.replace(boxes, no_mask=reason)

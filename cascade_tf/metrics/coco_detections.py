@@ -6,14 +6,24 @@ records looked at one by one, for the message that names the record and the fiel
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from cascade_tf.coco_format.fields import box_in, need, number_in, wrong
 from cascade_tf.masks import run_lengths
-from cascade_tf.metrics.coco_input import GEOMETRY, image_sizes, require, require_known_category
+from cascade_tf.metrics.coco_input import GEOMETRY, KnownIds
+
+
+class BrokenDetectionError(ValueError):
+    """A detection names an unknown image or category, or has a missing or malformed field.
+
+    Detections come without the name of their file, which their reader puts in front of the message.
+    """
 
 
 class Found(NamedTuple):
@@ -45,19 +55,18 @@ def read_detections(
         iou_type: ``"bbox"`` or ``"segm"``, which says what the detections must have.
 
     Raises:
-        ValueError: a detection names an unknown image or category, or has a missing or malformed field.
+        BrokenDetectionError: one of them is broken.
     """
-    sizes = dict.fromkeys((image["id"] for image in content["images"]), None) | image_sizes(content)
-    categories = {category["id"] for category in content["categories"]}
-    at_once = _read_boxes(detections, sizes.keys(), categories) if iou_type == "bbox" else None
+    known = KnownIds(content)
+    at_once = _read_boxes(detections, known) if iou_type == "bbox" else None
     if at_once:
         return at_once
     rows = []
     for number, detection in enumerate(detections):
         try:
-            rows.append(_read_detection(detection, sizes, categories, iou_type))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"detection {number}: {error}") from None
+            rows.append(_read_detection(detection, known, iou_type))
+        except ValueError as error:
+            raise BrokenDetectionError(f"detection {number}: {error}") from None
     image_ids, category_ids, scores, areas, shapes = zip(*rows, strict=True) if rows else ((),) * 5
     return Found(
         image_ids,
@@ -68,17 +77,22 @@ def read_detections(
     )
 
 
-def _read_boxes(detections: Sequence[Mapping[str, Any]], images: Any, categories: set) -> Found | None:
+def _read_boxes(detections: Sequence[Mapping[str, Any]], known: KnownIds) -> Found | None:
     """All at once, or None if any of them is not as it should be."""
     try:
         image_ids = [detection["image_id"] for detection in detections]
         category_ids = [detection["category_id"] for detection in detections]
-        scores = np.array([detection["score"] for detection in detections], np.float64)
-        boxes = np.array([detection["bbox"] for detection in detections], np.float64)
-        known = set(image_ids) <= images and set(category_ids) <= categories
-    except (KeyError, TypeError, ValueError):
+        of_scores = [detection["score"] for detection in detections]
+        of_boxes = [detection["bbox"] for detection in detections]
+        scores, boxes = np.array(of_scores, np.float64), np.array(of_boxes, np.float64)
+        named = set(image_ids) <= known.sizes.keys() and set(category_ids) <= known.categories
+        plain = _are_numbers(of_scores) and _are_numbers(chain.from_iterable(of_boxes))
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
-    if not known or scores.shape != (len(detections),) or boxes.shape != (len(detections), 4):
+    # True would be the same as 1.
+    if not named or not plain or bool in {*map(type, image_ids), *map(type, category_ids)}:
+        return None
+    if scores.shape != (len(detections),) or boxes.shape != (len(detections), 4):
         return None
     if not np.isfinite(scores).all() or not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
         return None
@@ -86,29 +100,23 @@ def _read_boxes(detections: Sequence[Mapping[str, Any]], images: Any, categories
 
 
 def _read_detection(
-    detection: Mapping[str, Any], sizes: Mapping[int, Any], categories: set, iou_type: str
+    detection: Mapping[str, Any], known: KnownIds, iou_type: str
 ) -> tuple[int, int, float, float, Any]:
     """Image, category, score, area and shape."""
-    require(detection, ("image_id", "category_id", "score", GEOMETRY[iou_type]))
-    image_id, category_id = detection["image_id"], detection["category_id"]
-    if image_id not in sizes:
-        raise ValueError(f"image_id {image_id!r} is not an image of the annotation file")
-    require_known_category(category_id, categories)
-    score = float(detection["score"])
-    if not np.isfinite(score):
-        raise ValueError(f"score must be finite, got {score}")
-    if iou_type == "segm":
-        segmentation = detection["segmentation"]
-        if not isinstance(segmentation, Mapping):
-            raise ValueError("segmentation must be an RLE mapping with 'size' and 'counts'")
-        mask = run_lengths.checked(segmentation, sizes[image_id])
-        return image_id, category_id, score, float(coco_mask.area(mask)), mask
-    box = _box(detection["bbox"])
-    return image_id, category_id, score, box[2] * box[3], box
+    image_id, category_id = known.image_of(detection), known.category_of(detection)
+    score = number_in(detection, "score")
+    if iou_type == "bbox":
+        box = box_in(detection)
+        return image_id, category_id, score, box[2] * box[3], box
+    expected = "run lengths with 'size' and 'counts'"
+    segmentation = need(detection, GEOMETRY[iou_type], expected)
+    if not isinstance(segmentation, Mapping):
+        raise wrong("segmentation", segmentation, expected)
+    mask = run_lengths.checked(segmentation, known.sizes[image_id])
+    return image_id, category_id, score, float(coco_mask.area(mask)), mask
 
 
-def _box(value: Any) -> list[float]:
-    box = np.asarray(value, dtype=np.float64)
-    if box.shape != (4,) or not np.isfinite(box).all() or box[2] < 0 or box[3] < 0:
-        raise ValueError(f"bbox must be 4 finite numbers (x, y, width >= 0, height >= 0), got {value!r}")
-    return box.tolist()
+def _are_numbers(values: Iterable[Any]) -> bool:
+    """Whether values are numbers and not something that NumPy makes numbers of, such as text or True."""
+    kinds = set(map(type, values))
+    return bool not in kinds and all(issubclass(kind, Real) for kind in kinds)

@@ -5,23 +5,25 @@ Every complaint names the record and the field.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
-import numpy as np
 from absl import logging
 from pycocotools import mask as coco_mask
 
 from cascade_tf.coco_format import records
-from cascade_tf.coco_format.file import LISTS, load_annotation_file
+from cascade_tf.coco_format.fields import box_in, known_in, need, own_id_in, record_at, shown, some, wrong
+from cascade_tf.coco_format.file import load_annotation_file
 from cascade_tf.coco_format.numbers import as_flag
 from cascade_tf.coco_format.outlines import is_polygon
 from cascade_tf.masks import run_lengths
 
 GEOMETRY = {"bbox": "bbox", "segm": "segmentation"}
 """The field of a record that holds its shape, for each of pycocotools' ``iouType``."""
+
+_MOST_PIXELS = (1 << 31) - 1
 
 
 def require_iou_type(iou_type: str) -> None:
@@ -30,40 +32,84 @@ def require_iou_type(iou_type: str) -> None:
         raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
 
 
-def read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Returns the content of an annotation file as it is understood, and what messages call it.
+class Annotations(dict[str, Any]):
+    """The content of an annotation file as it is understood, its images and categories checked.
+
+    Attributes:
+        source: what messages call it.
+    """
+
+    def __init__(self, content: Mapping[str, Any], source: str) -> None:
+        super().__init__(content)
+        self.source = source
+
+
+def read(annotations: str | os.PathLike[str] | Mapping[str, Any]) -> Annotations:
+    """Returns the content of an annotation file as it is understood.
 
     What tools write in another form is read where it has one meaning, and told once in the log.
 
     Args:
-        annotations: the file, or its content.
+        annotations: the file, or its content. What this function has returned comes back as it is.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON in COCO's format.
+        ValueError: it is not JSON in COCO's format, or an image or a category is broken.
     """
+    if isinstance(annotations, Annotations):
+        return annotations
     if isinstance(annotations, Mapping):
         content, source = annotations, "annotations"
     else:
         content, source = load_annotation_file(annotations), os.fspath(annotations)
-    for field in LISTS:
+    noted = records.Noted()
+    understood = {}
+    for field, reader in _READERS.items():
         if not isinstance(content.get(field), Sequence):
             raise ValueError(f"{source}: expected a COCO annotation file with a list named {field!r}")
-    for number, image in enumerate(content["images"]):
-        if not isinstance(image, Mapping) or not isinstance(image.get("id"), (int, float, str)):
-            raise ValueError(f"{source}: image {number}: expected a record with id, got {_shortened(image)}")
-    noted = records.Noted()
-    readers = (records.read_image, records.read_annotation, records.read_category)
-    understood = {
-        field: [reader(r, noted) if isinstance(r, dict) else r for r in content[field]]
-        for field, reader in zip(LISTS, readers, strict=True)
-    }
+        understood[field] = [reader(r, noted) if isinstance(r, dict) else r for r in content[field]]
     for line in noted.lines():
         logging.warning("%s: %s", source, line)
-    return {**content, **understood}, source
+    _check(understood["images"], f"{source}: image", _check_image)
+    _check(understood["categories"], f"{source}: category", _check_category)
+    return Annotations({**content, **understood}, source)
 
 
-def select_images(content: Mapping[str, Any], image_ids: Iterable[int] | None, source: str) -> list[int]:
+_READERS: dict[str, Callable[[dict[str, Any], records.Noted], dict[str, Any]]] = {
+    "images": records.read_image,
+    "annotations": records.read_annotation,
+    "categories": records.read_category,
+}
+"""How the records of a file's lists are read."""
+
+
+def _check(
+    entries: Sequence[Mapping[str, Any]], what: str, check: Callable[[Mapping[str, Any]], None]
+) -> None:
+    """Raises ValueError for the first record that is broken, or whose id another one has."""
+    ids: set[Any] = set()
+    for number, record in enumerate(entries):
+        with record_at(f"{what} {_call(number, record)}", record):
+            ids.add(own_id_in(record, ids, text=True))
+            check(record)
+    if len({isinstance(own, str) for own in ids}) > 1:
+        raise ValueError(f"{what} ids are {some(sorted(ids, key=str))}, expected all numbers or all texts")
+
+
+def _check_image(image: Mapping[str, Any]) -> None:
+    for side in ("height", "width"):
+        value = image.get(side)
+        if value is not None and not (isinstance(value, Integral) and value <= _MOST_PIXELS):
+            raise wrong(side, value, "a whole number of pixels")
+
+
+def _check_category(category: Mapping[str, Any]) -> None:
+    name = need(category, "name", "a text")
+    if not isinstance(name, str):
+        raise wrong("name", name, "a text")
+
+
+def select_images(content: Annotations, image_ids: Iterable[int] | None) -> list[int]:
     """Returns the ids of the images to evaluate on, sorted; None means all.
 
     Raises:
@@ -75,31 +121,24 @@ def select_images(content: Mapping[str, Any], image_ids: Iterable[int] | None, s
     selected = sorted({int(image_id) for image_id in image_ids})
     unknown = [image_id for image_id in selected if image_id not in known]
     if unknown:
-        raise ValueError(f"image_ids: {source} has no image {_some(unknown)}")
+        raise ValueError(f"image_ids: {content.source} has no image {some(unknown)}")
     return selected
 
 
-def copy_annotations(content: Mapping[str, Any], iou_type: str, source: str) -> list[dict[str, Any]]:
+def copy_annotations(content: Annotations, iou_type: str) -> list[dict[str, Any]]:
     """Shallow copies with the optional fields filled in and masks as compressed run lengths.
 
     Args:
         content: of an annotation file.
         iou_type: ``"bbox"`` or ``"segm"``, which says what the annotations must have.
-        source: what messages call the file.
 
     Raises:
         ValueError: an annotation has a missing or malformed field.
     """
-    categories = {category["id"] for category in content["categories"]}
-    sizes, images = image_sizes(content), {image["id"] for image in content["images"]}
-    copies = []
+    known, copies = KnownIds(content), []
     for number, annotation in enumerate(content["annotations"]):
-        try:
-            require_known_image(annotation, images)
-            size = sizes.get(annotation.get("image_id"))
-            copies.append(_copy_annotation(annotation, categories, iou_type, size))
-        except ValueError as error:
-            raise ValueError(f"{source}: annotation {_call(number, annotation)}: {error}") from None
+        with record_at(f"{content.source}: annotation {_call(number, annotation)}", annotation):
+            copies.append(_copy_annotation(annotation, known, iou_type))
     return copies
 
 
@@ -115,34 +154,52 @@ def missing_masks(content: Mapping[str, Any]) -> str:
     return f"{len(missing)} of {len(annotations)} annotations have no mask, the first is annotation {first}"
 
 
-def _call(number: int, annotation: Mapping[str, Any]) -> str:
-    return f"{number} (id {annotation['id']!r})" if "id" in annotation else str(number)
+def _call(number: int, record: Any) -> str:
+    known = isinstance(record, Mapping) and "id" in record
+    return f"{number} (id {shown(record['id'])})" if known else str(number)
 
 
-def image_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
-    """Returns (height, width) of the images that say so, by their ids."""
-    return {
-        image["id"]: (image["height"], image["width"])
-        for image in content["images"]
-        if _is_side(image.get("height")) and _is_side(image.get("width"))
-    }
+class KnownIds:
+    """What the records of a file may name.
+
+    Attributes:
+        sizes: (height, width) of each image by its id; None where the file does not say.
+        categories: their ids.
+
+    Args:
+        content: of the annotation file, or at least its images and categories.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.sizes = {image["id"]: _size(image) for image in content["images"]}
+        self.categories = {category["id"] for category in content["categories"]}
+        self._one = f"one of the annotation file's {some(sorted(self.categories))}"
+
+    def image_of(self, record: Mapping[str, Any]) -> Any:
+        """Returns the id of a record's image; raises ValueError if there is none."""
+        return known_in(record, "image_id", self.sizes, "an image of the annotation file")
+
+    def category_of(self, record: Mapping[str, Any]) -> Any:
+        """Returns the id of a record's category; raises ValueError if there is none."""
+        return known_in(record, "category_id", self.categories, self._one)
 
 
-def _is_side(value: Any) -> bool:
-    """Whether a side of an image is known: tools write null, 0 or -1 for one that is not."""
-    return value is not None and value > 0
+def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width; tools write null, 0 or -1 where they are not known."""
+    height, width = (image.get(side) or 0 for side in ("height", "width"))
+    return (height, width) if height > 0 and width > 0 else None
 
 
-def _copy_annotation(
-    annotation: Mapping[str, Any], categories: set, iou_type: str, size: tuple[int, int] | None
-) -> dict[str, Any]:
-    require(annotation, ("image_id", "category_id", GEOMETRY[iou_type]))
-    require_known_category(annotation["category_id"], categories)
+def _copy_annotation(annotation: Mapping[str, Any], known: KnownIds, iou_type: str) -> dict[str, Any]:
+    size = known.sizes[known.image_of(annotation)]
+    known.category_of(annotation)
+    need(annotation, GEOMETRY[iou_type], "the object's shape")
     copy = {"iscrowd": 0, **annotation}
     if as_flag(copy["iscrowd"]) is None:
-        raise ValueError(f"iscrowd must be 0 or 1, got {copy['iscrowd']!r}")
-    if iou_type == "bbox":
-        require_box(copy["bbox"])
+        raise wrong("iscrowd", copy["iscrowd"], "0 or 1")
+    # Masks may come without a box; one that is there tells whether the area is the object's.
+    if iou_type == "bbox" or copy.get("bbox") is not None:
+        box_in(copy)
     if iou_type == "segm":
         _draw_mask(copy, size)
     if not records.has_own_area(copy):
@@ -159,51 +216,11 @@ def _draw_mask(annotation: dict[str, Any], size: tuple[int, int] | None) -> None
 
 def _draw_polygons(polygons: Any, size: tuple[int, int] | None) -> dict[str, Any]:
     if not isinstance(polygons, list) or not polygons:
-        raise ValueError(f"segmentation must be a list of polygons or RLE, got {_shortened(polygons)}")
+        raise wrong("segmentation", polygons, "a list of polygons or run lengths")
     for number, polygon in enumerate(polygons):
         if not is_polygon(polygon):
-            raise ValueError(
-                f"segmentation[{number}] must be finite numbers [x1, y1, x2, y2, ...] with 3 points or more, "
-                f"got {_shortened(polygon)}"
-            )
+            expected = "finite numbers [x1, y1, x2, y2, ...] of 3 points or more"
+            raise wrong(f"segmentation[{number}]", polygon, expected)
     if size is None:
         raise ValueError("segmentation has polygons, but its image has no height and width")
     return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-
-
-def require(entry: Mapping[str, Any], fields: Iterable[str]) -> None:
-    """Raises ValueError for the first of the fields that is missing."""
-    for field in fields:
-        if field not in entry:
-            raise ValueError(f"no field {field!r}")
-
-
-def require_known_image(annotation: Mapping[str, Any], images: set) -> None:
-    """Raises ValueError if an annotation is in none of the images of its file."""
-    if "image_id" in annotation and annotation["image_id"] not in images:
-        raise ValueError(f"image_id {annotation['image_id']!r} is not an image of the annotation file")
-
-
-def require_box(value: Any) -> None:
-    """Raises ValueError unless a box is four finite numbers, none of its sides negative."""
-    if np.shape(value) != (4,):
-        raise ValueError(f"bbox must be 4 numbers, got {value!r}")
-    if not all(math.isfinite(number) for number in value) or min(value[2:]) < 0:
-        raise ValueError(f"bbox must be 4 finite numbers (x, y, width >= 0, height >= 0), got {value!r}")
-
-
-def require_known_category(category_id: Any, categories: set) -> None:
-    """Raises ValueError if a category is none of those of the annotation file."""
-    if category_id not in categories:
-        known = _some(sorted(categories))
-        raise ValueError(f"category_id {category_id!r} is not one of the annotation file's {known}")
-
-
-def _some(values: Sequence[Any], limit: int = 5) -> str:
-    rest = f", ... ({len(values)} in all)" if len(values) > limit else ""
-    return ", ".join(map(repr, values[:limit])) + rest
-
-
-def _shortened(value: Any, most: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."

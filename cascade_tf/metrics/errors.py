@@ -51,9 +51,9 @@ def evaluate_errors(
         ValueError: as in ``evaluate_coco``.
     """
     coco_input.require_iou_type(iou_type)
-    content, source = coco_input.read(annotations)
-    selected = coco_input.select_images(content, image_ids, source)
-    truth = coco_input.copy_annotations(content, iou_type, source)
+    content = coco_input.read(annotations)
+    selected = coco_input.select_images(content, image_ids)
+    truth = coco_input.copy_annotations(content, iou_type)
     case = make_case(content, truth, detections, selected, iou_type, ignore)
     arrays, num_classes = (case.objects, case.detections), len(case.classes)
     judged = judge(*arrays, case.overlaps)

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from cascade_tf.coco_format.fields import wrong
 from cascade_tf.files import write_atomically
 from cascade_tf.metrics import coco_input
-from cascade_tf.metrics.coco_detections import read_detections
+from cascade_tf.metrics.coco_detections import BrokenDetectionError, read_detections
 from cascade_tf.metrics.overlaps import pairwise_iou
 from cascade_tf.metrics.results import IOU_THRESHOLDS
 
@@ -93,17 +94,18 @@ def evaluate_proposals(
 
     Raises:
         FileNotFoundError: there is no such annotation file.
-        ValueError: the annotations are broken, or an image is not among them or comes twice.
+        ValueError: the annotations are broken.
+        BrokenDetectionError: an image is not among them or comes twice.
     """
-    content, source = coco_input.read(annotations)
-    truth = _objects(coco_input.copy_annotations(content, "bbox", source))
+    content = coco_input.read(annotations)
+    truth = _objects(coco_input.copy_annotations(content, "bbox"))
     known = {image["id"] for image in content["images"]}
     found: dict[tuple[int, str], list[np.ndarray]] = {(n, s): [] for n in limits for s in SIZES}
     seen: set[int] = set()
     for image_id, boxes, scores in proposals:
         if image_id not in known or image_id in seen:
-            why = "comes twice" if image_id in seen else f"is not an image of {source}"
-            raise ValueError(f"proposals: image_id {image_id!r} {why}")
+            expected = "no image twice" if image_id in seen else f"an image of {content.source}"
+            raise BrokenDetectionError(f"proposals: {wrong('image_id', image_id, expected)}")
         seen.add(image_id)
         objects, areas = truth.get(image_id, (np.zeros((0, 4)), np.zeros(0)))
         best = boxes[np.argsort(-scores, kind="stable")[: max(limits)]]
@@ -132,7 +134,7 @@ def without_classes(
         content: of the annotation file.
 
     Raises:
-        ValueError: a detection names an unknown image, or has a missing or malformed field.
+        BrokenDetectionError: a detection names an unknown image, or has a missing or malformed field.
     """
     one_class = {**content, "categories": [{"id": 0}]}
     records = [{**record, "category_id": 0} for record in detections]

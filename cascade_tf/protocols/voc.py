@@ -10,7 +10,8 @@ import numpy as np
 
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.sources.voc import VocLists
-from cascade_tf.formats.voc import VocDetections, VocObject, VocObjects
+from cascade_tf.formats.voc import VocDetections, VocObjects
+from cascade_tf.formats.voc_annotations import VocObject
 from cascade_tf.metrics import BenchmarkResult, evaluate_voc
 from cascade_tf.metrics.measurement import Grid
 from cascade_tf.protocols.detections import Found, by_image

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 if TYPE_CHECKING:
     import numpy as np
+
+    from cascade_tf.formats.voc import VocDetections, VocObjects
 
 Numbers = dict[str, float]
 """Names to percent, NaN where there is nothing to measure."""
@@ -24,12 +29,26 @@ def _coco(ground_truth: Path, detections: Path, *, honour_ignore: bool = True) -
         # What is wrong with the annotations is told with the name of their file.
         truth, found = str(ground_truth), load_results_file(detections)
     boxes, masks = (all(field in record for record in found) for field in ("bbox", "segmentation"))
-    if masks and not boxes:
-        result = evaluate_coco(truth, found, iou_type="segm", ignore=honour_ignore)
-        return {f"mask_{name}": 100 * value for name, value in result.summary.items()}
-    result = (evaluate_instances if masks else evaluate_coco)(truth, found, ignore=honour_ignore)
+    with _broken_in(detections):
+        if masks and not boxes:
+            result = evaluate_coco(truth, found, iou_type="segm", ignore=honour_ignore)
+            return {f"mask_{name}": 100 * value for name, value in result.summary.items()}
+        result = (evaluate_instances if masks else evaluate_coco)(truth, found, ignore=honour_ignore)
+    if masks and result.no_mask:
+        logging.warning("%s: masks are not measured: %s", ground_truth, result.no_mask)
     per_class = {f"AP/{name}": numbers["AP"] for name, numbers in result.per_class.items()}
     return {name: 100 * value for name, value in (result.numbers() | per_class).items()}
+
+
+@contextlib.contextmanager
+def _broken_in(detections: Path) -> Iterator[None]:
+    """Puts the file in front of what is said of its detections."""
+    from cascade_tf.metrics.coco_detections import BrokenDetectionError
+
+    try:
+        yield
+    except BrokenDetectionError as error:
+        raise ValueError(f"{detections}: {error}") from None
 
 
 def _voc_as_coco(devkit: Path, results: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -38,7 +57,8 @@ def _voc_as_coco(devkit: Path, results: Path) -> tuple[dict[str, Any], list[dict
     from cascade_tf.formats.voc_as_coco import detections_as_coco, objects_as_coco
 
     images, objects, found = read_measured(devkit, results)
-    return objects_as_coco(images, objects), detections_as_coco(images, found)
+    classes = _voc_classes(objects, found)
+    return objects_as_coco(images, objects, classes), detections_as_coco(images, found, classes)
 
 
 def _voc2007(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Numbers:
@@ -50,14 +70,19 @@ def _voc2010(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Numbe
 
 
 def _voc(ground_truth: Path, detections: Path, edition: int, iou: float) -> Numbers:
-    from cascade_tf.formats.voc import CLASSES, read_measured
+    from cascade_tf.formats.voc import read_measured
     from cascade_tf.metrics import evaluate_voc
 
     _, objects, found = read_measured(ground_truth, detections)
+    return evaluate_voc(objects, found, edition=edition, iou=iou, classes=_voc_classes(objects, found))
+
+
+def _voc_classes(objects: VocObjects, found: VocDetections) -> Sequence[str]:
+    """VOC's classes, or what other data in its form have."""
+    from cascade_tf.formats.voc import CLASSES
+
     own = {*objects.classes.tolist(), *found.classes.tolist()}
-    # Other data in VOC's form have classes of their own.
-    classes = CLASSES if own <= set(CLASSES) else sorted(own)
-    return evaluate_voc(objects, found, edition=edition, iou=iou, classes=classes)
+    return CLASSES if own <= set(CLASSES) else sorted(own)
 
 
 def _kitti(ground_truth: Path, detections: Path, *, kitti_rule: str = "2017") -> Numbers:
@@ -86,32 +111,26 @@ def _widerface(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Num
 def _recall(ground_truth: Path, detections: Path) -> Numbers:
     import numpy as np
 
-    from cascade_tf.coco_format.file import load_annotation_file
+    from cascade_tf.coco_format.results_file import load_results_file
     from cascade_tf.metrics import evaluate_proposals
+    from cascade_tf.metrics.coco_input import read
+    from cascade_tf.metrics.proposals import without_classes
 
-    content = load_annotation_file(ground_truth)
-    given = _listed(detections, content) if detections.suffix == ".json" else _archived(detections)
-    # An image without proposals has all its objects missed.
-    nothing = np.zeros((0, 4)), np.zeros(0)
-    ids = dict.fromkeys([*(image["id"] for image in content["images"]), *given])
-    result = evaluate_proposals(content, ((i, *given.get(i, nothing)) for i in ids))
+    content = read(str(ground_truth))
+    with _broken_in(detections):
+        if detections.suffix == ".json":
+            given = without_classes(load_results_file(detections), content)
+        else:
+            given = _archived(detections)
+        # An image without proposals has all its objects missed.
+        nothing = np.zeros((0, 4)), np.zeros(0)
+        ids = dict.fromkeys([*(image["id"] for image in content["images"]), *given])
+        result = evaluate_proposals(content, ((i, *given.get(i, nothing)) for i in ids))
     return {name: 100 * value for name, value in result.summary.items()}
 
 
-def _listed(path: Path, content: dict[str, list]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Boxes and scores of the images that have detections in COCO's result format."""
-    from cascade_tf.coco_format.results_file import load_results_file
-    from cascade_tf.metrics.proposals import without_classes
-
-    records = load_results_file(path)
-    try:
-        return without_classes(records, content)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
 def _archived(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """The same from a file of proposals."""
+    """Boxes and scores of the images in a file of proposals."""
     from cascade_tf.proposal_files import read_proposals
 
     proposals = read_proposals(path)

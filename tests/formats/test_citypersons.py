@@ -56,10 +56,13 @@ def test_ground_truth(save):
     [
         ({"image_id": 3}, "image_id is 3, expected an image of the ground truth"),
         ({"image_id": "1"}, "image_id is '1', expected an image of the ground truth"),
-        ({"bbox": [1, 2, 3]}, r"bbox is \[1, 2, 3\], expected four numbers"),
-        ({"bbox": [1, 2, 3, "4"]}, "bbox is '4', expected a finite number"),
+        ({"bbox": [1, 2, 3]}, r"bbox is \[1, 2, 3\], expected four finite numbers"),
+        ({"bbox": [1, 2, 3, "4"]}, r"bbox is \[1, 2, 3, '4'\], expected four finite numbers"),
         ({"vis_ratio": None}, "vis_ratio is None, expected a finite number"),
         ({"height": float("nan")}, "height is nan, expected a finite number"),
+        ({"height": 10**400}, "height is 1000.*, expected a finite number"),
+        ({"ignore": "x"}, "ignore is 'x', expected 0 or 1"),
+        ({"category_id": None}, "category_id is None, expected a category of the file"),
     ],
 )
 def test_broken_ground_truth_is_told(save, changes, message):
@@ -71,7 +74,7 @@ def test_broken_ground_truth_is_told(save, changes, message):
 def test_ground_truth_without_ids_is_told(save):
     content = ground_truth()
     content["images"].append({"im_name": "x.png"})
-    with pytest.raises(ValueError, match="image 2: id is None, expected a whole number"):
+    with pytest.raises(ValueError, match="image 2: id is missing, expected a whole number"):
         read_ground_truth(save(content))
 
 
@@ -102,7 +105,11 @@ def test_detections_of_other_categories_are_left_out(save):
         ([{"image_id": 9}], "detection 0: image_id is 9, expected an image of the ground truth"),
         (
             [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
-            "detection 0: score is None, expected a finite number",
+            "detection 0: score is missing, expected a finite number",
+        ),
+        (
+            [{"image_id": 1, "category_id": "1", "bbox": [1, 2, 3, 4], "score": 1}],
+            "detection 0: category_id is '1', expected a finite number",
         ),
     ],
 )

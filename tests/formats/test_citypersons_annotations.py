@@ -63,11 +63,15 @@ def test_the_two_official_files_are_the_same_ground_truth():
 @pytest.mark.parametrize(
     ("rows", "name", "message"),
     [
-        (np.uint16(ROWS)[:, :9], "anno_val_aligned", "not built as CityPersons' annotations"),
+        (
+            np.uint16(ROWS)[:, :9],
+            "anno_val_aligned",
+            r"image 0 \(bonn_1\.png\): the table has the shape \(2, 9\), ",
+        ),
         (
             np.array([[6, *ROWS[0][1:]]]),
             "anno_val_aligned",
-            r"bonn_1\.png: got the labels \[6\], expected 0 to 5",
+            r"image 0 \(bonn_1\.png\), object 0: class_label is 6\.0, expected a whole number from 0 to 5",
         ),
         (np.uint16(ROWS), "gt_list", "has no variable 'anno_..._aligned'"),
     ],

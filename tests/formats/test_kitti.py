@@ -64,8 +64,11 @@ def test_frames_are_those_with_results(tmp_path, labels, results):
     ("text", "message"),
     [
         (RESULT + RESULT.replace(" 0.75", ""), r"000002\.txt, line 2: expected 16 columns, got 15"),
-        ("\n" + RESULT.replace("30.25", "wide"), r"000002\.txt, line 2: could not convert .*'wide'"),
-        (RESULT.replace("0.75", "nan"), r"000002\.txt, line 1: .* must be finite"),
+        (
+            "\n" + RESULT.replace("30.25", "wide"),
+            r"000002\.txt, line 2: x2 is 'wide', expected a finite number",
+        ),
+        (RESULT.replace("0.75", "nan"), r"000002\.txt, line 1: score is 'nan', expected a finite number"),
     ],
 )
 def test_broken_lines(tmp_path, text, message):
@@ -82,5 +85,7 @@ def test_missing_files(tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "label_2" / "000001.txt").write_text(LABELS)
     (tmp_path / "data" / "000002.txt").write_text(RESULT)
-    with pytest.raises(FileNotFoundError, match=r"label_2.000002\.txt: no such file of labels or results"):
+    with pytest.raises(
+        FileNotFoundError, match=r"data.000002\.txt: frame without labels, there is no .*label_2.000002\.txt"
+    ):
         read_frames(tmp_path, tmp_path / "data")

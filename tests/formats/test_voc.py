@@ -81,10 +81,10 @@ def test_a_split_without_objects(tmp_path):
     ("before", "after", "message"),
     [
         ("</annotation>", "", r"000001\.xml: not XML: "),
-        ("<name>dog</name>", "", r"000001\.xml, object 0: no name"),
-        ("<xmin>8.5</xmin>", "", r"000001\.xml, object 1: no bndbox/xmin"),
-        ("<ymax>371</ymax>", "<ymax>low</ymax>", r"object 0: bndbox/ymax must be a finite number, got 'low'"),
-        ("<ymax>371</ymax>", "<ymax>inf</ymax>", r"object 0: bndbox/ymax must be a finite number, got 'inf'"),
+        ("<name>dog</name>", "", r"000001\.xml, object 0: name is missing"),
+        ("<xmin>8.5</xmin>", "", r"000001\.xml, object 1: bndbox/xmin is missing"),
+        ("<ymax>371</ymax>", "<ymax>low</ymax>", r"object 0: bndbox/ymax is 'low', expected a finite number"),
+        ("<ymax>371</ymax>", "<ymax>inf</ymax>", r"object 0: bndbox/ymax is 'inf', expected a finite number"),
     ],
 )
 def test_broken_annotations(tmp_path, before, after, message):
@@ -138,11 +138,11 @@ def test_names_of_result_files(tmp_path):
     [
         (
             "a 0.5 1 2 3 4\na 0.5 1 2 3\n",
-            r"dog\.txt, line 2: expected 'image score xmin ymin xmax ymax', got",
+            r"dog\.txt, line 2: expected 6 columns, got 5; they are image, score, xmin",
         ),
-        ("a high 1 2 3 4\n", r"dog\.txt, line 1: could not convert .*'high'"),
-        ("a \xff 1 2 3 4\n", r"dog\.txt, line 1: could not convert"),
-        ("a nan 1 2 3 4\n", r"dog\.txt, line 1: .* must be finite"),
+        ("a high 1 2 3 4\n", r"dog\.txt, line 1: score is 'high', expected a finite number"),
+        ("a \xff 1 2 3 4\n", r"dog\.txt, line 1: score is '.*', expected a finite number"),
+        ("a nan 1 2 3 4\n", r"dog\.txt, line 1: score is 'nan', expected a finite number"),
     ],
 )
 def test_broken_results(tmp_path, text, message):
@@ -157,7 +157,9 @@ def test_results_and_their_ground_truth(tmp_path):
     images, objects, detections = read_measured(tmp_path / "kit", tmp_path)
     assert (images, len(objects.boxes), len(detections.boxes)) == (("000001", "000002"), 3, 1)
     (tmp_path / "comp4_det_test_cat.txt").write_text("000007 0.5 1 1 2 2\n")
-    with pytest.raises(ValueError, match=r"image '000007' is not in the split 'test' of .*kit"):
+    with pytest.raises(
+        ValueError, match=r"comp4_det_test_cat\.txt, line 1: image is '000007', expected one of the split"
+    ):
         read_measured(tmp_path / "kit", tmp_path)
 
 

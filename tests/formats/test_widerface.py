@@ -42,10 +42,16 @@ def test_ground_truth_of_other_images_or_faces_is_refused(tmp_path, savemat):
         write_ground_truth(tmp_path, {"0--Parade": event}, savemat)
 
     save("image", hard=[2])
-    with pytest.raises(ValueError, match=r"0--Parade/image, hard: names face 2 of 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"wider_hard_val\.mat: 0--Parade/image: gt_list is 2\.0, expected numbers of its 1 faces",
+    ):
         read_ground_truth(tmp_path)
     save("image", hard=[0])
-    with pytest.raises(ValueError, match=r"0--Parade/image, hard: names face 0 of 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"wider_hard_val\.mat: 0--Parade/image: gt_list is 0\.0, expected numbers of its 1 faces",
+    ):
         read_ground_truth(tmp_path)
     savemat(tmp_path / "wider_hard_val.mat", {"gt_list": 3})
     with pytest.raises(ValueError, match=r"not built as WIDER FACE's \.mat files"):
@@ -93,18 +99,19 @@ def test_written_detections_are_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected name, count and rows of five numbers"),
-        ("a\nmany\n", "expected name, count and rows of five numbers"),
-        ("a\n1\n1 2 3 4 x\n", "expected name, count and rows of five numbers"),
-        ("a\n1\n1 2 3 4\n", "got 4 numbers, expected five for each of 1 detections"),
-        ("a\n2\n1 2 3 4 5\n", "got 5 numbers, expected five for each of 2 detections"),
-        ("a\n1\n1 2 3 4 nan\n", "got a number that is not finite"),
+        ("", "line 2: the number of detections is '', expected a whole number"),
+        ("a\nmany\n", "line 2: the number of detections is 'many', expected a whole number"),
+        ("a\n-1\n", "line 2: the number of detections is '-1', expected a whole number"),
+        ("a\n1\n1 2 3 4 x\n", "line 3: score is 'x', expected a finite number"),
+        ("a\n1\n1 2 3 4\n", "line 3: expected 5 columns, got 4; they are x, y, width, height, score"),
+        ("a\n2\n1 2 3 4 5\n", "line 2: the number of detections is 2, expected that of the lines below, 1"),
+        ("a\n2\n1 2 3 4 1\n\n1 nan 3 4 1\n", "line 5: y is 'nan', expected a finite number"),
     ],
 )
 def test_broken_detections_are_told(tmp_path, text, message):
     (tmp_path / "0--Parade").mkdir()
     (tmp_path / "0--Parade" / "a.txt").write_text(text)
-    with pytest.raises(ValueError, match=rf"a\.txt: {message}"):
+    with pytest.raises(ValueError, match=rf"a\.txt, {message}"):
         read(tmp_path, "a")
 
 

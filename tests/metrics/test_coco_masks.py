@@ -130,13 +130,13 @@ def test_ground_truth_of_which_a_part_has_masks(nothing):
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ([[0, 0, 5, 5]], r"segmentation\[0\] must be .* with 3 points or more, got \[0, 0, 5, 5\]"),
-        ([[0, 0, 5, 5, 9, 9, 1]], r"segmentation\[0\] must be"),
-        ([[0, 0, 5, float("nan"), 9, 9]], r"segmentation\[0\] must be finite"),
-        ([[0, 0, 5, 10**400, 9, 9]], r"segmentation\[0\] must be finite"),
-        ([[0, 0, 5, "5,5", 9, 9]], r"segmentation\[0\] must be finite"),
-        ([5.0, 5.0, 9.0, 9.0], r"segmentation\[0\] must be"),
-        ("5 5 9 9", "must be a list of polygons or RLE, got '5 5 9 9'"),
+        ([[0, 0, 5, 5]], r"segmentation\[0\] is \[0, 0, 5, 5\], expected .* of 3 points or more"),
+        ([[0, 0, 5, 5, 9, 9, 1]], r"segmentation\[0\] is .*, expected finite"),
+        ([[0, 0, 5, float("nan"), 9, 9]], r"segmentation\[0\] is .*, expected finite"),
+        ([[0, 0, 5, 10**400, 9, 9]], r"segmentation\[0\] is .*, expected finite"),
+        ([[0, 0, 5, "5,5", 9, 9]], r"segmentation\[0\] is .*, expected finite"),
+        ([5.0, 5.0, 9.0, 9.0], r"segmentation\[0\] is .*, expected finite"),
+        ("5 5 9 9", "segmentation is '5 5 9 9', expected a list of polygons or run lengths"),
         ({"size": [480, 600], "counts": "0"}, r"size is \[480, 600\], but the image has .* \[480, 640\]"),
         ({"size": 5, "counts": "0"}, r"size must be \[height, width\], got 5"),
         ({"counts": "0"}, r"size must be \[height, width\], got None"),
@@ -193,7 +193,7 @@ def test_leaves_its_inputs_alone(capsys):
 def test_detections_need_boxes_and_masks(case):
     for field in ("bbox", "segmentation"):
         found = [{key: value for key, value in entry.items() if key != field} for entry in case["detections"]]
-        with pytest.raises(ValueError, match=f"detection 0: no field '{field}'"):
+        with pytest.raises(ValueError, match=f"detection 0: {field} is missing"):
             evaluate_instances(case, found)
 
 

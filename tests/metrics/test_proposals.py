@@ -77,7 +77,11 @@ def test_images_without_proposals_count_and_those_that_are_not_given_do_not():
 
 
 @pytest.mark.parametrize(
-    ("ids", "line"), [((1, 1), "image_id 1 comes twice"), ((3,), "image_id 3 is not an image of annotations")]
+    ("ids", "line"),
+    [
+        ((1, 1), "image_id is 1, expected no image twice"),
+        ((3,), "image_id is 3, expected an image of annotations"),
+    ],
 )
 def test_wrong_images_are_told(ids, line):
     nothing = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32))

@@ -222,7 +222,7 @@ def test_a_broken_record_is_named(call, coco, write):
     complaint = call(
         "measure", "--protocol=recall", f"--ground_truth={coco}", f"--detections={path}"
     ).complaint
-    assert "proposals.json: detection 0: image_id 3 is not an image of the annotation file" in complaint
+    assert "proposals.json: detection 0: image_id is 3, expected an image of the annotation file" in complaint
 
 
 def test_citypersons_needs_no_tensorflow(city):

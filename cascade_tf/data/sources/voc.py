@@ -18,7 +18,8 @@ from cascade_tf.data.annotations.values import PLACE
 from cascade_tf.data.layouts import ALL
 from cascade_tf.data.sources.lists import choose_list
 from cascade_tf.data.sources.source import Published, Source, box_of_corners, ids_of_names, pictures_by_stem
-from cascade_tf.formats.voc import CLASSES, VocAnnotation, read_annotation, read_list
+from cascade_tf.formats.voc import CLASSES, read_list
+from cascade_tf.formats.voc_annotations import VocAnnotation, read_annotation
 
 _PUBLISHED = {
     "VOC2007": {"train": 2_501, "val": 2_510, "trainval": 5_011, "test": 4_952},

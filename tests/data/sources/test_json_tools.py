@@ -228,7 +228,7 @@ class TestXml:
         for name in ("street_01", "street_02"):
             text = tool_samples.label_img_xml(name)
             (folder / f"{name}.xml").write_text(text.replace("<ymax>40", "<ymax>x"))
-        message = r"street_01\.xml: object 0: bndbox/ymax must be a finite number, got 'x'"
+        message = r"street_01\.xml: object 0: bndbox/ymax is 'x', expected a finite number"
         with pytest.raises(ValueError, match=message):
             read_dataset_dir(folder, "all")
         assert len(read_dataset_dir(folder, "all", skip_broken=True).examples) == 1

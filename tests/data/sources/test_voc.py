@@ -133,11 +133,11 @@ def test_difficult_objects_are_ignored_or_learnt(devkit):
         ("<annotation>", r"Annotations/2008_000002\.xml: not XML"),
         (
             annotation([DOG]).replace("<xmin>11</xmin>", "<xmin>left</xmin>"),
-            r"Annotations/2008_000002\.xml, object 0: bndbox/xmin must be a finite number, got 'left'",
+            r"Annotations/2008_000002\.xml, object 0: bndbox/xmin is 'left', expected a finite number",
         ),
         (
             annotation([DOG]).replace("<width>60", "<width>6.5"),
-            r"Annotations/2008_000002\.xml: size/width must be a whole number, got 6\.5",
+            r"Annotations/2008_000002\.xml: size/width is 6\.5, expected a whole number",
         ),
     ],
 )

@@ -136,11 +136,15 @@ def as_mat(images):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("3\n10 5", "three\n10 5", r"line 2: expected the number of faces, got 'three'"),
-        ("10 5 20 15", "10 5 20", r"line 3: expected 10 numbers, x, y, .*, got 9"),
+        ("3\n10 5", "three\n10 5", r"line 2: the number of faces is 'three', expected a whole number"),
+        ("10 5 20 15", "10 5 20", r"line 3: expected 10 columns, got 9; they are x, y, width, "),
         ("10 5 20 15", "10 5 20 wide", r"line 3: .*'wide'"),
-        ("10--People/10_People_1.jpg", "4 4 4", r"line 9: expected an image as event/name\.jpg, got '4 4 4'"),
-        ("\n1\n1 2", "\n2\n1 2", r"line 12: expected 10 numbers, x, y, .*, got 0"),
+        (
+            "10--People/10_People_1.jpg",
+            "4 4 4",
+            r"line 9: the image is '4 4 4', expected its event/name\.jpg",
+        ),
+        ("\n1\n1 2", "\n2\n1 2", r"line 12: expected 10 columns, got 0; "),
     ],
 )
 def test_a_broken_file_names_the_line(folder, before, after, message):

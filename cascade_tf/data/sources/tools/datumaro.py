@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cascade_tf.coco_format.fields import shown
 from cascade_tf.coco_format.numbers import as_flag, as_integer
 from cascade_tf.coco_format.other_tools import is_datumaro
 from cascade_tf.coco_format.outlines import is_polygon, outline_box, read_outline
@@ -23,7 +24,6 @@ from cascade_tf.data.sources.tools.shapes import (
     list_of,
     mapping_of,
     number_of,
-    shown,
 )
 
 _OF_WHOLE_PICTURES = ("label", "caption")

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from cascade_tf.coco_format.fields import shown
 from cascade_tf.coco_format.numbers import as_integer
 from cascade_tf.coco_format.other_tools import is_labelme
 from cascade_tf.coco_format.outlines import is_polygon
@@ -37,7 +38,6 @@ from cascade_tf.data.sources.tools.shapes import (
     points_of,
     polygon_of,
     round_outline,
-    shown,
 )
 
 # Masks are drawn; pictures have fewer pixels.

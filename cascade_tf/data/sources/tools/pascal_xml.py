@@ -24,7 +24,8 @@ from cascade_tf.data.sources.tools.folders import (
     pictures_of,
 )
 from cascade_tf.data.sources.tools.labelled import LabelledObject, LabelledPicture, LabelledPictures
-from cascade_tf.formats.voc import read_annotation, read_list
+from cascade_tf.formats.voc import read_list
+from cascade_tf.formats.voc_annotations import read_annotation
 
 _LOOKS = 8
 _FOLDERS_OF_PICTURES = ("images", "JPEGImages", "imgs", "img", "image")

@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from cascade_tf.coco_format.fields import A_NUMBER, wrong
 from cascade_tf.coco_format.numbers import as_number, is_finite_number
 
 Corners = tuple[float, float, float, float]
 _SIDES_OF_ROUND = 64
-# Of what is wrong, so much is shown.
-_SHOWN = 80
 
 
 def number_of(value: Any, field: str) -> float:
@@ -22,7 +21,7 @@ def number_of(value: Any, field: str) -> float:
     """
     number = as_number(value)
     if not is_finite_number(number):
-        raise ValueError(f"{field} is {shown(value)}, expected a finite number")
+        raise wrong(field, value, A_NUMBER)
     return float(number)
 
 
@@ -33,7 +32,7 @@ def mapping_of(value: Any, field: str) -> dict[str, Any]:
         ValueError: it is none.
     """
     if not isinstance(value, dict):
-        raise ValueError(f"{field} is {shown(value)}, expected an object")
+        raise wrong(field, value, "an object")
     return value
 
 
@@ -44,7 +43,7 @@ def list_of(value: Any, field: str) -> list:
         ValueError: it is none.
     """
     if not isinstance(value, list):
-        raise ValueError(f"{field} is {shown(value)}, expected a list")
+        raise wrong(field, value, "a list")
     return value
 
 
@@ -56,7 +55,7 @@ def points_of(value: Any, field: str, *, least: int) -> list[tuple[float, float]
     """
     pairs = list_of(value, field)
     if len(pairs) < least or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise ValueError(f"{field} is {shown(value)}, expected {least} points [x, y] or more")
+        raise wrong(field, value, f"{least} points [x, y] or more")
     return [(number_of(x, field), number_of(y, field)) for x, y in pairs]
 
 
@@ -97,9 +96,3 @@ def round_outline(
         along, across = radius_x * math.cos(turn), radius_y * math.sin(turn)
         polygon += [x + along * cosine - across * sine, y + along * sine + across * cosine]
     return (x - half_width, y - half_height, x + half_width, y + half_height), polygon
-
-
-def shown(value: Any) -> str:
-    """A value as messages show it."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cascade_tf.coco_format.fields import shown
 from cascade_tf.coco_format.other_tools import is_via
 from cascade_tf.data.sources.tools.json_file import JsonFile, choose_file
 from cascade_tf.data.sources.tools.labelled import LabelledObject, LabelledPicture, class_name
@@ -24,7 +25,6 @@ from cascade_tf.data.sources.tools.shapes import (
     number_of,
     polygon_of,
     round_outline,
-    shown,
 )
 
 

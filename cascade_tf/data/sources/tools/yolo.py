@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cascade_tf.coco_format.fields import shown
 from cascade_tf.coco_format.numbers import as_integer
 from cascade_tf.data.image_headers import read_header
 from cascade_tf.data.sources.lists import choose_list
 from cascade_tf.data.sources.tools.folders import below, list_tree
 from cascade_tf.data.sources.tools.labelled import LabelledObject, LabelledPicture, LabelledPictures
-from cascade_tf.data.sources.tools.shapes import box_around, number_of, polygon_of, shown
+from cascade_tf.data.sources.tools.shapes import box_around, number_of, polygon_of
 from cascade_tf.data.sources.tools.yolo_folder import label_folder, read_folder, shown_description
 
 _BOX = ("x_center", "y_center", "width", "height")
