@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import os
@@ -11,7 +12,7 @@ from cascade_tf.experiment.config import load_config, settings
 from cascade_tf.heads.cascade import stage_statistics, stage_weights
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-FOLDERS = ("ablations", "coco", "proposals", "voc")
+FOLDERS = ("ablations", "citypersons", "coco", "kitti", "proposals", "voc", "widerface")
 NAMES = sorted(
     str(file.relative_to(CONFIGS).with_suffix(""))
     for folder in FOLDERS
@@ -34,10 +35,19 @@ def entries(name):
     return {entry["setting"]: entry for family in families for entry in family["settings"]}
 
 
+def text_of(name):
+    """What a configuration says of itself."""
+    return ast.get_docstring(ast.parse((CONFIGS / f"{name}.py").read_text()))
+
+
 @functools.cache
 def resolved(name):
     """All settings of a configuration by their names, parts by their constructors', and what they give."""
-    experiment = load_config(name)
+    return resolve(load_config(name))
+
+
+def resolve(experiment):
+    """The same of an experiment."""
     values = {key: _plain(value) for key, value in settings(experiment).items()}
     heads = experiment.model.value("heads")
     if heads.constructor.__name__ == "cascade":

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
-from tests.paper.files import CONFIGS, NAMES, ROWS, entries, rows_of
+from tests.paper.files import CONFIGS, NAMES, ROWS, entries, rows_of, text_of
 
-# Configurations without a row: the backbone that is in the authors' list of models alone, a part alone, and
-# detectors of which there are curves.
+# Configurations without a row: the backbone that is in the authors' list of models alone, a part alone,
+# detectors of which there are curves, and those for numbers of one's own, where the row's are a server's.
 APART = {
     "coco/faster_rcnn_x101_64x4d_fpn_1x",
     "coco/cascade_rcnn_x101_64x4d_fpn_1x",
     "proposals/rpn_r50_fpn_1x",
     "ablations/fpn_plus_iou_60",
     "ablations/fpn_plus_iou_70",
+    "kitti/mscnn",
+    "kitti/cascade_mscnn",
 }
 ALL_ROWS = [(table, row) for table in ROWS["tables"] for row in table["rows"]]
 
@@ -37,7 +37,7 @@ def test_a_row_has_all_columns_and_a_configuration_or_a_reason(table, row):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_configuration_documents_the_figures_of_its_rows(name):
-    text = " ".join(ast.get_docstring(ast.parse((CONFIGS / f"{name}.py").read_text())).split())
+    text = " ".join(text_of(name).split())
     found = rows_of(name)
     assert found or name in APART
     for table, row in found:
@@ -51,7 +51,7 @@ def test_a_configuration_documents_the_figures_of_its_rows(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_configuration_documents_hardware_schedule_and_time(name):
-    text = " ".join(ast.get_docstring(ast.parse((CONFIGS / f"{name}.py").read_text())).split())
+    text = " ".join(text_of(name).split())
     if name.endswith("_tta"):
         assert f"The training is that of `{name.rpartition('/')[2].removesuffix('_tta')}.py`" in text
     else:
@@ -59,6 +59,10 @@ def test_a_configuration_documents_hardware_schedule_and_time(name):
             entries(name)[key]["value"] for key in ("devices", "images_per_device", "train.steps")
         )
         each = f"{images} image{'s' if images > 1 else ''} each"
-        assert f"Published settings: {devices} GPUs with {each}, {steps:,} steps" in text
+        gpus = f"{devices} GPU{'s' if devices > 1 else ''}"
+        assert f"Published settings: {gpus} with {each}, {steps:,} steps" in text
+        if "first_step.train.steps" in entries(name):
+            first = entries(name)["first_step.train.steps"]["value"]
+            assert f"{steps:,} steps after {first:,} of the proposals alone" in text
         assert " hours" in text or "no time" in text or "by hand" in text
     assert "reproduced" in text

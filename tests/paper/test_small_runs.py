@@ -45,6 +45,8 @@ CHANGES = {
     "voc/cascade_rcnn_alexnet": {"backbone.channels": (8, 8, 8, 8, 8)},
     "coco/cascade_rcnn_x101_32x8d_fpn_1x": {"backbone.width": 0.25},
     "coco/cascade_rcnn_r50_fpn_gn_1x": {"backbone.norm_groups": 4, "neck.norm_groups": 4},
+    "kitti/cascade_mscnn_trainval": {"proposals.hidden": (8, None, None, None)},
+    "widerface/cascade_mscnn": {"proposals.hidden": (8, 8, 8, 8), "neck.channels": None},
 }
 # How many variables learn at twice the rate, and how many of the biases do not decay: counts of the layers'
 # multipliers in the authors' networks. Detectron's hold for all biases.
@@ -62,6 +64,8 @@ KINDS = {
     "coco/cascade_mask_rcnn_r50_fpn_1x": (29, 29),
     "coco/fast_rcnn_r50_fpn_1x": (12, 12),
     "proposals/rpn_r50_fpn_1x": (11, 11),
+    "kitti/cascade_mscnn_trainval": (21, 12),
+    "widerface/cascade_mscnn": (28, 19),
 }
 EXPORTED = (
     "coco/cascade_rcnn_vgg16",

@@ -138,7 +138,6 @@ def conventions(recipe: Part) -> dict[str, Any]:
         "heads.inclusive": True,
         "heads.pooling.inclusive": True,
         "heads.crowd_cover": None,
-        "heads.min_side": 1.0,
         "heads.round_statistics": True,
     }
 

@@ -43,7 +43,6 @@ CONVENTIONS = {
     "proposals.shift_into_image",
     "heads.inclusive",
     "heads.crowd_cover",
-    "heads.min_side",
 }
 ORACLE = Path(
     os.environ.get("CASCADE_TF_ORACLES", Path(__file__).parents[4] / "shared" / "oracles")
