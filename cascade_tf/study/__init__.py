@@ -1,0 +1,17 @@
+"""Several configurations with several seeds each, and what can be said of their differences."""
+
+from cascade_tf.study.plan import Claim, Row, Run, Study, load_study, runs, study_of_configs
+from cascade_tf.study.result import StudyResult, Verdict, summarize
+
+__all__ = [
+    "Claim",
+    "Row",
+    "Run",
+    "Study",
+    "StudyResult",
+    "Verdict",
+    "load_study",
+    "runs",
+    "study_of_configs",
+    "summarize",
+]

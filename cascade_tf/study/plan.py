@@ -1,0 +1,185 @@
+"""What a study compares: rows of a table, each a configuration with changes, and the seeds of all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import runpy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cascade_tf
+
+NUMBERS = ("AP", "AP50", "AP60", "AP70", "AP75", "AP80", "AP90")
+"""Columns of a study that names none."""
+SEEDS = (0, 1, 2, 3, 4)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the study's table.
+
+    Attributes:
+        name: of letters, digits and ``._-``, since a folder bears it.
+        config: a configuration file, or a name in ``configs/``.
+        changes: settings as ``--set`` takes them.
+        stage: of a cascade, whose detections are measured instead of the detector's own. Rows that differ in
+            it alone share their runs.
+        paper: what the paper's table has, in percent, by the numbers' names.
+        source: where in the paper, such as ``"Table 1"``.
+    """
+
+    name: str
+    config: str
+    changes: tuple[str, ...] = ()
+    stage: int | None = None
+    paper: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A sentence that is true where a weighted sum of numbers is above zero.
+
+    Attributes:
+        name: short, for tables.
+        sentence: what is claimed.
+        source: where the paper says so.
+        terms: (weight, row, number) of each summand; a comparison of two rows has the weights 1 and -1.
+    """
+
+    name: str
+    sentence: str
+    source: str
+    terms: tuple[tuple[float, str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Rows that are compared with the first of them, the baseline.
+
+    Attributes:
+        name: what the study is called.
+        rows: two or more.
+        seeds: of ``train.seed``; runs of one seed are paired, as they see the same images in the same order.
+        numbers: columns, names of ``metrics.jsonl``'s evaluations such as ``"AP75"`` or ``"mask_AP"``.
+        changes: settings of all rows.
+        claims: what is decided from the numbers.
+
+    Raises:
+        ValueError: rows or seeds that come twice, a name that no folder can bear, fewer than two rows, no
+            seed, or a claim about no row of the study.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...] = SEEDS
+    numbers: tuple[str, ...] = NUMBERS
+    changes: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [row.name for row in self.rows]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError(f"study {self.name!r}: got the rows {names}, expected two or more, each once")
+        wrong = [name for name in names if not _NAME.fullmatch(name)]
+        if wrong:
+            raise ValueError(
+                f"study {self.name!r}: got the row {wrong[0]!r}, expected letters, digits, . _ -"
+            )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(
+                f"study {self.name!r}: got the seeds {self.seeds}, expected one or more, each once"
+            )
+        for claim in self.claims:
+            unknown = [row for _, row, _ in claim.terms if row not in names]
+            if unknown or not claim.terms:
+                got = f"the row {unknown[0]!r}" if unknown else "no terms"
+                raise ValueError(f"claim {claim.name!r}: got {got}, expected rows among {', '.join(names)}")
+
+    @property
+    def baseline(self) -> str:
+        """Name of the row that the others are compared with."""
+        return self.rows[0].name
+
+    def row(self, name: str) -> Row:
+        """The row of a name."""
+        return next(row for row in self.rows if row.name == name)
+
+
+class Run(NamedTuple):
+    """One training of a study.
+
+    Attributes:
+        name: of the first row that it is for.
+        config: see ``Row``.
+        changes: of the study and of the row.
+        seed: of ``train.seed``.
+    """
+
+    name: str
+    config: str
+    changes: tuple[str, ...]
+    seed: int
+
+    def workdir(self, folder: Path) -> Path:
+        """The run's folder in that of the study."""
+        return folder / "runs" / self.name / f"seed{self.seed}"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Everything that ``--set`` has to say."""
+        return (*self.changes, f"train.seed={self.seed}")
+
+
+def runs(study: Study) -> list[Run]:
+    """The trainings of a study, all rows with the first seed before any with the second."""
+    return list(dict.fromkeys(run_of(study, row, seed) for seed in study.seeds for row in study.rows))
+
+
+def run_of(study: Study, row: Row, seed: int) -> Run:
+    """The training that a row's numbers of a seed come from."""
+    same = next(one for one in study.rows if (one.config, one.changes) == (row.config, row.changes))
+    return Run(same.name, row.config, (*study.changes, *row.changes), seed)
+
+
+def load_study(path: str | os.PathLike[str]) -> Study:
+    """Returns the study that a file's function ``study()`` describes.
+
+    Args:
+        path: a file, or a name in ``configs/studies``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not run, or returns something else.
+    """
+    file = _find_study(path)
+    try:
+        function = runpy.run_path(str(file)).get("study")
+        result = function() if callable(function) else None
+    except Exception as error:
+        raise ValueError(f"study {file}: {type(error).__name__}: {error}") from error
+    if not isinstance(result, Study):
+        of_wrong_type = result if callable(function) else function
+        got = "nothing of that name" if function is None else type(of_wrong_type).__name__
+        raise ValueError(f"study {file}: got {got}, expected a function study() that returns a Study")
+    return result
+
+
+def study_of_configs(configs: Sequence[str]) -> Study:
+    """A study of configurations as they are, the first being the baseline."""
+    return Study(", ".join(configs), tuple(Row(config.replace("/", "-"), config) for config in configs))
+
+
+def _find_study(path: str | os.PathLike[str]) -> Path:
+    name = Path(path) if Path(path).suffix == ".py" else Path(f"{path}.py")
+    folder = Path(cascade_tf.__file__).resolve().parents[1] / "configs" / "studies"
+    for found in (name, folder / name):
+        if found.is_file():
+            return found
+    known = sorted(file.stem for file in folder.glob("*.py"))
+    listed = f" or one of {', '.join(known)}" if known else ""
+    raise FileNotFoundError(f"study {str(path)!r}: got no such file, expected a file{listed}")

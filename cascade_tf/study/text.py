@@ -1,0 +1,100 @@
+"""A study's result as aligned text and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from cascade_tf.analysis.paired import PairedDifference
+from cascade_tf.study.result import StudyResult
+
+
+def to_table(result: StudyResult) -> str:
+    """The means of all rows, their differences from the baseline and the claims; in percent."""
+    study = result.study
+    header = ["", "runs", *study.numbers]
+    means = [
+        [row.name, str(len(result.seeds[row.name])), *_cells(result.means[row.name], study.numbers)]
+        for row in study.rows
+    ]
+    parts = [_align([header, *means])]
+    differences = [
+        [name, *_cells(found, study.numbers, signed=True)] for name, found in result.differences.items()
+    ]
+    header = ["", *study.numbers]
+    parts.append(f"less {study.baseline}, paired by seed\n{_align([header, *differences])}")
+    papers = [
+        [row.name, row.source, *(_paper(row.paper, name) for name in study.numbers)]
+        for row in study.rows
+        if row.paper
+    ]
+    if papers:
+        parts.append(f"the paper's\n{_align([['', '', *study.numbers], *papers])}")
+    if result.claims:
+        claims = [
+            [one.verdict.value, _cell(one.found, signed=True), one.claim.sentence] for one in result.claims
+        ]
+        parts.append(_align([["claim", "sum", ""], *claims], left=(0, 2)))
+    return "\n\n".join(parts)
+
+
+def to_csv(result: StudyResult) -> str:
+    """A line for each row and number, in percent, empty where there is none.
+
+    It has the mean, half the width of its 95 % interval, the same of the difference from the baseline, and
+    the paper's number.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "number", "runs", "mean", "margin", "difference", "difference_margin", "paper"])
+    for row in result.study.rows:
+        for name in result.study.numbers:
+            mean = result.means[row.name].get(name)
+            difference = result.differences.get(row.name, {}).get(name)
+            writer.writerow(
+                [
+                    row.name,
+                    name,
+                    len(result.seeds[row.name]),
+                    *_columns(mean),
+                    *_columns(difference),
+                    row.paper.get(name, ""),
+                ]
+            )
+    return text.getvalue()
+
+
+def _columns(value: PairedDifference | None) -> tuple[str, str]:
+    if value is None:
+        return "", ""
+    return f"{100 * value.mean:.3f}", "" if math.isnan(value.margin) else f"{100 * value.margin:.3f}"
+
+
+def _cells(values: dict[str, PairedDifference], names: Sequence[str], *, signed: bool = False) -> list[str]:
+    return [_cell(values.get(name), signed=signed) for name in names]
+
+
+def _cell(value: PairedDifference | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "-"
+    mean = f"{100 * value.mean:+.1f}" if signed else f"{100 * value.mean:.1f}"
+    return mean if math.isnan(value.margin) else f"{mean} ±{100 * value.margin:.1f}"
+
+
+def _paper(numbers: object, name: str) -> str:
+    value = numbers.get(name) if hasattr(numbers, "get") else None
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _align(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)

@@ -1,0 +1,85 @@
+"""What a study is made of, and which trainings it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from cascade_tf.study import Claim, Row, Study, load_study, runs, study_of_configs
+from cascade_tf.study.plan import run_of
+
+ROWS = (Row("base", "demo/faster"), Row("three", "demo/cascade", ("train.steps=7",)))
+
+
+def test_every_row_is_trained_with_every_seed():
+    study = Study("x", ROWS, seeds=(3, 5), changes=("train.batch_size=2",))
+    found = [(run.name, run.config, run.settings) for run in runs(study)]
+    both = "train.batch_size=2"
+    assert found == [
+        ("base", "demo/faster", (both, "train.seed=3")),
+        ("three", "demo/cascade", (both, "train.steps=7", "train.seed=3")),
+        ("base", "demo/faster", (both, "train.seed=5")),
+        ("three", "demo/cascade", (both, "train.steps=7", "train.seed=5")),
+    ]
+
+
+def test_rows_of_stages_share_their_runs():
+    stages = tuple(Row(f"stage{i}", "demo/cascade", stage=i) for i in (1, 2, 3))
+    study = Study("x", (*ROWS, *stages), seeds=(0,))
+    assert [run.name for run in runs(study)] == ["base", "three", "stage1"]
+    assert run_of(study, study.row("stage3"), 0).name == "stage1"
+
+
+def test_configurations_alone_are_a_study_too():
+    study = study_of_configs(["custom/faster", "custom/cascade"])
+    assert study.baseline == "custom-faster"
+    assert [row.config for row in study.rows] == ["custom/faster", "custom/cascade"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rows": ROWS[:1]}, r"got the rows \['base'\], expected two or more"),
+        ({"rows": (*ROWS, ROWS[0])}, "each once"),
+        ({"rows": (*ROWS, Row("../x", "demo/faster"))}, r"got the row '\.\./x', expected letters"),
+        ({"seeds": ()}, r"got the seeds \(\), expected one or more"),
+        ({"seeds": (1, 1)}, "each once"),
+        (
+            {"claims": (Claim("c", "s", "", ((1.0, "four", "AP"),)),)},
+            "claim 'c': got the row 'four', expected rows",
+        ),
+        ({"claims": (Claim("c", "s", "", ()),)}, "claim 'c': got no terms"),
+    ],
+)
+def test_what_is_no_study_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Study("x", **{"rows": ROWS, **arguments})
+
+
+def test_a_file_defines_a_study(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from cascade_tf.study import Row, Study\n"
+        "def study():\n    return Study('mine', (Row('a', 'x'), Row('b', 'y')), seeds=(1,))\n"
+    )
+    assert load_study(file).name == load_study(tmp_path / "mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study = 3", "got int, expected a function study"),
+        ("def study():\n    return 3", "got int, expected a function"),
+        ("x = 1", "got nothing of that name"),
+        ("import nothing_of_this_name", "ModuleNotFoundError"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, text, message):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_study(file)
+
+
+def test_a_study_that_is_not_there_is_named():
+    with pytest.raises(FileNotFoundError, match="study 'nothing': got no such file"):
+        load_study("nothing")

@@ -1,0 +1,111 @@
+"""Means, paired differences and verdicts, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import pytest
+
+from cascade_tf.study import Claim, Row, Study, Verdict, summarize
+from cascade_tf.study.page import write_page
+from cascade_tf.study.text import to_csv, to_table
+
+T_2 = 4.302652729911275  # Student's t at 0.975 with two degrees of freedom.
+BASE, OTHER = (0.40, 0.42, 0.44), (0.43, 0.44, 0.48)
+
+
+def study(*claims: Claim, **settings) -> Study:
+    rows = (Row("base", "x"), Row("other", "y", paper={"AP": 42.8}, source="Table 1"), Row("last", "z"))
+    return Study("s", rows, **{"seeds": (0, 1, 2), "numbers": ("AP", "AP90"), "claims": claims, **settings})
+
+
+def measured(**more):
+    found = {("base", seed): {"AP": value} for seed, value in enumerate(BASE)}
+    found |= {("other", seed): {"AP": value, "AP90": 0.1} for seed, value in enumerate(OTHER)}
+    return found | more
+
+
+def claim(*terms) -> Claim:
+    return Claim("c", "It is so.", "Section 4", terms)
+
+
+def test_means_have_the_interval_of_student():
+    result = summarize(study(), measured())
+    found = result.means["base"]["AP"]
+    assert found.mean == pytest.approx(0.42)
+    assert found.margin == pytest.approx(T_2 * 0.02 / math.sqrt(3))
+    assert result.seeds == {"base": [0, 1, 2], "other": [0, 1, 2], "last": []}
+    assert result.means["last"] == {}
+
+
+def test_differences_are_paired_by_seed():
+    result = summarize(study(), measured())
+    found = result.differences["other"]["AP"]
+    assert found.differences == pytest.approx([0.03, 0.02, 0.04])
+    assert found.mean == pytest.approx(0.03)
+    assert found.margin == pytest.approx(T_2 * 0.01 / math.sqrt(3))
+    assert "base" not in result.differences
+    # The baseline has no AP90.
+    assert "AP90" not in result.differences["other"]
+
+
+def test_seeds_without_a_partner_do_not_count():
+    found = measured()
+    del found["base", 1]
+    result = summarize(study(), found)
+    assert result.differences["other"]["AP"].differences == pytest.approx([0.03, 0.04])
+
+
+@pytest.mark.parametrize(
+    ("terms", "verdict"),
+    [
+        (((1.0, "other", "AP"), (-1.0, "base", "AP")), Verdict.SHOWN),
+        (((-1.0, "other", "AP"), (1.0, "base", "AP")), Verdict.CONTRADICTED),
+        (((1.0, "other", "AP"), (-1.0, "base", "AP"), (-0.3, "other", "AP90")), Verdict.NOT_SHOWN),
+        (((1.0, "last", "AP"),), Verdict.UNDECIDED),
+        (((1.0, "base", "AP90"),), Verdict.UNDECIDED),
+    ],
+)
+def test_a_claim_is_decided_by_the_interval_of_its_sum(terms, verdict):
+    (decided,) = summarize(study(claim(*terms)), measured()).claims
+    assert decided.verdict is verdict
+
+
+def test_one_run_decides_nothing():
+    (decided,) = summarize(
+        study(claim((1.0, "other", "AP"), (-1.0, "base", "AP")), seeds=(0,)), measured()
+    ).claims
+    assert decided.verdict is Verdict.UNDECIDED
+    assert decided.found.mean == pytest.approx(0.03)
+
+
+def test_tables_are_in_percent():
+    result = summarize(study(claim((1.0, "other", "AP"), (-1.0, "base", "AP"))), measured())
+    text = to_table(result)
+    assert "42.0 ±5.0" in text
+    assert "+3.0 ±2.5" in text
+    assert "42.8" in text
+    assert "shown" in text
+    rows = list(csv.DictReader(io.StringIO(to_csv(result))))
+    (row,) = [row for row in rows if (row["row"], row["number"]) == ("other", "AP")]
+    assert (row["mean"], row["difference"], row["difference_margin"]) == ("45.000", "3.000", "2.484")
+    assert row["paper"] == "42.8"
+
+
+def test_json_has_the_numbers_of_every_run():
+    content = json.loads(json.dumps(summarize(study(), measured()).to_dict()))
+    assert content["rows"]["other"]["numbers"]["AP"]["values"] == list(OTHER)
+    assert content["baseline"] == "base"
+
+
+def test_the_page_says_what_is_there_and_what_is_not(tmp_path):
+    result = summarize(study(claim((1.0, "other", "AP"), (-1.0, "base", "AP"))), measured())
+    text = write_page(tmp_path / "study.html", result, waiting=["last, seed 0: 3 of 9 steps"]).read_text()
+    assert "6 of 9 results are there" in text
+    assert '<td class="up">+3.0 <small>±2.5</small></td>' in text
+    assert "paper 42.8" in text
+    assert '<td class="up">shown</td>' in text
+    assert "last, seed 0: 3 of 9 steps" in text
