@@ -155,6 +155,20 @@ class TestLabelme:
         message = refusal(folder, self.content({"shape_type": "mask", "mask": mask}), "street_01.json")
         assert f"shapes[0]: mask is {mask!r}, expected a bitmap in base64" in message
 
+    @pytest.mark.parametrize(
+        ("image_path", "place"),
+        [
+            ("gone.jpg", "ann/gone.jpg"),
+            ("..\\img\\gone.jpg", "img/gone.jpg"),
+            ("C:\\set\\gone.jpg", "C:\\set\\gone.jpg"),
+        ],
+    )
+    def test_a_missing_picture_is_named_where_the_file_says_it_is(self, folder, image_path, place):
+        write(folder, {"ann/street_01.json": tool_samples.labelme("street_01", image_path)})
+        with pytest.raises(FileNotFoundError) as error:
+            read_dataset_dir(folder, "all", layout="labelme")
+        assert f"ann/street_01.json: file_name: no such image file: {folder}/{place};" in str(error.value)
+
     def test_other_json_among_the_files_is_told(self, folder):
         write(folder, {"street_01.json": tool_samples.labelme("street_01"), "zzz.json": {"x": 1}})
         with pytest.raises(ValueError, match=r"zzz\.json: is not labelme's file of a picture"):

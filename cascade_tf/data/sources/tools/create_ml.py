@@ -17,6 +17,8 @@ from cascade_tf.data.sources.tools.shapes import list_of, mapping_of, number_of
 class CreateMlFile(JsonFile):
     """A file of CreateML's."""
 
+    sized = False
+
     def records(self) -> Iterator[tuple[str, Any]]:
         """See `LabelledPictures.records`."""
         content = self.load()

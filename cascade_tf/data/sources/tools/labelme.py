@@ -7,6 +7,7 @@ import binascii
 import io
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ from cascade_tf.data.sources.tools.shapes import (
     round_outline,
 )
 
+_DRIVE = re.compile("[A-Za-z]:")
+
 # Masks are drawn; pictures have fewer pixels.
 _MOST_PIXELS = 1 << 29
 
@@ -70,13 +73,14 @@ class LabelmeFiles(LabelledPictures):
         return LabelledPicture(self._picture(record, content["imagePath"]), _joined(parts), size[1], size[0])
 
     def _picture(self, file: str, image_path: Any) -> Any:
-        """The picture below the folder: where the file says, as seen from it, if it is there."""
+        """The picture below the folder: where the file says, as seen from it."""
         if not isinstance(image_path, str) or not image_path:
             raise ValueError(f"imagePath is {shown(image_path)}, expected the name of a picture")
-        path = os.path.normpath(os.path.join(os.path.dirname(file), image_path.replace("\\", "/")))
-        path = path.replace(os.sep, "/")
-        is_below = not path.startswith(("/", "../"))
-        return path if is_below and os.path.isfile(os.path.join(self.name, path)) else image_path
+        written = image_path.replace("\\", "/")
+        path = os.path.normpath(os.path.join(os.path.dirname(file), written)).replace(os.sep, "/")
+        # A path of another machine says nothing but the name.
+        is_below = not path.startswith(("/", "../")) and not _DRIVE.match(written)
+        return path if is_below else image_path
 
 
 def find_labelme(root: Path, split: str, *, splitting: bool) -> LabelmeFiles:

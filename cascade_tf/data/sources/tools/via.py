@@ -37,6 +37,7 @@ class ViaFile(JsonFile):
     """
 
     attribute: str | None = None
+    sized = False
 
     def classed_by(self, attribute: str) -> ViaFile:
         """See `Source.classed_by`."""
