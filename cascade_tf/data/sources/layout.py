@@ -18,6 +18,8 @@ from cascade_tf.data.sources.voc import find_voc, is_voc
 from cascade_tf.data.sources.widerface import find_widerface, is_widerface
 
 Find = Callable[..., Source]
+_MOST_NEIGHBOURS = 50
+_MOST_NAMES = 20_000
 SPLITS = ("train", "val", "test", "test-dev")
 
 
@@ -71,15 +73,20 @@ def find_source(
         ValueError: there is no such layout, or as the layout says.
     """
     folder = Path(dataset_dir)
-    if layout == "auto":
-        layout = _recognise(folder)
-    if layout == "coco":
-        return find_coco(folder, split, splitting=splitting)
-    if layout not in LAYOUTS:
+    if layout not in ("auto", "coco", *LAYOUTS):
         raise ValueError(f"layout: got {layout!r}, expected auto, coco, {', '.join(LAYOUTS)}")
-    if not LAYOUTS[layout].matches(folder):
-        raise FileNotFoundError(f"{folder}: no folder in the layout {layout!r}, see docs/own_data.md")
-    return LAYOUTS[layout].find(folder, split, splitting=splitting)
+    known = _recognise(folder) if layout == "auto" else layout
+    if known is None:
+        try:
+            return find_coco(folder, split, splitting=splitting)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}{_elsewhere(folder)}") from None
+    if known == "coco":
+        return find_coco(folder, split, splitting=splitting)
+    if not LAYOUTS[known].matches(folder):
+        complaint = f"{folder}: no folder in the layout {known!r}, see docs/own_data.md"
+        raise FileNotFoundError(complaint + _elsewhere(folder, known))
+    return LAYOUTS[known].find(folder, split, splitting=splitting)
 
 
 def find_splits(
@@ -121,10 +128,57 @@ def find_splits(
     return tuple(found)
 
 
-def _recognise(folder: Path) -> str:
-    if not folder.exists() or (folder.is_dir() and has_coco_names(folder)):
+def _recognise(folder: Path) -> str | None:
+    """The layout of a folder or file; None: nothing is known of it."""
+    if folder.exists():
+        return _by_names(folder) or recognise_tool(folder)
+    return None
+
+
+def _by_names(folder: Path) -> str | None:
+    """COCO or a benchmark, by the names of files and folders alone."""
+    if folder.is_dir() and has_coco_names(folder):
         return "coco"
     if is_cvat_devkit(folder):
         return "xml"
-    benchmark = next((name for name, layout in _BENCHMARKS.items() if layout.matches(folder)), None)
-    return benchmark or recognise_tool(folder) or "coco"
+    return next((name for name, layout in _BENCHMARKS.items() if layout.matches(folder)), None)
+
+
+def _elsewhere(folder: Path, layout: str | None = None) -> str:
+    """Ends a complaint about a folder with those above and in it that would have been understood.
+
+    Args:
+        folder: that was given.
+        layout: that was expected; None: any.
+    """
+    above = folder.absolute().parent
+    places = [above] if above != above.parent else []
+    found = {place: _looks_like(place) for place in (*places, *_folders_in(folder))}
+    near = [
+        f"{place} looks like {known}"
+        for place, known in found.items()
+        if known and known == (layout or known)
+    ]
+    if not near:
+        return ""
+    return f"; {' and '.join(near)}: expected such a folder (in programs --dataset_dir FOLDER)"
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
+    return list(map(Path, found)) if len(found) <= _MOST_NEIGHBOURS else []
+
+
+def _looks_like(folder: Path) -> str | None:
+    """The layout of a folder that nobody has named, at a look that does not take long."""
+    try:
+        # A folder of so many others is that of many data sets, or of something else.
+        if len(os.listdir(folder)) > _MOST_NEIGHBOURS:
+            return None
+        known = _by_names(folder)
+        tools = {known: ()} if known else tools_in(folder, _MOST_NAMES)
+    except OSError:  # nobody has asked for it: what may not be read is not looked at
+        return None
+    return next(iter(tools)) if len(tools) == 1 else None

@@ -18,13 +18,20 @@ _LEVELS = 3
 _SHOWN = 8
 
 
-def list_tree(root: Path) -> Tree:
-    """Lists a folder and the folders in it, those aside that are hidden or that archives of macOS bring."""
+def list_tree(root: Path, most: int | None = None) -> Tree:
+    """Lists a folder and the folders in it, those aside that are hidden or that archives of macOS bring.
+
+    Args:
+        root: the folder.
+        most: so many files are enough: no folder is opened after them; None: all are listed.
+    """
     tree: dict[Path, list[str]] = {}
-    places = [root]
+    places, count = [root], 0
     for _ in range(_LEVELS + 1):
         inner: list[Path] = []
         for place in places:
+            if most is not None and count >= most:
+                return tree
             tree[place] = []
             for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
@@ -33,6 +40,7 @@ def list_tree(root: Path) -> Tree:
                     inner.append(Path(entry.path))
                 else:
                     tree[place].append(entry.name)
+            count += len(tree[place])
         places = inner
     return tree
 

@@ -43,18 +43,19 @@ TOOLS = {
 _FILES_OF_YOLO = (".yaml", ".yml", ".data")
 
 
-def tools_in(path: Path) -> dict[str, list[Path]]:
+def tools_in(path: Path, most: int | None = None) -> dict[str, list[Path]]:
     """The tools that have written what lies in a folder, "coco" among them, with files that say so.
 
     A bounded look: the names of all files, and the content of a few.
 
     Args:
         path: a folder, or one file.
+        most: so many names are enough; None: all are looked at.
     """
     if path.is_file():
         kind = "yolo" if path.suffix.lower() in _FILES_OF_YOLO else kind_of_json(path)
         return {kind: [path]} if kind else {}
-    tree = list_tree(path)
+    tree = list_tree(path, most)
     found = kinds_in(tree)
     for layout, files in (("xml", xml_files(tree)), ("yolo", yolo_files(tree, path))):
         if files:
