@@ -17,6 +17,7 @@ UNTOLD = (
     "proposals.anchor_sizes",
     "proposals.aspect_ratios",
     "proposals.anchors",
+    "proposals.templates",
     "proposals.anchor_offset",
     "proposals.pre_nms_test",
     "proposals.post_nms_test",

@@ -23,3 +23,4 @@ MSCNN = {
 }  # fmt: skip
 """The baseline of MS-CNN for KITTI, with two classes."""
 MSCNN |= {name.replace("/0", "/1"): shape[:1] for name, shape in MSCNN.items()}
+MSCNN |= {"conv4_3_2x/0": (4, 1, 4, 4)}

@@ -18,6 +18,7 @@ from cascade_tf.weights.families.mscnn_architecture import (
     kernel_elements,
     recipe_of_blobs,
     template_layers,
+    templates_of,
 )
 from cascade_tf.weights.network_size import check_elements
 from cascade_tf.weights.places import Place
@@ -68,7 +69,18 @@ class MSCNN(Family):
     def settings(self, checkpoint: CheckpointFile) -> dict[str, Any]:
         """See ``Family.settings``."""
         blobs = checkpoint.arrays
-        return {**architecture(blobs), **conventions(recipe_of_blobs(blobs))}
+        recipe = recipe_of_blobs(blobs)
+        told = templates_of(checkpoint.metadata, recipe)
+        return {
+            **architecture(blobs),
+            **conventions(recipe),
+            **({"proposals.templates": told} if told else {}),
+        }
+
+    def told(self, checkpoint: CheckpointFile) -> frozenset[str]:
+        """Templates where the file has its layers' parameters: a net with others has the same weights."""
+        told = templates_of(checkpoint.metadata, recipe_of_blobs(checkpoint.arrays))
+        return frozenset({"proposals.templates"} if told else ())
 
     def source(self, place: Place, model: keras.Model, checkpoint: CheckpointFile) -> Source:
         """See ``Family.source``."""

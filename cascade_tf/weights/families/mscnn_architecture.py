@@ -97,7 +97,11 @@ def architecture(blobs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     wanted, inputs = channels * (height - border) * (width - border), blobs["fc6/0"].shape[-1]
     if inputs != wanted:
         raise ValueError(f"got fc6/0 with {inputs} inputs, expected {wanted}")
+    # Its weights are a fixed interpolation; nets without it pool from conv4_3 as it is.
+    smaller = recipe.value("neck.enlarged") and "conv4_3_2x/0" not in blobs
+    as_it_is = {"neck.enlarged": False, "heads.pooling.level": "P3", "heads.pooling.stride": 8}
     return {
+        **(as_it_is if smaller else {}),
         "backbone.channels": tuple(len(blobs[f"{name}/0"]) for name in _VGG_GROUPS),
         "neck.channels": len(blobs["conv6_1/0"]) if "conv6_1/0" in blobs else None,
         "proposals.hidden": tuple(None if layer is None else len(blobs[f"{layer}/0"]) for layer in layers),
@@ -140,6 +144,29 @@ def conventions(recipe: Part) -> dict[str, Any]:
         "heads.crowd_cover": None,
         "heads.round_statistics": True,
     }
+
+
+def templates_of(metadata: Mapping[str, Any], recipe: Part) -> tuple[Any, ...] | None:
+    """The templates of each branch, (width, height), where the file says them; None where it does not.
+
+    Args:
+        metadata: of the checkpoint.
+        recipe: of ``recipe_of_blobs``, with as many templates.
+
+    Raises:
+        ValueError: there are others than the branches have, or one is empty.
+    """
+    layers = metadata.get("templates")
+    if not isinstance(layers, Mapping) or not layers:
+        return None
+    layer, found = next(iter(layers.items()))
+    counts = [len(level) for level in recipe.value("proposals.templates")]
+    if len(found) != sum(counts) or not all(side > 0 for sides in found for side in sides):
+        raise ValueError(
+            f"got the templates {found} of the layer {layer!r}, expected {sum(counts)} of pixels"
+        )
+    sizes = iter(tuple(map(float, sides)) for sides in found)
+    return tuple(tuple(next(sizes) for _ in range(count)) for count in counts)
 
 
 def kernel_elements(settings: Mapping[str, Any], recipe: Part, num_classes: int) -> int:

@@ -26,6 +26,10 @@ _FORMS = {100: _Form(1, 2, 7), 2: _Form(4, 5, 6)}
 _OLD_FORM = _FORMS[2]
 # In layers of the old form: the form before it, as a message of its own.
 _OLDEST_LAYER = 1
+# In the new form: parameters of MS-CNN's layer that makes proposals, in them heights and widths of templates.
+_BOX_OUTPUT, _HEIGHTS, _WIDTHS = 151, 4, 5
+# Far more than any network has.
+_MOST_TEMPLATES = 1000
 # The old form numbers the types, from zero. These are their names in the new one.
 _TYPES = """
     None Accuracy BNLL Concat Convolution Data Dropout EuclideanLoss Flatten HDF5Data HDF5Output Im2col
@@ -84,8 +88,9 @@ def read_caffemodel(content: memoryview) -> tuple[dict[str, np.ndarray], dict[st
 
     Returns:
         Read-only arrays by ``LAYER/INDEX`` as the file has them: weights ``conv1/0`` [out, in per group,
-        height, width] or ``fc6/0`` [out, in], biases ``conv1/1``. And metadata: "name" of the net, and in
-        "layers" the types of the layers by their names, in the file's order.
+        height, width] or ``fc6/0`` [out, in], biases ``conv1/1``. And metadata: "name" of the net, in
+        "layers" the types of the layers by their names, in the file's order, and where there are some in
+        "templates" those of MS-CNN's layers ``BoxOutput``, [width, height] each, by the layers' names.
 
     Raises:
         ValueError: the file is truncated or broken, claims more than it holds, has no weights, or has two
@@ -95,7 +100,8 @@ def read_caffemodel(content: memoryview) -> tuple[dict[str, np.ndarray], dict[st
     net.read(content)
     if not net.arrays:
         raise ValueError(f"holds {net.num_layers} layers of a Caffe net and no weights")
-    return net.arrays, {"name": net.name, "layers": net.types}
+    metadata: dict[str, Any] = {"name": net.name, "layers": net.types}
+    return net.arrays, metadata | ({"templates": net.templates} if net.templates else {})
 
 
 class _Net:
@@ -107,6 +113,7 @@ class _Net:
         self.num_layers = 0
         self.arrays: dict[str, np.ndarray] = {}
         self.types: dict[str, str] = {}
+        self.templates: dict[str, list[list[int]]] = {}
         self.with_weights: set[str] = set()
         self.forms: set[int] = set()
 
@@ -131,13 +138,15 @@ class _Net:
         layer = _Layer(form)
         try:
             layer.read(self.reader, message)
-            blobs = list(layer.arrays(self.reader))
+            blobs, templates = list(layer.arrays(self.reader)), layer.templates()
             if blobs and not layer.name:
                 raise ValueError("has weights and no name")
             if blobs and layer.name in self.with_weights:
                 raise ValueError("is there twice, both times with weights")
         except ValueError as error:
             raise _LayerError(f"{layer.described(self.num_layers)}: {error}") from None
+        if layer.heights or layer.widths:
+            self.templates[layer.name] = templates
         if blobs:
             self.with_weights.add(layer.name)
         if blobs or layer.name not in self.types:
@@ -157,6 +166,8 @@ class _Layer:
         self.name = ""
         self.type = ""
         self.blobs: list[memoryview] = []
+        self.heights: list[int] = []
+        self.widths: list[int] = []
 
     def read(self, reader: MessageReader, message: memoryview) -> None:
         for field in reader.fields(message):
@@ -169,11 +180,26 @@ class _Layer:
                 self.type = field.text()
             elif field.number == self.form.blobs:
                 self.blobs.append(field.data())
+            elif field.number == _BOX_OUTPUT and self.type == "BoxOutput":
+                self._read_templates(reader, field.data())
             elif field.number == _OLDEST_LAYER and self.form is _OLD_FORM:
                 raise ValueError(
                     "has the first of Caffe's forms, expected one of the later two; Caffe's program "
                     "upgrade_net_proto_binary converts it"
                 )
+
+    def _read_templates(self, reader: MessageReader, message: memoryview) -> None:
+        for field in reader.fields(message):
+            for number, sides in ((_HEIGHTS, self.heights), (_WIDTHS, self.widths)):
+                if field.number == number:
+                    sides += field.integers(_MOST_TEMPLATES - len(sides))
+
+    def templates(self) -> list[list[int]]:
+        """The (width, height) of each template, in pixels."""
+        if len(self.heights) != len(self.widths):
+            counts = f"{len(self.heights)} heights and {len(self.widths)} widths"
+            raise ValueError(f"has {counts} of templates, expected as many of each")
+        return [list(sides) for sides in zip(self.widths, self.heights, strict=True)]
 
     def arrays(self, reader: MessageReader) -> Iterator[np.ndarray]:
         """The arrays of the layer's blobs, in the axes of the newer shapes."""

@@ -23,6 +23,7 @@ from cascade_tf.weights.families.mscnn import MSCNN_FAMILY, blob_of
 from cascade_tf.weights.importing import describe_checkpoint, import_checkpoint
 from cascade_tf.weights.places import places
 from tests.weights import synthetic
+from tests.weights.caffe_writer import data, integer, layer
 from tests.weights.sparse_caffemodel import write_zeros
 from tests.weights.synthetic_caffe import MSCNN
 
@@ -140,6 +141,67 @@ def test_other_classes_start_afresh(tmp_path):
     assert {"rpn.template1_1.kernel", "rpn.template4_1.bias", "head1.classifier.kernel"} <= left
     assert {"rpn.hidden1.kernel", "fpn.conv6_1.bias", "head1.fc1.kernel"} <= set(report.loaded)
     assert detector.proposals.template_layers[0][1].kernel.shape == (7, 7, 4, 8)
+
+
+def with_templates(path, templates, blobs=MSCNN):
+    """A net with the layer that makes proposals, whose parameters have the sizes of the templates."""
+    write_zeros(path, blobs)
+    sides = b"".join(
+        integer(number, template[axis]) for number, axis in ((4, 1), (5, 0)) for template in templates
+    )
+    path.write_bytes(path.read_bytes() + layer("proposals", "BoxOutput", more=data(151, sides)))
+    return path
+
+
+def test_templates_are_read_from_the_file(tmp_path):
+    """The authors' net for images of 1280 x 384 has the very weights of that for 1920 x 576."""
+    sides = (40, 56, 80, 112, 160, 224, 320)
+    path = with_templates(tmp_path / "net.caffemodel", [(side, side) for side in sides])
+    detector, _, report, _ = import_checkpoint(path)
+    assert detector.proposals.templates[0] == ((40.0, 40.0), (56.0, 56.0))
+    assert detector.proposals.templates[3] == ((320.0, 320.0),)
+    assert "proposals.templates" not in report.assumed
+    # Without the layer those of the recipe are a guess.
+    bare = import_checkpoint(write_zeros(tmp_path / "bare.caffemodel", MSCNN))
+    assert bare.detector.proposals.templates[3] == ((480.0, 480.0),)
+    assert bare.report.assumed["proposals.templates"][3] == ((480.0, 480.0),)
+
+
+def test_width_and_height_of_a_template_are_told_apart(tmp_path):
+    sides = [(30 + number, 60 + number) for number in range(7)]
+    detector = import_checkpoint(with_templates(tmp_path / "net.caffemodel", sides)).detector
+    assert detector.proposals.templates[1] == ((32.0, 62.0), (33.0, 63.0))
+
+
+def test_heads_without_the_enlarged_map_pool_from_conv4_3(tmp_path):
+    blobs = {name: shape for name, shape in MSCNN.items() if not name.startswith("conv4_3_2x")}
+    detector = import_checkpoint(write_zeros(tmp_path / "net.caffemodel", blobs)).detector
+    pooling = detector.heads.pooling
+    assert (detector.neck.enlarged, pooling.level, pooling.stride) == (False, "P3", 8)
+    enlarged = import_checkpoint(write_zeros(tmp_path / "other.caffemodel", MSCNN)).detector
+    pooling = enlarged.heads.pooling
+    assert (enlarged.neck.enlarged, pooling.level, pooling.stride) == (True, "P2", 4)
+
+
+@pytest.mark.parametrize(
+    ("templates", "message"),
+    [
+        ([(60, 60)] * 8, r"got the templates .* of the layer 'proposals', expected 7 of pixels"),
+        ([(60, 60)] * 6 + [(0, 60)], r"got the templates .* of the layer 'proposals', expected 7 of pixels"),
+    ],
+)
+def test_templates_that_no_branch_has_are_refused(tmp_path, templates, message):
+    with pytest.raises(ValueError, match=message):
+        describe_checkpoint(with_templates(tmp_path / "net.caffemodel", templates))
+
+
+def test_nets_of_other_kernels_are_refused_in_a_line(tmp_path):
+    """Caltech's: kernels of pedestrians, and one of them on the last map."""
+    name = "citypersons/mscnn-8s-1344-2x"
+    blobs = {key: shape for key, shape in NETS[name]["blobs"].items() if "LFCN_4_5x7" not in key}
+    with pytest.raises(ValueError, match=r"expected those for KITTI, CityPersons or WIDER FACE$") as error:
+        describe_checkpoint(write_zeros(tmp_path / "net.caffemodel", blobs))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
