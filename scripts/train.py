@@ -301,6 +301,7 @@ def _by_protocol(
     return {
         "evaluate_fn": evaluate_fn,
         "judge": protocol.judge,
+        "measured_by": protocol.measured_by,
         "lower_is_better": protocol.lower_is_better,
     }
 

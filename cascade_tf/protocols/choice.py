@@ -34,7 +34,7 @@ def choose_protocol(
     Args:
         dataset: the images with their objects, in the classes of the detector.
         name: one of ``PROTOCOLS``; "auto": that of the data set's layout, or with a warning COCO's where the
-            data set lacks what that needs.
+            data set lacks what that needs and no overlaps are given.
         ious: overlaps to measure at; empty: the protocol's own.
         kitti_rule: of the protocol "kitti", 2016 or 2017.
         ground_truth: folder of the .mat files that the protocol "widerface" needs; None: they are looked for
@@ -60,6 +60,12 @@ def choose_protocol(
     try:
         return makers[protocol_of_layout(dataset.source)]()
     except MissingError as error:
+        if ious:
+            overlaps = ", ".join(map(str, ious))
+            raise MissingError(
+                f"{error}; COCO's cannot take its place with evaluation.ious={overlaps}, "
+                "as its overlaps are fixed"
+            ) from None
         logging.warning("%s; COCO's is taken in its place", error)
         return CocoProtocol(dataset)
 

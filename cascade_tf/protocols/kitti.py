@@ -46,6 +46,11 @@ class KittiProtocol(Protocol):
         """See `Protocol.judge`."""
         return f"{self.name}/{_JUDGE}"
 
+    @property
+    def measured_by(self) -> str:
+        """See `Protocol.measured_by`: the rule."""
+        return f"the rule of {self.rule}"
+
     def check(self) -> None:
         """See `Protocol.check`."""
         if not isinstance(self.dataset.source, KittiFrames):

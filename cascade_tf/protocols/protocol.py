@@ -51,6 +51,11 @@ class Protocol(abc.ABC):
     def judge(self) -> str:
         """The number by which weights are judged, as ``Measurement.numbers`` names it."""
 
+    @property
+    def measured_by(self) -> str:
+        """What the names of the numbers do not say of how they are measured; empty: nothing."""
+        return ""
+
     @abc.abstractmethod
     def check(self) -> None:
         """Raises a MissingError if the data set lacks what the protocol needs."""

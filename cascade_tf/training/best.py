@@ -14,18 +14,20 @@ from cascade_tf.files import write_atomically
 
 BEST_WEIGHTS = "best.weights.h5"
 BEST_FILE = "best.json"
+_MEASURED_BY = "measured_by"
 
 
 class BestKeeper:
     """Keeps the weights whose evaluation had the best number, over interruptions of the run too.
 
-    A run that goes on and was judged by another number before begins anew with the next evaluation: the two
-    cannot be compared.
+    A run that goes on and was judged by another number before, or by one that was measured otherwise, begins
+    anew with the next evaluation: the two cannot be compared.
 
     Args:
         workdir: folder of the run.
         save: writes the weights at hand to a path.
         key: of the number in the evaluation's results.
+        measured_by: what the number's name does not say of how it is measured, such as a rule; may be empty.
         lower_is_better: whether the best number is the lowest.
         fresh: whether the run starts anew; what an earlier run left in the folder is then removed.
 
@@ -43,12 +45,14 @@ class BestKeeper:
         save: Callable[[Path], None],
         key: str = "AP",
         *,
+        measured_by: str = "",
         lower_is_better: bool = False,
         fresh: bool = False,
     ) -> None:
         self._workdir = workdir
         self._save = save
         self._key = key
+        self._measured_by = measured_by
         self._lower_is_better = lower_is_better
         if fresh:
             for name in (BEST_FILE, BEST_WEIGHTS):
@@ -72,7 +76,8 @@ class BestKeeper:
             return False
         self._save(self._workdir / BEST_WEIGHTS)
         self.best = {"step": step, self._key: value}
-        write_atomically(self._workdir / BEST_FILE, json.dumps(self.best) + "\n")
+        kept = self.best | ({_MEASURED_BY: self._measured_by} if self._measured_by else {})
+        write_atomically(self._workdir / BEST_FILE, json.dumps(kept) + "\n")
         return True
 
     def _replaces(self, value: float | None, best: float | None) -> bool:
@@ -86,19 +91,25 @@ class BestKeeper:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            (other,) = content.keys() - {"step"}
-            if other != self._key:
+            # Older versions have not written it.
+            measured_by = content.get(_MEASURED_BY, self._measured_by)
+            (other,) = content.keys() - {"step", _MEASURED_BY}
+            if (other, measured_by) != (self._key, self._measured_by):
                 logging.warning(
                     "%s: the best weights so far were judged by %s; from here on %s judges, and the next "
                     "evaluation's weights take their place",
                     path,
-                    other,
-                    self._key,
+                    _called(other, measured_by),
+                    _called(self._key, self._measured_by),
                 )
                 return None
             return {"step": int(content["step"]), self._key: _defined(content[self._key])}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: got no step and {self._key} in it ({error})") from None
+
+
+def _called(key: str, measured_by: str) -> str:
+    return f"{key} ({measured_by})" if measured_by else key
 
 
 def _defined(value: float | None) -> float | None:

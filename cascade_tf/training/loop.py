@@ -74,6 +74,8 @@ class Trainer:
         make_batches: first step -> data set of (ImageBatch, Targets) from that batch on, in global batches.
         evaluate_fn: (detector, step) -> numbers by name, the one of ``judge`` among them.
         judge: the number by which the best weights are kept.
+        measured_by: what its name does not say of how it is measured; the best weights are kept among
+            evaluations that have the same here.
         lower_is_better: whether they have the lowest one.
         pictures_fn: (detector, batch, targets) -> pictures [H, W, 3] uint8 by name, see ``picture_every``.
         strategy: None trains on every GPU of the machine, without one on the CPU.
@@ -97,6 +99,7 @@ class Trainer:
         make_batches: Callable[[int], tf.data.Dataset],
         evaluate_fn: Callable[[Any, int], Mapping[str, float]] | None = None,
         judge: str = "AP",
+        measured_by: str = "",
         lower_is_better: bool = False,
         pictures_fn: Callable[[Any, ImageBatch, Targets], Mapping[str, Any]] = sample_pictures,
         strategy: tf.distribute.Strategy | None = None,
@@ -125,6 +128,7 @@ class Trainer:
             self.workdir,
             lambda path: save_weights(self.detector, path),
             judge,
+            measured_by=measured_by,
             lower_is_better=lower_is_better,
             fresh=not resumed,
         )

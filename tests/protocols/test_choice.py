@@ -48,6 +48,12 @@ def test_the_layout_chooses(layout, request):
     assert (protocol.judge, protocol.lower_is_better) == JUDGES[layout]
 
 
+def test_the_rule_is_told_beside_the_name_of_the_number(kitti, coco):
+    for rule in (2016, 2017):
+        assert choose_protocol(read(kitti), kitti_rule=rule).measured_by == f"the rule of {rule}"
+    assert choose_protocol(coco).measured_by == ""
+
+
 def test_coco_is_for_everything_else(coco):
     protocol = choose_protocol(coco)
     assert (protocol.name, protocol.judge, protocol.lower_is_better) == ("coco", "AP", False)
@@ -88,6 +94,18 @@ def test_one_class_is_measured_by_coco(layout, request, caplog):
         assert choose_protocol(dataset).name == "coco"
     assert "class" in caplog.messages[-1]
     assert caplog.messages[-1].endswith("; COCO's is taken in its place")
+
+
+@pytest.mark.parametrize("layout", ["voc", "widerface"])
+def test_overlaps_are_not_dropped_where_coco_takes_the_place(layout, request):
+    dataset = as_one_class(read(request.getfixturevalue(layout)))
+    with pytest.raises(MissingError) as error:
+        choose_protocol(dataset, ious=(0.75, 0.5))
+    text = str(error.value)
+    assert text.endswith(
+        "; COCO's cannot take its place with evaluation.ious=0.75, 0.5, as its overlaps are fixed"
+    )
+    assert "\n" not in text
 
 
 def test_faces_need_the_files_of_the_evaluation(widerface, tmp_path, caplog):

@@ -59,6 +59,27 @@ def test_another_number_begins_anew(keep, tmp_path, caplog):
     assert keeper.offer(2, {"AP": 0.1, "voc2007/mAP": 12.0})
 
 
+def test_a_number_that_was_measured_otherwise_begins_anew(keep, tmp_path, caplog):
+    number = "kitti/mean/AP40/moderate"
+    keep(number, measured_by="the rule of 2016").offer(1, {number: 60.0})
+    assert not keep(number, measured_by="the rule of 2016").offer(2, {number: 50.0})
+    with caplog.at_level(logging.WARNING, "absl"):
+        keeper = keep(number, measured_by="the rule of 2017")
+    assert (
+        f"judged by {number} (the rule of 2016); from here on {number} (the rule of 2017)"
+        in caplog.messages[-1]
+    )
+    assert keeper.offer(3, {number: 50.0})
+    written = {"step": 3, number: 50.0, "measured_by": "the rule of 2017"}
+    assert json.loads((tmp_path / "best.json").read_text()) == written
+
+
+def test_older_files_do_not_say_how_a_number_was_measured(keep, tmp_path):
+    (tmp_path / "best.json").write_text(json.dumps({"step": 9, "AP": 0.5}))
+    (tmp_path / "best.weights.h5").touch()
+    assert not keep(measured_by="a rule").offer(10, {"AP": 0.4})
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"step": 1}', '{"step": 1, "AP": "high"}', "{"])
 def test_a_broken_file_is_named(keep, tmp_path, content):
     (tmp_path / "best.json").write_text(content)
