@@ -18,8 +18,8 @@ from typing import Any
 CLASSES = {
     "cascade_tf.backbones": ("AlexNet", "ResNet", "VGG16"),
     "cascade_tf.heads": (
-        *("BoxHead", "CascadeHeads", "ConvFCHead", "MaskBranch", "MaskHead", "PositionSensitiveHead"),
-        *("ProposalsOnly", "Stage"),
+        *("BoxHead", "CascadeHeads", "ConvFCHead", "IntegralHeads", "MaskBranch", "MaskHead"),
+        *("PositionSensitiveHead", "ProposalsOnly", "Stage"),
     ),
     "cascade_tf.layers": (
         *("DeformableConv2D", "DetectionOutput", "DilatedConv2D", "FrozenBatchNormalization"),

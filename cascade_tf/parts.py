@@ -21,7 +21,10 @@ PACKAGE = "cascade_tf"
 # Where parts live.
 PACKAGES = ("backbones", "necks", "proposals", "pooling", "heads", "layers", "models")
 # Arguments that the owner of a part or Keras decides: they are no settings.
-_NOT_SETTINGS = ("category_ids", "name", "dtype", "supports_masking", "inner_layers")
+_NOT_SETTINGS = (
+    *("category_ids", "num_classifiers", "regresses"),
+    *("name", "dtype", "supports_masking", "inner_layers"),
+)
 _SHOWN = 30
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 

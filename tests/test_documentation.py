@@ -167,11 +167,13 @@ def test_python_of_the_page_of_errors_runs(capsys):
 
 
 def test_python_of_the_configuration_page_runs():
-    first, tree, last = blocks(ROOT / "docs" / "configuration.md", "python")
+    first, tree, integral, last = blocks(ROOT / "docs" / "configuration.md", "python")
     names: dict = {}
     exec(compile(first, "configuration.md", "exec"), names)
     assert names["experiment"]().train.steps == 6000
     exec(compile(tree, "configuration.md", "exec"), names)
     assert names["model"] == cascade_rcnn_fpn.replace({"backbone.depth": 101})
+    exec(compile(integral, "configuration.md", "exec"), names)
+    assert names["recipe"].value("heads.hidden_layers") == "shared"
     exec(compile(last, "configuration.md", "exec"), names)
     assert names["detector"].class_names == ("disc", "square")

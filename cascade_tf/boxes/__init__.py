@@ -7,7 +7,14 @@ from cascade_tf.boxes.coder import BoxCoder
 from cascade_tf.boxes.geometry import area, clip_boxes, cover, is_proper, pairwise_iou
 from cascade_tf.boxes.matching import Match, ignored_objects, match_anchors, match_boxes
 from cascade_tf.boxes.negatives import hardest_negatives, random_negatives
-from cascade_tf.boxes.sampling import random_priority, sample_labels, sample_rois, unlabelled_samples
+from cascade_tf.boxes.sampling import (
+    random_priority,
+    relabelled,
+    sample_labels,
+    sample_rois,
+    unlabelled_samples,
+    with_ground_truth,
+)
 from cascade_tf.boxes.voting import vote_boxes
 
 __all__ = [
@@ -27,8 +34,10 @@ __all__ = [
     "pairwise_iou",
     "random_negatives",
     "random_priority",
+    "relabelled",
     "sample_labels",
     "sample_rois",
     "unlabelled_samples",
     "vote_boxes",
+    "with_ground_truth",
 ]

@@ -103,11 +103,7 @@ def sample_rois(
         Samples, foreground before background where ``num_samples`` is given, else in the order of the
         proposals.
     """
-    boxes, scores, usable = proposals.boxes, proposals.scores, proposals.valid
-    if append_ground_truth:
-        boxes = tf.concat([boxes, targets.boxes], axis=1)
-        scores = tf.concat([scores, tf.fill(tf.shape(targets.classes), _GROUND_TRUTH_LOGIT)], axis=1)
-        usable = tf.concat([usable, targets.valid], axis=1)
+    boxes, scores, usable = with_ground_truth(proposals, targets) if append_ground_truth else proposals
     usable &= is_proper(boxes)
     match = match_boxes(boxes, targets, iou=iou, crowd_cover=crowd_cover, match_crowds=match_crowds)
     labels = tf.where(usable, match.labels, IGNORED)
@@ -135,6 +131,51 @@ def sample_rois(
         gt_boxes=gather_matched(targets.boxes, match),
         gt_iou=match.iou,
         gt_index=match.index,
+    )
+
+
+def with_ground_truth(proposals: Proposals, targets: Targets) -> Proposals:
+    """The proposals and, behind them, the objects' own boxes with a score that no proposal has.
+
+    Training appends them for the sake of the foreground. At test they show what a detector makes of proposals
+    that it has otherwise too few of (Fig. 7 (b)).
+
+    Args:
+        proposals: R boxes per image.
+        targets: G objects per image; those to ignore, crowds and padding are not valid proposals.
+
+    Returns:
+        R + G proposals.
+    """
+    logits = tf.fill(tf.shape(targets.classes), _GROUND_TRUTH_LOGIT)
+    return Proposals(
+        tf.concat([proposals.boxes, targets.boxes], axis=1),
+        tf.concat([proposals.scores, logits], axis=1),
+        tf.concat([proposals.valid, targets.valid], axis=1),
+    )
+
+
+def relabelled(
+    samples: Samples,
+    targets: Targets,
+    *,
+    iou: float,
+    crowd_cover: float | None = 0.7,
+    match_crowds: bool = False,
+) -> Samples:
+    """The same boxes with the labels of another threshold (y_u of Eq. 14).
+
+    Args:
+        samples: of `sample_rois`.
+        targets: ground truth.
+        iou: threshold of foreground, not below the samples' own.
+        crowd_cover: as in ``match_boxes``.
+        match_crowds: as in ``match_boxes``.
+    """
+    match = match_boxes(samples.boxes, targets, iou=iou, crowd_cover=crowd_cover, match_crowds=match_crowds)
+    return samples._replace(
+        valid=samples.valid & (match.labels != IGNORED),
+        classes=tf.where(match.labels == FOREGROUND, samples.classes, 0),
     )
 
 

@@ -4,6 +4,8 @@ from cascade_tf.heads.box_head import BoxHead
 from cascade_tf.heads.cascade import cascade, stage_statistics, stage_weights
 from cascade_tf.heads.cascade_heads import CascadeHeads
 from cascade_tf.heads.conv_fc_head import ConvFCHead
+from cascade_tf.heads.integral import integral
+from cascade_tf.heads.integral_heads import IntegralHeads
 from cascade_tf.heads.mask_branch import MaskBranch
 from cascade_tf.heads.mask_head import MaskHead
 from cascade_tf.heads.mask_heads import mask_heads
@@ -16,6 +18,7 @@ __all__ = [
     "BoxHead",
     "CascadeHeads",
     "ConvFCHead",
+    "IntegralHeads",
     "MaskBranch",
     "MaskHead",
     "PositionSensitiveHead",
@@ -23,6 +26,7 @@ __all__ = [
     "Stage",
     "StageHead",
     "cascade",
+    "integral",
     "mask_heads",
     "stage_statistics",
     "stage_weights",

@@ -36,6 +36,8 @@ class BoxHead(StageHead):
         recompute: in training keeps nothing of the convolutions but computes them again for the gradient.
         background_offsets: a class-agnostic regressor has outputs for a box of the background, too, which are
             never read. The authors' nets have them.
+        num_classifiers: classifiers side by side on the same hidden layers, for the integral loss.
+        regresses: whether there is a regressor.
 
     Raises:
         ValueError: ``num_classes`` or ``units`` is not positive, a number of layers is negative, or offsets
@@ -56,12 +58,15 @@ class BoxHead(StageHead):
         norm_groups: int = 32,
         recompute: bool = False,
         background_offsets: bool = False,
+        num_classifiers: int = 1,
+        regresses: bool = True,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
         require(units >= 1, "units", units, "1 or more")
+        require(num_classifiers >= 1, "num_classifiers", num_classifiers, "1 or more")
         if num_fcs is None:
             num_fcs = 1 if num_convs else 2
         require(num_fcs >= 0 and num_convs >= 0, "num_fcs, num_convs", (num_fcs, num_convs), "0 or more")
@@ -81,6 +86,8 @@ class BoxHead(StageHead):
         self.norm_groups = norm_groups
         self.recompute = recompute
         self.background_offsets = background_offsets
+        self.num_classifiers = num_classifiers
+        self.regresses = regresses
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the layers for RoI features [B, S, P, P, C]."""
@@ -113,8 +120,11 @@ class BoxHead(StageHead):
         # Eight outputs in the authors' nets: the background's four come first.
         boxes = (2 if self.background_offsets else 1) if self.class_agnostic else self.num_classes
         normal = keras.initializers.RandomNormal
-        self.classifier = self._dense("classifier", self.num_classes + 1, width_in, normal(stddev=0.01))
-        self.regressor = self._dense("regressor", 4 * boxes, width_in, normal(stddev=0.001))
+        logits = self.num_classifiers * (self.num_classes + 1)
+        self.classifier = self._dense("classifier", logits, width_in, normal(stddev=0.01))
+        self.regressor = None
+        if self.regresses:
+            self.regressor = self._dense("regressor", 4 * boxes, width_in, normal(stddev=0.001))
         self.built = True
 
     def _dense(self, name: str, units: int, width_in: int, initializer: Any) -> keras.layers.Dense:
@@ -139,7 +149,8 @@ class BoxHead(StageHead):
         x = tf.reshape(x, [-1, x.shape[-3] * x.shape[-2] * x.shape[-1]])
         for layer in self.dense:
             x = tf.nn.relu(layer(x))
-        logits, deltas = (tf.cast(layer(x), tf.float32) for layer in (self.classifier, self.regressor))
+        logits = tf.cast(self.classifier(x), tf.float32)
+        deltas = logits[:, :0] if self.regressor is None else tf.cast(self.regressor(x), tf.float32)
         if self.background_offsets:
             deltas = deltas[:, 4:]
         if self.convs:
@@ -155,7 +166,8 @@ class BoxHead(StageHead):
             yield NamedLayer(f"fc{number}", layer, cells=self.cells if number == 1 else None)
         cells = None if self.dense else self.cells
         yield NamedLayer("classifier", self.classifier, cells=cells, of_classes=True)
-        yield NamedLayer("regressor", self.regressor, cells=cells, of_classes=not self.class_agnostic)
+        if self.regressor is not None:
+            yield NamedLayer("regressor", self.regressor, cells=cells, of_classes=not self.class_agnostic)
 
     def _convolve(self, x: Tensor) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):

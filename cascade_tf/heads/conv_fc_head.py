@@ -33,6 +33,8 @@ class ConvFCHead(StageHead):
             example's seed alone; without one nothing is dropped.
         background_offsets: a regressor has outputs for a box of the background, too, which are never read.
             The authors' nets have them.
+        num_classifiers: classifiers side by side on the same hidden layers, for the integral loss.
+        regresses: whether there is a regressor.
 
     Raises:
         ValueError: a number that is not positive, an unknown padding, or a share outside of 0..1.
@@ -50,10 +52,13 @@ class ConvFCHead(StageHead):
         units: int = 4096,
         dropout: float = 0.5,
         background_offsets: bool = False,
+        num_classifiers: int = 1,
+        regresses: bool = True,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        for name, value in (("num_classes", num_classes), ("channels", channels), ("units", units)):
+        positive = {"num_classes": num_classes, "channels": channels, "units": units}
+        for name, value in {**positive, "num_classifiers": num_classifiers}.items():
             require(value >= 1, name, value, "1 or more")
         require(padding in ("valid", "same"), "padding", padding, "'valid' or 'same'")
         require(0.0 <= dropout < 1.0, "dropout", dropout, "a share from 0 to below 1")
@@ -64,6 +69,8 @@ class ConvFCHead(StageHead):
         self.units = units
         self.dropout = dropout
         self.background_offsets = background_offsets
+        self.num_classifiers = num_classifiers
+        self.regresses = regresses
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the layers for RoI features [B, S, P, P, C]."""
@@ -91,8 +98,9 @@ class ConvFCHead(StageHead):
         self.dense = self._dense("fc1", self.units, inputs, 0.001, "relu")
         boxes = 1 if self.class_agnostic else self.num_classes
         boxes += self.background_offsets
-        self.classifier = self._dense("classifier", self.num_classes + 1, self.units, 0.01)
-        self.regressor = self._dense("regressor", 4 * boxes, self.units, 0.001)
+        logits = self.num_classifiers * (self.num_classes + 1)
+        self.classifier = self._dense("classifier", logits, self.units, 0.01)
+        self.regressor = self._dense("regressor", 4 * boxes, self.units, 0.001) if self.regresses else None
         self.built = True
 
     def _dense(
@@ -126,7 +134,8 @@ class ConvFCHead(StageHead):
         x = unflatten_rois(x, pooled)
         if training and self.dropout and seed is not None:
             x = seeded_dropout(x, seed, self.dropout)
-        logits, deltas = (tf.cast(layer(x), tf.float32) for layer in (self.classifier, self.regressor))
+        logits = tf.cast(self.classifier(x), tf.float32)
+        deltas = logits[..., :0] if self.regressor is None else tf.cast(self.regressor(x), tf.float32)
         return logits, deltas[..., 4:] if self.background_offsets else deltas
 
     def named_layers(self) -> Iterator[NamedLayer]:
@@ -134,4 +143,5 @@ class ConvFCHead(StageHead):
         yield NamedLayer("conv1", self.convolution)
         yield NamedLayer("fc1", self.dense, cells=self.cells)
         yield NamedLayer("classifier", self.classifier, of_classes=True)
-        yield NamedLayer("regressor", self.regressor, of_classes=not self.class_agnostic)
+        if self.regressor is not None:
+            yield NamedLayer("regressor", self.regressor, of_classes=not self.class_agnostic)

@@ -29,6 +29,8 @@ class PositionSensitiveHead(StageHead):
         level: map that it reads; None: the only one that there is.
         background_offsets: class-agnostic box maps have channels for a box of the background, too, which are
             never read. The authors' nets have them.
+        num_classifiers: classifiers side by side on the same hidden maps, for the integral loss.
+        regresses: whether there is a regressor.
 
     Raises:
         ValueError: ``num_classes`` or ``channels`` is not positive, or offsets of a background that are
@@ -45,11 +47,14 @@ class PositionSensitiveHead(StageHead):
         channels: int = 1024,
         level: str | None = None,
         background_offsets: bool = False,
+        num_classifiers: int = 1,
+        regresses: bool = True,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         require(num_classes >= 1, "num_classes", num_classes, "1 or more")
         require(channels >= 1, "channels", channels, "1 or more")
+        require(num_classifiers >= 1, "num_classifiers", num_classifiers, "1 or more")
         require(
             class_agnostic or not background_offsets,
             "background_offsets",
@@ -61,6 +66,8 @@ class PositionSensitiveHead(StageHead):
         self.channels = channels
         self.level = level
         self.background_offsets = background_offsets
+        self.num_classifiers = num_classifiers
+        self.regresses = regresses
 
     def build_on(self, shapes: Mapping[str, tuple[int | None, ...]], pooling: Any) -> None:
         """Creates the convolutions; see ``StageHead.build_on``."""
@@ -73,11 +80,16 @@ class PositionSensitiveHead(StageHead):
         # Eight outputs in the authors' nets: the background's four come first.
         boxes = (2 if self.background_offsets else 1) if self.class_agnostic else self.num_classes
         self.hidden = self._convolution("hidden", self.channels, channels, "relu")
-        self.classifier = self._convolution(
-            "classifier", height * width * (self.num_classes + 1), self.channels
-        )
-        self.regressor = self._convolution("regressor", height * width * 4 * boxes, self.channels)
+        cells = height * width
+        self.classifier = self._convolution("classifier", cells * self._logits, self.channels)
+        self.regressor = None
+        if self.regresses:
+            self.regressor = self._convolution("regressor", cells * 4 * boxes, self.channels)
         self.built = True
+
+    @property
+    def _logits(self) -> int:
+        return self.num_classifiers * (self.num_classes + 1)
 
     def _convolution(
         self, name: str, filters: int, channels: int, activation: str | None = None
@@ -101,7 +113,8 @@ class PositionSensitiveHead(StageHead):
         """Score maps and box maps of the features, in one: [B, h, w, (K + 1 + 4) k k], or + 4 K."""
         hidden = self.hidden(self._of_level(features))
         # Channels go by output before cell: two pools of the same boxes are one of both.
-        return {"cells": tf.concat([self.classifier(hidden), self.regressor(hidden)], axis=-1)}
+        maps = [layer(hidden) for layer in (self.classifier, self.regressor) if layer is not None]
+        return {"cells": tf.concat(maps, axis=-1)}
 
     def pool(self, pooling: Any, maps: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
         """Every cell of every box from the cell's own channels.
@@ -127,14 +140,15 @@ class PositionSensitiveHead(StageHead):
             Class logits [B, S, K + 1], background first, and offsets [B, S, 4] or [B, S, 4 K]; both float32.
         """
         votes = tf.reduce_mean(tf.cast(pooled, tf.float32), axis=(-3, -2))
-        logits, deltas = votes[..., : self.num_classes + 1], votes[..., self.num_classes + 1 :]
+        logits, deltas = votes[..., : self._logits], votes[..., self._logits :]
         return logits, deltas[..., 4:] if self.background_offsets else deltas
 
     def named_layers(self) -> Iterator[NamedLayer]:
         """The layers with weights: ``hidden``, ``classifier`` and ``regressor``."""
         yield NamedLayer("hidden", self.hidden)
         yield NamedLayer("classifier", self.classifier, of_classes=True)
-        yield NamedLayer("regressor", self.regressor, of_classes=not self.class_agnostic)
+        if self.regressor is not None:
+            yield NamedLayer("regressor", self.regressor, of_classes=not self.class_agnostic)
 
     def _of_level(self, of_levels: Mapping[str, Any]) -> Any:
         if self.level is None and len(of_levels) != 1:

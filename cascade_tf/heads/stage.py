@@ -109,9 +109,7 @@ class Stage(Layer):
             training: whether the head learns.
             seed: [B, 2] int32 of the examples, for heads that draw at random in training.
         """
-        if self.head.takes_seed:
-            return self.head(pooled, training=training, seed=seed)
-        return self.head(pooled, training=training)
+        return self.head.judge(pooled, training=training, seed=seed)
 
     def decode(self, deltas: Tensor, boxes: Tensor) -> Tensor:
         """All boxes that the offsets stand for: [B, S, 1, 4], or [B, S, K, 4] where they are class-aware."""

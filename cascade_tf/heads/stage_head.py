@@ -24,10 +24,15 @@ class StageHead(Layer):
         num_classes: K, without the background.
         makes_maps: whether ``prepare`` computes something, so that the head's boxes have to be pooled for it.
         takes_seed: whether the call takes ``seed``, [B, 2] int32, for what it draws at random in training.
+        num_classifiers: classifiers beside each other on the same hidden layers; their logits follow one
+            another.
+        regresses: whether there are offsets; those of a head without are [B, S, 0].
     """
 
     makes_maps = False
     takes_seed = False
+    num_classifiers = 1
+    regresses = True
     num_classes: int
 
     def build_on(self, shapes: Mapping[str, tuple[int | None, ...]], pooling: Any) -> None:
@@ -64,3 +69,18 @@ class StageHead(Layer):
             boxes: [B, S, 4] float32.
         """
         return pooling(maps, boxes)
+
+    def judge(self, pooled: Any, training: bool = False, seed: Tensor | None = None) -> Any:
+        """The call, with a seed where it takes one.
+
+        Args:
+            pooled: of ``pool``.
+            training: whether the head learns.
+            seed: [B, 2] int32 of the examples.
+
+        Returns:
+            Class logits and offsets.
+        """
+        if self.takes_seed:
+            return self(pooled, training=training, seed=seed)
+        return self(pooled, training=training)

@@ -7,7 +7,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from cascade_tf.heads import CascadeHeads, MaskBranch, cascade, mask_heads, stage_statistics, stage_weights
+from cascade_tf.heads import (
+    CascadeHeads,
+    IntegralHeads,
+    MaskBranch,
+    cascade,
+    integral,
+    mask_heads,
+    stage_statistics,
+    stage_weights,
+)
 from cascade_tf.models.detector import TwoStageDetector
 from cascade_tf.models.two_stage import two_stage
 from cascade_tf.parts import Part, find_part, part
@@ -64,6 +73,8 @@ def _of_layer(layer: Any) -> Part:
 
 
 def _of_heads(heads: Any) -> Part:
+    if isinstance(heads, IntegralHeads):
+        return _of_integral_heads(heads)
     if not isinstance(heads, CascadeHeads):
         return _of_layer(heads)
     first, later = heads.stages[0], heads.stages[1:]
@@ -83,6 +94,20 @@ def _of_heads(heads: Any) -> Part:
         later_samples=later[0].num_samples if later else None,
         background_range=_immutable(first.background_range),
         **{name: getattr(first, name) for name in of_first},
+        **{name: getattr(heads, name) for name in of_heads},
+    )
+
+
+def _of_integral_heads(heads: IntegralHeads) -> Part:
+    stage = heads.stage
+    of_stage = ("num_samples", "foreground_fraction", "mean", "std", "box_weight", "background_range")
+    of_heads = ("ious", "append_ground_truth", "ensemble", "crowd_cover", "match_crowds", "box_beta")
+    return part(
+        integral,
+        hidden_layers="own" if heads.further_heads else "shared",
+        head=_of_layer(stage.head),
+        pooling=_of_layer(heads.pooling),
+        **{name: _immutable(getattr(stage, name)) for name in (*of_stage, "top_up", "hard_examples")},
         **{name: getattr(heads, name) for name in of_heads},
     )
 

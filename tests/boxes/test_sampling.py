@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cascade_tf.boxes import sample_labels, sample_rois
+from cascade_tf.boxes import relabelled, sample_labels, sample_rois, unlabelled_samples, with_ground_truth
 from cascade_tf.structures import Proposals
 from tests.boxes.examples import objects_of, random_boxes, targets
 from tests.reference import cascade as reference
@@ -263,3 +263,54 @@ def test_equals_loops(append):
         np.testing.assert_allclose(drawn.gt_iou[image][valid], [s.iou for s in expected], atol=1e-6)
         wanted = np.float32([s.target or [0] * 4 for s in expected])
         np.testing.assert_array_equal(drawn.gt_boxes[image][valid], wanted)
+
+
+# IoU of 0.9, 0.65, 0.55 and 0.4 with SQUARE.
+STRIPS = [(0.0, 0, width, 10) for width in (9, 6.5, 5.5, 4)]
+
+
+@pytest.mark.parametrize(
+    ("iou", "classes"), [(0.5, [3, 3, 3, 0]), (0.6, [3, 3, 0, 0]), (0.7, [3, 0, 0, 0]), (0.95, [0] * 4)]
+)
+def test_labels_of_another_threshold(iou, classes):
+    some = targets([[(SQUARE, 3), ((100, 100, 120, 120), 1)]])
+    drawn = sample_rois(proposals(STRIPS), some, iou=0.5, num_samples=None, append_ground_truth=False)
+    again = relabelled(drawn, some, iou=iou)
+    np.testing.assert_array_equal(again.classes, [classes])
+    np.testing.assert_array_equal(again.valid, [[True] * 4])
+    for field in ("boxes", "scores", "gt_boxes", "gt_iou", "gt_index"):
+        assert getattr(again, field) is getattr(drawn, field)
+
+
+def test_what_becomes_background_under_a_crowd_is_left_out():
+    some = targets([[(SQUARE, 3), ((0, 0, 30, 30), 0)]])
+    drawn = sample_rois(proposals(STRIPS), some, iou=0.5, num_samples=None, append_ground_truth=False)
+    np.testing.assert_array_equal(drawn.valid, [[True, True, True, False]])
+    again = relabelled(drawn, some, iou=0.6)
+    np.testing.assert_array_equal(again.valid, [[True, True, False, False]])
+    np.testing.assert_array_equal(again.classes, [[3, 3, 0, 0]])
+    np.testing.assert_array_equal(relabelled(drawn, some, iou=0.6, crowd_cover=None).valid, drawn.valid)
+
+
+def test_what_is_not_drawn_stays_so_under_another_threshold():
+    some = targets([[(SQUARE, -3)]])
+    drawn = sample_rois(proposals(STRIPS), some, iou=0.5, num_samples=None, append_ground_truth=False)
+    np.testing.assert_array_equal(drawn.valid, [[False, False, False, True]])
+    np.testing.assert_array_equal(relabelled(drawn, some, iou=0.7).valid, drawn.valid)
+
+
+def test_objects_join_the_proposals():
+    some = targets([[(SQUARE, 3), (FAR, 0)], [(FAR, -2)]])
+    given = proposals([[NEAR], [NEAR]], tf.constant([[True], [False]]))
+    both = with_ground_truth(given, some)
+    np.testing.assert_array_equal(both.boxes[0], [NEAR, SQUARE, FAR])
+    np.testing.assert_array_equal(both.valid, [[True, True, False], [False, False, False]])
+    np.testing.assert_allclose(both.scores[0], [0, 23.02585, 23.02585])
+
+
+def test_samples_at_test_are_the_proposals():
+    given = proposals([FAR, NEAR], tf.constant([[True, False]]))
+    samples = unlabelled_samples(given)
+    assert samples[:3] == given
+    assert not any(np.any(value) for value in samples[3:])
+    assert samples.gt_index.dtype == samples.classes.dtype == tf.int32

@@ -254,6 +254,23 @@ LAYERS: dict[str, Subject] = {
         lambda: layers.GroupedConv2D(8, 3, strides=2, groups=4),
         lambda h, w: (random(BATCH, h // 4, w // 4, 12),),
     ),
+    "IntegralHeads": Subject(
+        lambda: heads.IntegralHeads(
+            heads.Stage(_head(num_classifiers=3), num_samples=8),
+            pooling.ROIAlign(output_size=3, implementation="tensorflow"),
+        ),
+        lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
+    ),
+    "IntegralHeads-own_layers": Subject(
+        lambda: heads.IntegralHeads(
+            heads.Stage(_head(class_agnostic=False), iou=0.4, num_samples=8),
+            pooling.ROIAlign(output_size=3, implementation="tensorflow"),
+            ious=(0.4, 0.6),
+            further_heads=[_head(regresses=False, name="further_head")],
+            ensemble="last",
+        ),
+        lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
+    ),
     "LocalResponseNormalization": Subject(
         layers.LocalResponseNormalization, lambda h, w: (random(BATCH, h // 4, w // 4, 7, scale=50.0),)
     ),

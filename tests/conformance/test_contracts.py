@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cascade_tf.heads import CascadeHeads, MaskBranch
+from cascade_tf.heads import CascadeHeads, IntegralHeads, MaskBranch
 from cascade_tf.parts import constructors
 
 # By kind: methods and properties that a detector or another part uses.
@@ -45,7 +45,7 @@ USERS = (
 def layers_of(kind):
     """The classes of a kind; functions make one of these."""
     found = [one for one in constructors(kind).values() if inspect.isclass(one)]
-    return [*found, CascadeHeads] if kind == "heads" else found
+    return [*found, CascadeHeads, IntegralHeads] if kind == "heads" else found
 
 
 @pytest.mark.parametrize("kind", PROMISES)
@@ -98,7 +98,7 @@ def words(source):
 PARTS = {
     word
     for kind in (*PROMISES, "masks", "mask head")
-    for one in [*constructors(kind).values(), CascadeHeads, MaskBranch]
+    for one in [*constructors(kind).values(), CascadeHeads, IntegralHeads, MaskBranch]
     for word in (one.__name__, one.__module__)
 }
 

@@ -10,9 +10,9 @@ from tests.conformance.catalogue import DETECTORS, LAYERS
 from tests.conformance.sample_inputs import SIZES, targets, targets_of
 
 
-@pytest.mark.parametrize("name", ["CascadeHeads", "CascadeHeads-class_aware"])
+@pytest.mark.parametrize("name", ["CascadeHeads", "CascadeHeads-class_aware", "IntegralHeads"])
 @pytest.mark.parametrize("training", [False, True])
-def test_cascade_without_a_valid_proposal(name, training):
+def test_heads_without_a_valid_proposal(name, training):
     features, proposals, size = LAYERS[name].inputs(*SIZES[0])
     nothing = tf.nest.map_structure(np.zeros_like, proposals)
     objects = tf.nest.map_structure(np.zeros_like, targets(*SIZES[0]))

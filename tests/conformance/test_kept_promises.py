@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf import pooling
-from cascade_tf.heads import CascadeHeads
+from cascade_tf.heads import CascadeHeads, IntegralHeads
 from cascade_tf.parts import constructors
 from cascade_tf.structures import Detections, ProposalBatch
 from cascade_tf.weights.places import backbone_places
@@ -35,9 +35,9 @@ POOLINGS = {"PositionSensitiveHead": pooling.PSROIPool(3, implementation="tensor
 
 
 def classes_of(kind):
-    """Names of the classes of a kind; the cascade is one that a function makes."""
+    """Names of the classes of a kind; the cascade and the integral loss are some that functions make."""
     found = {name for name, one in constructors(kind).items() if isinstance(one, type)}
-    return found | {CascadeHeads.__name__} if kind == "heads" else found
+    return found | {CascadeHeads.__name__, IntegralHeads.__name__} if kind == "heads" else found
 
 
 def subjects_of(kind):
@@ -144,6 +144,20 @@ def test_box_head(name, class_agnostic):
         apart = np.concatenate([output[position] for output in outputs], axis=1)
         np.testing.assert_allclose(apart, together[position], atol=1e-5)
     check_names(head)
+
+
+@pytest.mark.parametrize("name", sorted(classes_of("box head")))
+def test_box_head_of_several_classifiers_or_without_a_regressor(name):
+    layer = POOLINGS.get(name, ALIGN)
+    features = pyramid(HEIGHT, WIDTH, ("P4",))
+    for count, regresses in ((3, True), (1, False), (2, False)):
+        head = constructors("box head")[name](NUM_CLASSES, num_classifiers=count, regresses=regresses)
+        head.build_on({level: value.shape for level, value in features.items()}, layer)
+        pooled = head.pool(layer, head.prepare(features), boxes(COUNT, HEIGHT, WIDTH))
+        logits, deltas = head.judge(pooled)
+        assert logits.shape == (BATCH, COUNT, count * (NUM_CLASSES + 1))
+        assert deltas.shape == (BATCH, COUNT, 4 if regresses else 0)
+        check_names(head)
 
 
 @pytest.mark.parametrize("name", subjects_of("heads"))

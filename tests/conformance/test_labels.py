@@ -10,7 +10,7 @@ from tests.conformance.catalogue import DETECTORS, LAYERS
 from tests.conformance.sample_inputs import NUM_CLASSES, SIZES, targets, targets_of
 
 START = "labels start at 1, class 0 is the background"
-CASCADES = [name for name in LAYERS if name.startswith("CascadeHeads")]
+HEADS = [name for name in LAYERS if name.startswith(("CascadeHeads", "IntegralHeads"))]
 
 
 def with_label(truth, label):
@@ -28,8 +28,8 @@ def test_detectors_refuse_labels_that_start_at_0(name):
         detector.compute_losses(*DETECTORS[name].inputs(*SIZES[0]), truth)
 
 
-@pytest.mark.parametrize("name", CASCADES)
-def test_cascades_refuse_classes_that_there_are_not(name):
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_refuse_classes_that_there_are_not(name):
     layer, inputs = LAYERS[name].make(), LAYERS[name].inputs(*SIZES[0])
 
     def run(truth):
@@ -47,7 +47,7 @@ def test_cascades_refuse_classes_that_there_are_not(name):
         assert limits in str(caught.value)
 
 
-@pytest.mark.parametrize("name", CASCADES)
+@pytest.mark.parametrize("name", HEADS)
 def test_what_is_no_object_may_have_any_class(name):
     layer, inputs = LAYERS[name].make(), LAYERS[name].inputs(*SIZES[0])
     truth = targets(*SIZES[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cascade_tf.backbones import ResNet
-from cascade_tf.heads import BoxHead
+from cascade_tf.heads import BoxHead, integral
 from cascade_tf.layers import DetectionOutput
 from cascade_tf.models import (
     TwoStageDetector,
@@ -15,6 +15,7 @@ from cascade_tf.models import (
     mask_rcnn_fpn,
 )
 from cascade_tf.models.recipe_of_detector import recipe_of_detector
+from cascade_tf.parts import part
 
 SMALL = {"backbone.depth": 14, "backbone.width": 0.125, "neck.channels": 16, "heads.head.units": 16}
 UNUSUAL = {
@@ -49,6 +50,24 @@ def test_unusual_settings_are_read():
     assert found.value("backbone.depth") == 14
     assert found.settings["backbone"].constructor is ResNet
     assert found.value("heads").settings["head"].constructor is BoxHead
+
+
+INTEGRAL = {
+    **{"ious": (0.4, 0.6), "num_samples": 16, "foreground_fraction": 0.5, "append_ground_truth": "none"},
+    **{"crowd_cover": None, "box_beta": 0.7, "ensemble": "last", "mean": (0.0, 0.1, 0.0, 0.0)},
+    **{"std": (0.1, 0.2, 0.3, 0.4), "box_weight": 2.0, "background_range": (0.1, 0.3), "top_up": True},
+    **{"match_crowds": True, "hard_examples": 6},
+}
+
+
+@pytest.mark.parametrize("hidden_layers", ["shared", "own"])
+def test_the_integral_losss_settings_are_read(hidden_layers):
+    settings = {**INTEGRAL, "hidden_layers": hidden_layers}
+    heads = part(integral, head=part(BoxHead, units=16, num_fcs=1), **settings)
+    small = {name: value for name, value in SMALL.items() if not name.startswith("heads")}
+    found = recipe_of_detector(cascade_rcnn_fpn(["a", "b"], **small, heads=heads))
+    assert found.settings["heads"] == heads
+    assert part(integral).settings.keys() == {*settings, "head", "pooling"}
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def resolve(experiment):
 
 
 def is_cascade(name):
-    return len(resolved(name)["model.heads.ious"]) > 1
+    values = resolved(name)
+    return values["model.heads"] == "cascade" and len(values["model.heads.ious"]) > 1
 
 
 def _plain(value):

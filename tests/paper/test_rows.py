@@ -6,12 +6,14 @@ import pytest
 
 from tests.paper.files import CONFIGS, NAMES, ROWS, entries, rows_of, text_of
 
-# Configurations without a row: the backbone that is in the authors' list of models alone, a part alone,
-# detectors of which there are curves, and those for numbers of one's own, where the row's are a server's.
+# Configurations without a row: the backbone that is in the authors' list of models alone, a part alone, the
+# other reading of a row, detectors of which there are curves, and those for numbers of one's own, where the
+# row's are a server's.
 APART = {
     "coco/faster_rcnn_x101_64x4d_fpn_1x",
     "coco/cascade_rcnn_x101_64x4d_fpn_1x",
     "proposals/rpn_r50_fpn_1x",
+    "ablations/fpn_plus_integral_own_layers",
     "ablations/fpn_plus_iou_60",
     "ablations/fpn_plus_iou_70",
     "kitti/mscnn",
