@@ -173,7 +173,7 @@ def _write_overview(
         short_side=model.value("short_side"),
         max_side=model.value("max_side"),
         multiple=multiple if model.value("round_sides") else None,
-        grid=getattr(model.value("proposals")(), "grid", None),
+        grid=getattr(program.proposals_of(model), "grid", None),
         resize=model.value("resize"),
     )
     path = Path(OPTIONS.values.overview)

@@ -11,7 +11,14 @@ from .bar import detection_bar, progress_bar, waiting
 from .detectors import load_run, open_detector
 from .error_page import SCORE_THRESHOLD, draw_worst, find_errors, write_errors
 from .errors import show_defect
-from .experiments import configured_experiment, has_masks, model_changes, takes_proposals, trained_experiment
+from .experiments import (
+    configured_experiment,
+    has_masks,
+    model_changes,
+    proposals_of,
+    takes_proposals,
+    trained_experiment,
+)
 from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
 from .folders import output_folder, writable_folder
 from .log import warn
@@ -44,6 +51,7 @@ __all__ = [
     "open_detector",
     "output_folder",
     "progress_bar",
+    "proposals_of",
     "read_annotations",
     "read_split",
     "read_split_to_measure",

@@ -76,10 +76,14 @@ def has_masks(experiment: Experiment) -> bool:
 
 def takes_proposals(experiment: Experiment) -> bool:
     """Whether the experiment's detector takes proposals from a file."""
-    proposals = experiment.model.value("proposals")
-    known = {"num_classes": 1} if proposals.asks_for("num_classes") else {}
-    # Only what a part makes says so: its constructor may be a function.
-    return proposals(**known).takes_given
+    return proposals_of(experiment.model).takes_given
+
+
+def proposals_of(model: Part) -> Any:
+    """The proposals of a detector, not built: what they are only what a part makes says, be it a function."""
+    proposals = model.value("proposals")
+    # Of any number of classes, where there has to be one.
+    return proposals(**({"num_classes": 1} if proposals.asks_for("num_classes") else {}))
 
 
 def _of_model(override: str) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 
 import pytest
 
+from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.scenes.writing import draw_scenes
 from cascade_tf.experiment import config
 from cascade_tf.models import cascade_mscnn_kitti
 from cascade_tf.training.settings import TrainConfig
+from tests.scripts.conftest import SCRIPTS
 
 CARS = ("Car", "Van", "Truck", "Tram")
 SMALL = {
@@ -80,3 +84,23 @@ def test_classes_that_are_not_there_stop_before_anything_is_built(call, street, 
     flags = (f"--config={configuration}", f"--dataset_dir={street}", f"--workdir={tmp_path / 'run'}")
     said = call("train", *flags, "--set=data.classes=Car,Lorry")
     assert "classes: got 'Lorry', expected some of Car, Pedestrian, Cyclist, Van, Truck" in said.complaint
+
+
+def test_its_data_is_looked_at_beside_its_templates(call, street, configuration, tmp_path):
+    page = tmp_path / "look.html"
+    flags = (f"--dataset_dir={street}", f"--config={configuration}", f"--overview={page}")
+    said = call("prepare_data", *flags)
+    assert said.status == 0, said.err
+    assert "Truck" in page.read_text()
+
+
+def test_training_pads_batches_to_what_the_model_wants(street, configuration, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    train = importlib.import_module("train")
+    experiment = config.load_config(configuration)
+    # 128 x 320 becomes 100 x 150, and a batch of the coarsest map's stride.
+    model = experiment.model.replace({"short_side": 100, "max_side": 150})
+    data = read_dataset_dir(street, "train", classes=CARS)
+    ((batch, _),) = train.training_batches(dataclasses.replace(experiment, model=model), data, num_steps=1)
+    assert batch.image_size.numpy().tolist() == [[100, 150]] * 2
+    assert tuple(batch.images.shape) == (2, 128, 192, 3)
