@@ -10,6 +10,7 @@ from typing import NamedTuple
 from cascade_tf.experiment.config import Experiment, differences, load_config, read_experiment, with_classes
 from cascade_tf.experiment.first_step import FOLDER, change_first_step, first_experiment
 from cascade_tf.experiment.overrides import apply_overrides
+from cascade_tf.protocols.names import PROTOCOLS
 from cascade_tf.study.plan import Row, Run
 from cascade_tf.training.run_log import read_metrics
 
@@ -101,7 +102,12 @@ def numbers_of(row: Row, workdir: Path) -> dict[str, float]:
 
 
 def _present(numbers: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: float(value) for name, value in numbers.items() if value is not None}
+    return {name: float(value) / _unit(name) for name, value in numbers.items() if value is not None}
+
+
+def _unit(number: str) -> float:
+    """What a whole is: the numbers of benchmarks are percents, COCO's fractions."""
+    return 100.0 if number.partition("/")[0] in PROTOCOLS else 1.0
 
 
 def _check_settings(workdir: Path, expected: Experiment) -> None:
