@@ -150,6 +150,9 @@ def _row(label: int, seen: Seen, size: tuple[int, int]) -> list[tuple[float, ...
     x1, y1, x2, y2 = seen.box
     middle, half = (x1 + x2) / 2, ASPECT * (y2 - y1) / 2
     box = middle - half, float(y1), middle + half, float(y2)
+    if box[0] >= size[1] or box[2] <= 0.0:
+        # Of somebody who strides into the picture a foot can be seen, and nothing of the box.
+        return [(_REGION, *_sides(seen.visible_box), *_sides(seen.visible_box))]
     # A side that is seen to be the figure's is the box's: the box is wider or narrower than the figure.
     limits = (0.0, 0.0, float(size[1]), float(size[0]))
     visible = [

@@ -166,6 +166,16 @@ def test_pedestrians_have_one_aspect_ratio_and_visible_boxes_within(crowds):
     assert heights.max() > 120
 
 
+def test_a_foot_whose_box_lies_beside_the_picture_is_a_region_to_ignore():
+    # One of few scenes in which somebody is so far out.
+    _, image = pedestrians.draw_pedestrians(np.random.default_rng([0, 2, 1, 86]), (192, 320))
+    assert CLASSES[image.labels[0]] == "ignore region"
+    np.testing.assert_array_equal(image.boxes[0], (319.0, 92.0, 1.0, 6.0))
+    assert (image.boxes[:, 0] < 320).all()
+    assert (image.boxes[:, 0] + image.boxes[:, 2] > 0).all()
+    assert (image.visible[:, 2:] > 0).all()
+
+
 @pytest.fixture(scope="module")
 def gatherings():
     return [
