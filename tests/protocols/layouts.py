@@ -80,30 +80,30 @@ def write_kitti(folder: Path, num_images: int = 16) -> Written:
     return Written(folder, "val", folder)
 
 
-def write_citypersons(folder: Path, savemat: Callable, num_images: int = 6) -> Written:
+def write_citypersons(folder: Path, savemat: Callable, num_images: int = 6, split: str = "val") -> Written:
     generator = np.random.default_rng(7)
     cells = np.empty((1, num_images), object)
     for i in range(num_images):
         name = f"ulm_{i}_leftImg8bit.png"
-        draw(folder / "leftImg8bit" / "val" / "ulm" / name)
+        draw(folder / "leftImg8bit" / split / "ulm" / name)
         boxes = sides(generator, 6).astype(int)
         visible = boxes.copy()
         visible[:, 3] = boxes[:, 3] * generator.choice([0.3, 0.65, 1.0], 6)
         labels = generator.choice([1, 1, 1, 2, 0, 5], 6)
         rows = np.concatenate([labels[:, None], boxes, np.arange(6)[:, None], visible], axis=1)
         cells[0, i] = {"cityname": "ulm", "im_name": name, "bbs": np.uint16(rows)}
-    file = folder / "annotations" / "anno_val.mat"
+    file = folder / "annotations" / f"anno_{split}.mat"
     file.parent.mkdir()
-    savemat(file, {"anno_val_aligned": cells})
-    return Written(folder, "val", file)
+    savemat(file, {f"anno_{split}_aligned": cells})
+    return Written(folder, split, file)
 
 
-def write_widerface(folder: Path, savemat: Callable, num_images: int = 6) -> Written:
+def write_widerface(folder: Path, savemat: Callable, num_images: int = 6, split: str = "val") -> Written:
     generator = np.random.default_rng(8)
     lines, images = [], {}
     for i in range(num_images):
         name = f"0_Parade_{i}"
-        draw(folder / "WIDER_val" / "images" / "0--Parade" / f"{name}.jpg")
+        draw(folder / f"WIDER_{split}" / "images" / "0--Parade" / f"{name}.jpg")
         boxes = sides(generator, 4).astype(int)
         boxes[0, 2] = 0 if i == 2 else boxes[0, 2]  # as some faces of the benchmark
         lines += [f"0--Parade/{name}.jpg", str(len(boxes))]
@@ -112,11 +112,11 @@ def write_widerface(folder: Path, savemat: Callable, num_images: int = 6) -> Wri
         images[name] = (boxes, {"easy": hard[:1], "medium": hard[:2], "hard": hard})
     text = "\n".join(lines) + "\n"
     (folder / "wider_face_split").mkdir()
-    (folder / "wider_face_split" / "wider_face_val_bbx_gt.txt").write_text(text)
+    (folder / "wider_face_split" / f"wider_face_{split}_bbx_gt.txt").write_text(text)
     truth = folder / "ground_truth"
     truth.mkdir()
     write_ground_truth(truth, {"0--Parade": images}, savemat)
-    return Written(folder, "val", truth)
+    return Written(folder, split, truth)
 
 
 def made_up_detections(dataset, seed: int = 1) -> list[ImageDetections]:
