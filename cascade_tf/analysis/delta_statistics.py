@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,12 +72,7 @@ class StageDeltas(NamedTuple):
 def measure_deltas(
     detector: Any, batches: Iterable[Any], progress: Callable[[int], Any] = lambda count: None
 ) -> list[StageDeltas]:
-    """Measures what the stages of a detector would learn to regress on a data set.
-
-    Boxes are sampled and handed on as in training, by the weights as they are. Hypotheses of a stage are its
-    boxes with an IoU of at least the lowest threshold of all stages: farther away there is nothing to
-    regress. Objects' own boxes, told as in ``stage_metrics`` by their IoU, are left out, and so are those
-    that match a crowd.
+    """Measures what the stages of a detector would learn to regress on a data set; see ``stage_deltas``.
 
     Args:
         detector: a ``TwoStageDetector`` with stages.
@@ -90,11 +85,36 @@ def measure_deltas(
     Raises:
         ValueError: the detector has no stages, since its proposals are its detections.
     """
-    stages = getattr(detector.heads, "stages", ())
-    if not stages:
-        raise ValueError("got a detector without stages, expected one that regresses boxes in stages")
-    lowest = min(stage.iou for stage in stages)
-    found = [StageDeltas(stage.iou, Moments(), Moments()) for stage in stages]
+    found = [StageDeltas(stage.iou, Moments(), Moments()) for stage in stages_of(detector)]
+    for of_batch in stage_deltas(detector, batches, progress):
+        for stage, (deltas, overlaps) in zip(found, of_batch, strict=True):
+            stage.all.add(deltas)
+            stage.kept.add(deltas[overlaps >= np.float32(stage.iou)])
+    return found
+
+
+def stage_deltas(
+    detector: Any, batches: Iterable[Any], progress: Callable[[int], Any] = lambda count: None
+) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """The offsets from the stages' hypotheses to their objects, batch by batch.
+
+    Boxes are sampled and handed on as in training, by the weights as they are. Hypotheses of a stage are its
+    boxes with an IoU of at least the lowest threshold of all stages: farther away there is nothing to
+    regress. Objects' own boxes, told as in ``stage_metrics`` by their IoU, are left out, and so are those
+    that match a crowd.
+
+    Args:
+        detector: a ``TwoStageDetector`` with stages.
+        batches: (ImageBatch, Targets), read once.
+        progress: called with the number of images of each batch.
+
+    Yields:
+        For each stage (dx, dy, dw, dh) [n, 4] float32, not normalised, and the hypotheses' IoU [n].
+
+    Raises:
+        ValueError: the detector has no stages, since its proposals are its detections.
+    """
+    lowest = min(stage.iou for stage in stages_of(detector))
 
     @tf.function(reduce_retracing=True, autograph=False)
     def look(batch: Any, targets: Targets) -> list[tuple[Any, Any]]:
@@ -105,11 +125,20 @@ def measure_deltas(
         return [_hypotheses(output.samples, targets, lowest) for output in outputs]
 
     for batch, targets in batches:
-        for stage, (deltas, overlaps) in zip(found, look(batch, targets), strict=True):
-            stage.all.add(deltas.numpy())
-            stage.kept.add(deltas.numpy()[overlaps.numpy() >= np.float32(stage.iou)])
+        yield [(deltas.numpy(), overlaps.numpy()) for deltas, overlaps in look(batch, targets)]
         progress(len(targets.valid))
-    return found
+
+
+def stages_of(detector: Any) -> Sequence[Any]:
+    """The stages of a detector.
+
+    Raises:
+        ValueError: it has none.
+    """
+    stages = getattr(detector.heads, "stages", ())
+    if not stages:
+        raise ValueError("got a detector without stages, expected one that regresses boxes in stages")
+    return stages
 
 
 def _hypotheses(samples: Samples, targets: Targets, iou: float) -> tuple[Any, Any]:

@@ -18,8 +18,6 @@ from cascade_tf.report.frame import document
 from cascade_tf.report.size_chart import HEIGHT, Cloud, size_chart
 
 _CSS = """
-.drawing{display:block;width:100%;height:auto;margin-top:auto}
-.cloud{fill:none;stroke:var(--c);stroke-width:3;stroke-linecap:round;stroke-opacity:.45}
 .anchor{fill:none;stroke:var(--c);stroke-width:2}
 .lines{margin:0;padding-left:20px;font-size:14.5px;overflow-wrap:anywhere}
 .lines li{margin:4px 0}

@@ -36,6 +36,8 @@ svg .axis{font-size:12.5px}
 .line{fill:none;stroke:var(--c);stroke-width:2.1;stroke-linejoin:round;stroke-linecap:round}
 .line.dashed{stroke-dasharray:2 5;stroke-width:1.9}
 .line.faint{stroke-width:1.1;stroke-opacity:.28}
+.drawing{display:block;width:100%;height:auto;margin-top:auto}
+.cloud{fill:none;stroke:var(--c);stroke-width:3;stroke-linecap:round;stroke-opacity:.45}
 .dot{fill:var(--card);stroke:var(--c);stroke-width:2}
 .cursor{stroke:var(--soft);stroke-opacity:.6;visibility:hidden}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;list-style:none;margin:8px 0 0;padding:0;font-size:13px;

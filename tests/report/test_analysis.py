@@ -1,0 +1,90 @@
+"""Figures about the stages of a detector, as charts and CSV."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from cascade_tf.analysis.stage_boxes import StageBoxes
+from cascade_tf.report.analysis import (
+    classification_figure,
+    localization_figures,
+    offset_figures,
+    overlap_figures,
+    precision_figure,
+    write_analysis,
+)
+from tests.report.reading import Page
+
+
+def stage(shift=0.0):
+    before = np.array([0.51, 0.52, 0.9, 0.2], np.float32)
+    after = np.array([0.6, 0.8, 0.7, 0.1], np.float32) + shift
+    return StageBoxes(before, after, np.array([1.0, 3.0, 0.5, 9.0], np.float32), before, after)
+
+
+def read(figure, folder):
+    with figure.write_csv(folder).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_regression_and_loss_over_iou(tmp_path):
+    own, along = localization_figures([stage(), stage(0.1), stage(0.15)], num_stages=2)
+    rows = [row for row in read(own, tmp_path) if row["boxes"] != "0"]
+    assert [(row["line"], row["mean"], row["boxes"]) for row in rows] == [
+        ("regressor 1", "0.7", "2"),
+        ("regressor 1", "0.7", "1"),
+        ("regressor 2", "0.8", "2"),
+        ("regressor 2", "0.8", "1"),
+    ]
+    assert {row["line"] for row in read(along, tmp_path)} == {"after 1", "after 2", "after 3"}
+    (first, *_) = read(classification_figure([stage()]), tmp_path)
+    assert (float(first["from_iou"]), first["mean"], first["boxes"]) == (pytest.approx(0.5125), "2", "2")
+
+
+def test_histograms_say_the_shares_above_the_thresholds(tmp_path):
+    overlaps = [np.array([0.05, 0.55, 0.65, 0.75]), np.array([0.65, 0.72])]
+    first, second = overlap_figures("samples", "Training", overlaps, (0.5, 0.7))
+    assert "75.0 % ≥ 0.5, 50.0 % ≥ 0.6, 25.0 % ≥ 0.7" in first.drawing
+    assert "own u is 0.7: 50.0 %" in second.drawing
+    rows = read(first, tmp_path)
+    assert [row["boxes"] for row in rows[:10]] == ["1", "0", "0", "0", "0", "1", "1", "1", "0", "0"]
+    assert (rows[-1]["from"], rows[-1]["boxes"], rows[-1]["share"]) == ("0.5", "3", "0.75")
+
+
+def test_offsets_have_their_moments_with_and_without_outliers(tmp_path):
+    deltas = np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.1, 0.2], [0.9, -0.9, 0.0, 0.0]], np.float32)
+    batches = [[(deltas[:2], np.array([0.6, 0.7]))], [(deltas[2:], np.array([0.4]))]]
+    centres, sizes = offset_figures(batches, (0.5,))
+    rows = read(centres, tmp_path)
+    assert [(row["hypotheses"], row["offset"], row["count"]) for row in rows] == [
+        ("all", "dx", "3"),
+        ("all", "dy", "3"),
+        ("without outliers", "dx", "2"),
+        ("without outliers", "dy", "2"),
+    ]
+    assert [float(row["mean"]) for row in rows] == pytest.approx([1.3 / 3, -0.1, 0.2, 0.3], abs=1e-5)
+    assert float(rows[2]["std"]) == pytest.approx(0.1, abs=1e-5)
+    # What lies beyond the axes is not drawn, but counted.
+    assert centres.drawing.count("h.1") == 2
+    assert sizes.drawing.count("h.1") == 3
+
+
+def test_a_stage_without_hypotheses_has_no_moments(tmp_path):
+    nothing = [[(np.zeros((0, 4), np.float32), np.zeros(0))]]
+    figure, _ = offset_figures(nothing, (0.5,))
+    assert figure.drawing == ""
+    assert {row["mean"] for row in read(figure, tmp_path)} == {""}
+
+
+def test_the_page_holds_every_figure(tmp_path):
+    curves = {"after stage 1": {0.5: 0.9, 0.75: 0.4}, "after stage 2": {0.5: 0.8, 0.75: np.nan}}
+    figures = [precision_figure("precision", "AP after each stage", curves), classification_figure([stage()])]
+    page = Page(write_analysis(tmp_path / "analysis.html", "mine", figures).read_text())
+    assert "Stages of mine" in page.texts
+    assert "AP after each stage" in page.texts
+    assert [tag for tag, _ in page.tags].count("figure") == 2
+    rows = read(figures[0], tmp_path)
+    assert [row["ap"] for row in rows] == ["0.9", "0.4", "0.8", ""]
