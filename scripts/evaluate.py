@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
 OPTIONS.boolean(
-    "per_stage", None, "Also measures each stage of a cascade by itself. Default: evaluation.per_stage."
+    "per_stage", None, "Also measures each stage, or classifier, by itself. Default: evaluation.per_stage."
 )
 OPTIONS.boolean("errors", True, "Also says what is wrong with the detections, and draws the worst of them.")
 OPTIONS.number(
@@ -190,7 +190,7 @@ def measure(
     """
     from cascade_tf.metrics import write_comparison
 
-    per_stage = per_stage and detector.num_stages > 1
+    per_stage = per_stage and detector.num_rows > 1
     records = detect(
         detector,
         protocol.dataset,

@@ -17,7 +17,7 @@ class EvaluationConfig:
 
     Attributes:
         batch_size: images that go through the network together.
-        per_stage: also measures every stage of the cascade by itself.
+        per_stage: also measures every stage of a cascade, or classifier of the integral loss, by itself.
         scales: further lengths of the shorter side, pixels, beside the model's `short_side`: test-time
             augmentation. Like `flip` and `vote_iou` it is for evaluate.py and predict.py; the evaluations of
             training look at each image once.

@@ -133,6 +133,11 @@ class CascadeHeads(Layer):
         return len(self.stages) + self.iterations - 1
 
     @property
+    def rows(self) -> tuple[slice, ...]:
+        """Which outputs each row of an evaluation by stages hears: the first t, up to all of them."""
+        return tuple(slice(count) for count in range(1, self.num_stages + 1))
+
+    @property
     def num_classes(self) -> int:
         """K, without the background."""
         return self.stages[0].head.num_classes

@@ -28,7 +28,6 @@ def integral(
     append_ground_truth: str = "all",
     crowd_cover: float | None = 0.7,
     box_beta: float = 1.0,
-    ensemble: str = "mean",
     mean: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
     std: Sequence[float] = FIRST_STD,
     box_weight: float = 1.0,
@@ -51,8 +50,6 @@ def integral(
         append_ground_truth: whether the objects' own boxes join the proposals in training, "all" or "none".
         crowd_cover: see ``match_boxes``; None takes boxes over crowds for background.
         box_beta: where Smooth L1 changes from quadratic to linear; 0 is plain L1.
-        ensemble: class probabilities at test, the "mean" of all classifiers or what the "last" says alone.
-            With the latter an evaluation by stages measures each classifier by itself (Fig. 9 (b)).
         mean: of (dx, dy, dw, dh).
         std: their standard deviations.
         box_weight: of the box loss beside the class losses.
@@ -92,7 +89,6 @@ def integral(
         ious=ious,
         further_heads=[head(num_classes, regresses=False, name=f"box_head{number}") for number in numbers],
         append_ground_truth=append_ground_truth,
-        ensemble=ensemble,
         crowd_cover=crowd_cover,
         match_crowds=match_crowds,
         box_beta=box_beta,

@@ -28,8 +28,6 @@ from cascade_tf.structures import (
     Tensor,
 )
 
-ENSEMBLES = ("mean", "last")
-
 
 @keras.saving.register_keras_serializable(package="cascade_tf")
 class IntegralHeads(Layer):
@@ -38,6 +36,7 @@ class IntegralHeads(Layer):
     One draw of boxes, that of the lowest threshold, serves all. A box with an IoU of 0.55 is foreground to
     the classifier of 0.5 and background to those of 0.6 and 0.7. Each classifier has an output of its own,
     in the place of a cascade's stages and with their names in losses and metrics; boxes are the same in all.
+    At test the probability is the mean of all.
 
     Args:
         stage: how boxes are drawn and regressed. Its head has the regressor and the first classifier, or all.
@@ -47,16 +46,13 @@ class IntegralHeads(Layer):
             nothing. Empty: the stage's head has all classifiers.
         append_ground_truth: whether the objects' own boxes join the proposals in training: ``"all"`` or
             ``"first"``, which are the same here, or ``"none"``.
-        ensemble: class probabilities at test: ``"mean"`` of all classifiers (the paper), or what the
-            ``"last"`` says alone.
         crowd_cover: see ``match_boxes``.
         match_crowds: see ``match_boxes``.
         box_beta: of the box loss, see ``stage_losses``.
 
     Raises:
         ValueError: thresholds that do not ascend from the stage's, another number of classifiers than of
-            thresholds, a further head that regresses or knows other classes, an unknown choice, or a number
-            outside its range.
+            thresholds, a further head that regresses or knows other classes, or a setting outside its range.
     """
 
     has_masks = False
@@ -68,7 +64,6 @@ class IntegralHeads(Layer):
         ious: Sequence[float] = (0.5, 0.6, 0.7),
         further_heads: Sequence[StageHead] = (),
         append_ground_truth: str = "all",
-        ensemble: str = "mean",
         crowd_cover: float | None = 0.7,
         match_crowds: bool = False,
         box_beta: float = 1.0,
@@ -93,7 +88,6 @@ class IntegralHeads(Layer):
             append_ground_truth,
             "'all', 'first' or 'none'",
         )
-        require(ensemble in ENSEMBLES, "ensemble", ensemble, f"one of {', '.join(ENSEMBLES)}")
         require_not_negative(box_beta=box_beta)
         if crowd_cover is not None:
             require_shares(crowd_cover=crowd_cover)
@@ -102,7 +96,6 @@ class IntegralHeads(Layer):
         self.ious = tuple(ious)
         self.further_heads = list(further_heads)
         self.append_ground_truth = append_ground_truth
-        self.ensemble = ensemble
         self.crowd_cover = crowd_cover
         self.match_crowds = match_crowds
         self.box_beta = box_beta
@@ -112,6 +105,11 @@ class IntegralHeads(Layer):
     def num_stages(self) -> int:
         """T, the number of classifiers, each with an output."""
         return len(self.ious)
+
+    @property
+    def rows(self) -> tuple[slice, ...]:
+        """Which outputs each row of an evaluation by stages hears: each by itself (Fig. 9 (b)), then all."""
+        return (*(slice(number, number + 1) for number in range(self.num_stages)), slice(self.num_stages))
 
     @property
     def num_classes(self) -> int:
@@ -222,18 +220,9 @@ class IntegralHeads(Layer):
             samples, targets, iou=iou, crowd_cover=self.crowd_cover, match_crowds=self.match_crowds
         )
 
-    def class_probabilities(self, outputs: Sequence[StageOutput], ensemble: str | None = None) -> Tensor:
-        """Class probabilities of the boxes.
-
-        Args:
-            outputs: the first t classifiers, whose mean it is; with ``"last"`` the word of number t.
-            ensemble: see the class; None takes the layer's own.
-
-        Returns:
-            [B, R, K + 1] float32.
-        """
-        heard = outputs[-1:] if (ensemble or self.ensemble) == "last" else outputs
-        return tf.add_n([tf.nn.softmax(output.logits) for output in heard]) / float(len(heard))
+    def class_probabilities(self, outputs: Sequence[StageOutput]) -> Tensor:
+        """[B, R, K + 1] float32 class probabilities of the boxes: the mean of what these outputs say."""
+        return tf.add_n([tf.nn.softmax(output.logits) for output in outputs]) / float(len(outputs))
 
     def detection_boxes(self, outputs: Sequence[StageOutput]) -> Tensor:
         """[B, R, 1, 4] or [B, R, K, 4] boxes of the regressor: for all classes, or for each."""

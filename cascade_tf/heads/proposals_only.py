@@ -45,6 +45,7 @@ class ProposalsOnly(Layer):
 
     kind = "heads"
     num_stages = 1
+    rows = (slice(1),)
     has_masks = False
 
     def __init__(self, num_classes: int, **kwargs: Any):

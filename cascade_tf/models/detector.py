@@ -141,6 +141,11 @@ class TwoStageDetector(Configured, FitModel):
         return self.heads.num_stages
 
     @property
+    def num_rows(self) -> int:
+        """Rows of an evaluation by stages, see ``per_stage_detections``."""
+        return len(self.heads.rows)
+
+    @property
     def side_multiple(self) -> int | None:
         """What both sides of an image are a multiple of, and its aspect ratio with it; None: of nothing."""
         return (self.round_to or self.size_divisor) if self.round_sides else None
@@ -223,16 +228,16 @@ class TwoStageDetector(Configured, FitModel):
             return self._select(features, self._stages(features, batch), batch.image_size)
 
     def per_stage_detections(self, batch: Batch) -> list[Detections | InstanceDetections]:
-        """Detections of the cascade cut off after each stage; the last entry equals ``call``.
+        """Detections of parts of the heads, one after the other; the last entry equals ``call``.
 
-        With the paper's ensemble these are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of
-        the first t classifiers.
+        Of a cascade they are those of the cascade cut off after each stage. With the paper's ensemble these
+        are the rows 1, 1~2, 1~3 of Table 2: boxes of stage t with the mean of the first t classifiers.
         """
         batch = as_batch(batch)
         features, size = self.features(batch), batch.image_size
         with self.in_areas(batch):
             outputs = self._stages(features, batch)
-            return [self._select(features, outputs[: stage + 1], size) for stage in range(len(outputs))]
+            return [self._select(features, outputs[row], size) for row in self.heads.rows]
 
     def features(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """The maps that proposals and heads read: ``{"P2": [B, h, w, C], ...}``."""

@@ -101,7 +101,7 @@ def _of_heads(heads: Any) -> Part:
 def _of_integral_heads(heads: IntegralHeads) -> Part:
     stage = heads.stage
     of_stage = ("num_samples", "foreground_fraction", "mean", "std", "box_weight", "background_range")
-    of_heads = ("ious", "append_ground_truth", "ensemble", "crowd_cover", "match_crowds", "box_beta")
+    of_heads = ("ious", "append_ground_truth", "crowd_cover", "match_crowds", "box_beta")
     return part(
         integral,
         hidden_layers="own" if heads.further_heads else "shared",

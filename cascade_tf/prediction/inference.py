@@ -195,14 +195,14 @@ def detect_dataset(
         dataset: the images; their objects are not looked at.
         batch_size: images that go through the network together.
         progress: called after each batch with the number of its images.
-        per_stage: detections of every stage by itself, of which the last are the cascade's.
+        per_stage: detections of every stage by itself, of which the last are the detector's.
         skip_broken: leaves out images that cannot be read, with a warning, instead of stopping.
         augmentation: looks at each image in several sizes and mirrored; None: once.
         upright: as in ``eval_batches``; boxes are in the frame of the annotations.
 
     Returns:
         One ``ImageDetections`` per image that was read, with ``segmentations`` if there are masks; with
-        ``per_stage`` a list of such lists, one per stage.
+        ``per_stage`` a list of such lists, one for each of the detector's ``num_rows``.
 
     Raises:
         ValueError: ``batch_size`` is below 1, an image cannot be read (the message names it), or the stages
@@ -212,7 +212,7 @@ def detect_dataset(
         raise ValueError("got per_stage with augmentation, expected one of them: stages see an image once")
     prepare_weights(detector)
     run = traced(detector, "per_stage", _per_stage) if per_stage else _runner(detector, augmentation)
-    stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_stages if per_stage else 1)]
+    stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_rows if per_stage else 1)]
     batches = eval_batches(
         dataset,
         batch_size=batch_size,

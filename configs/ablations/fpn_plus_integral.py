@@ -5,7 +5,7 @@ Table 1, "integral loss", COCO val2017: AP 35.4, AP50 57.3, AP60 52.5, AP70 44.4
 The classifiers learn the labels of IoU 0.5, 0.6 and 0.7 over one draw of RoIs, whose foreground starts at
 0.5 (Eq. 14); at test the probability is the mean of all. The paper does not say whether they share hidden
 layers, as here, or each has its own, as in `ablations/fpn_plus_integral_own_layers`. `scripts/evaluate.py
---per_stage --set model.heads.ensemble=last` measures each classifier by itself (Fig. 9 (b)).
+--per_stage` measures each classifier by itself as well (Fig. 9 (b)).
 
 Published settings: 8 GPUs with 1 image each, 180,000 steps, 256 RoIs. The authors name no time; 32 hours for
 the 280,000 steps of the baseline make 21. The row has not been reproduced with this code yet.

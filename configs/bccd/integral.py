@@ -3,9 +3,7 @@ r"""The integral loss on blood cells: `bccd/faster` with two further classifiers
     python scripts/train.py --config bccd/integral --dataset_dir BCCD --workdir runs/bccd_integral \
         --backbone_weights resnet50_1by2_open_nsfw.npz
 
-Each classifier by itself (Fig. 9 (b)):
-
-    python scripts/evaluate.py --workdir runs/bccd_integral --set model.heads.ensemble=last --per_stage
+Its evaluations by stages measure each classifier by itself (Fig. 9 (b)), and last the mean of all.
 """
 
 import dataclasses

@@ -267,7 +267,6 @@ LAYERS: dict[str, Subject] = {
             pooling.ROIAlign(output_size=3, implementation="tensorflow"),
             ious=(0.4, 0.6),
             further_heads=[_head(regresses=False, name="further_head")],
-            ensemble="last",
         ),
         lambda h, w: (pyramid(h, w), proposals(h, w), image_size(h, w)),
     ),

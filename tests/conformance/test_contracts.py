@@ -23,7 +23,7 @@ PROMISES = {
     "box head": ("build_on", "prepare", "pool", "call", "makes_maps", "map_strides", "named_layers"),
     "heads": (
         "call", "compute_losses", "reported", "weighted_by", "class_probabilities", "detection_boxes",
-        "with_masks", "num_stages", "has_masks", "map_strides",
+        "with_masks", "num_stages", "rows", "has_masks", "map_strides",
     ),
     "output": ("call",),
     "inputs": ("call",),

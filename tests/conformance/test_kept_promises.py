@@ -166,6 +166,9 @@ def test_heads(name):
     features, some, size = LAYERS[name].inputs(HEIGHT, WIDTH)
     outputs = heads(features, some, size)
     assert len(outputs) == heads.num_stages
+    assert outputs[heads.rows[-1]] == outputs
+    heard = [output for row in heads.rows for output in outputs[row]]
+    assert all(any(one is output for one in heard) for output in outputs)
     probabilities, found = heads.class_probabilities(outputs), heads.detection_boxes(outputs)
     assert probabilities.shape == (*some.scores.shape, heads.num_classes + 1)
     np.testing.assert_allclose(np.sum(probabilities, axis=-1), 1.0, atol=1e-6)

@@ -127,12 +127,11 @@ def test_hidden_layers_are_shared_or_each_classifiers_own(heads):
 def test_probabilities_are_the_mean_of_all_classifiers(heads):
     outputs = heads(pyramid(), proposals(), IMAGE_SIZE)
     each = [softmax(output.logits[:, :16]) for output in outputs]
-    for count in (1, 2, 3):
-        found = heads.class_probabilities(outputs[:count])[:, :16]
-        np.testing.assert_allclose(found, np.mean(each[:count], axis=0), atol=PROBABILITY)
-        alone = heads.class_probabilities(outputs[:count], "last")[:, :16]
-        np.testing.assert_allclose(alone, each[count - 1], atol=PROBABILITY)
-    assert heads.ensemble == "mean"
+    rows = [heads.class_probabilities(outputs[row])[:, :16] for row in heads.rows]
+    expected = [*each, np.mean(each, axis=0)]
+    for found, probabilities in zip(rows, expected, strict=True):
+        np.testing.assert_allclose(found, probabilities, atol=PROBABILITY)
+    np.testing.assert_array_equal(heads.class_probabilities(outputs)[:, :16], rows[-1])
 
 
 @pytest.mark.parametrize("class_agnostic", [True, False])
@@ -252,7 +251,6 @@ def test_batch_without_objects(heads):
             "ious: got (0.5, 1.2), expected ascending thresholds from 0.5, the stage's, up to",
         ),
         ({"hidden_layers": "none"}, "hidden_layers: got 'none', expected one of shared, own"),
-        ({"ensemble": "first"}, "ensemble: got 'first', expected one of mean, last"),
         ({"append_ground_truth": True}, "append_ground_truth: got True, expected 'all', 'first' or 'none'"),
         ({"box_beta": -1.0}, "box_beta: got -1.0, expected 0 or more"),
     ],

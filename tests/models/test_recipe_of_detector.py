@@ -54,7 +54,7 @@ def test_unusual_settings_are_read():
 
 INTEGRAL = {
     **{"ious": (0.4, 0.6), "num_samples": 16, "foreground_fraction": 0.5, "append_ground_truth": "none"},
-    **{"crowd_cover": None, "box_beta": 0.7, "ensemble": "last", "mean": (0.0, 0.1, 0.0, 0.0)},
+    **{"crowd_cover": None, "box_beta": 0.7, "mean": (0.0, 0.1, 0.0, 0.0)},
     **{"std": (0.1, 0.2, 0.3, 0.4), "box_weight": 2.0, "background_range": (0.1, 0.3), "top_up": True},
     **{"match_crowds": True, "hard_examples": 6},
 }
