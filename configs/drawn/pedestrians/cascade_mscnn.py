@@ -43,7 +43,6 @@ def experiment() -> Experiment:
             "proposals.pre_nms_test": 300,
             "proposals.post_nms_train": 150,
             "proposals.post_nms_test": 80,
-            "heads.num_samples": 64,
             "heads.head.channels": 32,
             "heads.head.units": 128,
             "short_side": 192,
