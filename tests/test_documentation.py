@@ -93,7 +93,9 @@ def test_settings_exist(page):
     known = set(settings(load_config("custom/cascade")))
     named = set(re.findall(r"\b((?:model|data|train|evaluation)\.[a-z_0-9]+)\b", prose(page)))
     files = {
-        name for name in named if name.endswith((".py", ".md", ".json", ".npz", ".txt", ".html", ".yaml"))
+        name
+        for name in named
+        if name.endswith((".py", ".md", ".json", ".npz", ".txt", ".html", ".yaml", ".log"))
     }
     modules = {"data.pipeline", "data.coco", "train.py", "train.batchsize", "model.export"}
     assert named - files - modules <= known
@@ -167,12 +169,14 @@ def test_python_of_the_page_of_errors_runs(capsys):
 
 
 def test_python_of_the_configuration_page_runs():
-    first, tree, integral, last = blocks(ROOT / "docs" / "configuration.md", "python")
+    first, tree, two_steps, integral, last = blocks(ROOT / "docs" / "configuration.md", "python")
     names: dict = {}
     exec(compile(first, "configuration.md", "exec"), names)
     assert names["experiment"]().train.steps == 6000
     exec(compile(tree, "configuration.md", "exec"), names)
     assert names["model"] == cascade_rcnn_fpn.replace({"backbone.depth": 101})
+    # It leaves out the rest of its experiment.
+    compile(two_steps, "configuration.md", "exec")
     exec(compile(integral, "configuration.md", "exec"), names)
     assert names["recipe"].value("heads.hidden_layers") == "shared"
     exec(compile(last, "configuration.md", "exec"), names)

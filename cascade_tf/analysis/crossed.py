@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from cascade_tf.boxes import with_ground_truth
 from cascade_tf.layers.base import require
 from cascade_tf.prediction.inference import ImageDetections, to_records
 from cascade_tf.structures import Detections, Proposals, Targets, Tensor
@@ -57,7 +58,7 @@ def detect_on_boxes(
         if source is not detector:
             features = detector.features(batch)
         if add_objects:
-            proposals = with_objects(proposals, targets)
+            proposals = with_ground_truth(proposals, targets)
         with detector.in_areas(batch):
             return _detect(detector, head, features, proposals, batch.image_size)
 
@@ -67,24 +68,6 @@ def detect_on_boxes(
         records += to_records(found, batch, detector.class_names, detector.category_ids)
         progress(len(targets.valid))
     return records
-
-
-def with_objects(proposals: Proposals, targets: Targets) -> Proposals:
-    """Proposals and the objects themselves, crowds aside, with the score 1.
-
-    Args:
-        proposals: R per image.
-        targets: with G objects per image.
-
-    Returns:
-        R + G per image.
-    """
-    usable = targets.valid & ~targets.crowd
-    return Proposals(
-        tf.concat([proposals.boxes, targets.boxes], axis=1),
-        tf.concat([proposals.scores, tf.ones_like(targets.boxes[..., 0])], axis=1),
-        tf.concat([proposals.valid, usable], axis=1),
-    )
 
 
 def _detect(

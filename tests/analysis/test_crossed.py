@@ -1,24 +1,13 @@
-"""Objects among the proposals, and which stages there are to detect with."""
+"""Which stages there are to detect with."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from cascade_tf.analysis.crossed import detect_on_boxes, with_objects
-from tests.heads.examples import OBJECTS, build_heads, ground_truth, proposals
-
-
-def test_objects_join_the_proposals():
-    given, truth = proposals(), ground_truth()
-    joined = with_objects(given, truth)
-    count = given.boxes.shape[1]
-    np.testing.assert_array_equal(joined.boxes[:, :count], given.boxes)
-    np.testing.assert_array_equal(joined.boxes[0, count:], [box for box, _ in OBJECTS[0]])
-    # Crowds and padding do not.
-    np.testing.assert_array_equal(joined.valid[:, count:], [[True, True, True, False], [False] * 4])
+from cascade_tf.analysis.crossed import detect_on_boxes
+from tests.heads.examples import build_heads
 
 
 @pytest.mark.parametrize(
