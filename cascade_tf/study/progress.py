@@ -86,7 +86,7 @@ def numbers_of(row: Row, workdir: Path) -> dict[str, float]:
     shared = {f"training/{name}": value for name, value in training.items() if value is not None}
     if row.stage is None:
         evaluation = next(line["evaluation"] for line in reversed(lines) if "evaluation" in line)
-        return _present(evaluation) | shared
+        return _fractions(evaluation) | shared
     file = workdir / "evaluation" / f"val_stage{row.stage}.json"
     if not file.is_file():
         raise ValueError(

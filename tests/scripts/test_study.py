@@ -29,7 +29,7 @@ def study():
         Row("three", "demo/cascade"),
         Row("first_stage", "demo/cascade", stage=1),
     )
-    return Study("small", rows, seeds=(0, 1), numbers=("AP", "AP50"), changes=("train.steps=3",))
+    return Study("small", rows, seeds=(0, 1), numbers=("AP", "AP50", "voc2007/mAP"), changes=("train.steps=3",))
 """
 
 # Leaves behind what a training does, where the file "slow" is there only once it is stopped. Seed 1 of three
@@ -56,7 +56,7 @@ workdir.mkdir(parents=True, exist_ok=True)
 ap = {"base": 0.3, "three": 0.4}[row] + 0.01 * int(seed[-1])
 lines = [
     {"step": 3, "metrics": {"stage1_positives": 7.0}, "time": 10.0},
-    {"step": 3, "evaluation": {"AP": ap, "AP50": None}, "time": 12.0},
+    {"step": 3, "evaluation": {"AP": ap, "AP50": None, "voc2007/mAP": 100 * ap}, "time": 12.0},
 ]
 (workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
 (workdir / "evaluation").mkdir(exist_ok=True)
@@ -107,6 +107,7 @@ def test_every_run_is_trained_once_and_the_results_are_written(study, training, 
     assert started(training) == EVERY
     content = json.loads((training / "out" / "study.json").read_text())
     assert content["rows"]["three"]["numbers"]["AP"]["values"] == pytest.approx([0.40, 0.41])
+    assert content["rows"]["three"]["numbers"]["voc2007/mAP"]["values"] == pytest.approx([0.40, 0.41])
     assert content["rows"]["first_stage"]["numbers"]["AP"]["values"] == pytest.approx([0.35, 0.36])
     assert content["rows"]["three"]["differences"]["AP"]["mean"] == pytest.approx(0.1)
     assert "AP50" not in content["rows"]["three"]["numbers"]
