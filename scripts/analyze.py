@@ -272,8 +272,7 @@ def others(look: Look) -> list[Figure]:
     source = load_run(OPTIONS.values.boxes_of)
     curves = {"own proposals": look.precision_on_boxes(head=head)}
     for stage in range(1, len(source.heads.stages) + 1):
-        title = f"boxes of stage {stage} of {name}"
-        curves[title] = look.precision_on_boxes(head=head, stage=stage, source=source)
+        curves[f"boxes of stage {stage}"] = look.precision_on_boxes(head=head, stage=stage, source=source)
     return [precision_figure("others", f"AP on the boxes of {name}", curves)]
 
 

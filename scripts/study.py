@@ -20,13 +20,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shlex
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +31,8 @@ import program
 from absl import logging
 
 if TYPE_CHECKING:
-    from cascade_tf.study import Run, Study, StudyResult
+    from cascade_tf.study import Again, Row, Run, Study, StudyResult
+    from cascade_tf.study.progress import RunState
 
 OPTIONS = program.Flags(workdir="studies/study")
 OPTIONS.string("study", None, "A file with study(), or a name in configs/studies.", "STUDY")
@@ -44,8 +42,10 @@ OPTIONS.string("backbone_weights", None, "As of train.py, for all runs.", "FILE"
 OPTIONS.integer("jobs", 1, "Runs at the same time, which share the processor's cores.", lower=1)
 OPTIONS.boolean("print_commands", False, "Prints the commands of the runs that are left, and trains nothing.")
 
-TRAIN = Path(__file__).resolve().with_name("train.py")
-# Between two looks at the logs of the runs.
+SCRIPTS = Path(__file__).resolve().parent
+# In the folder of a measurement: what it is made by.
+COMMAND = "command.json"
+# Between two looks at the runs.
 SECONDS = 2.0
 
 
@@ -56,28 +56,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_study(arguments: Sequence[str]) -> int:
     """Trains what is left of the study, and writes its results."""
-    from cascade_tf.study import runs
-
     study = chosen_study()
-    folder = program.writable_folder(Path(OPTIONS.need("workdir")), "workdir")
-    dataset = OPTIONS.need("dataset_dir")
-    left = [run for run in runs(study) if not _state(run, folder).measured]
+    folder = program.writable_folder(Path(OPTIONS.need("workdir")), "workdir").resolve()
+    dataset = Path(OPTIONS.need("dataset_dir")).resolve()
+    work = Work(study, folder, dataset)
     if OPTIONS.values.print_commands:
-        for run in left:
-            print(shlex.join(command(run, folder, dataset)))
+        # What is measured on runs comes when they are there.
+        for command in [*work.trainings().values()] or [*work.measurements().values()]:
+            print(shlex.join(command.words))
         return 0
-    failed: dict[Run, str] = {}
     # The runs get to write their checkpoints.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        train_all(study, left, folder, dataset, failed)
+        work.train()
+        work.measure()
     finally:
-        result = write_results(study, folder, failed)
+        result = work.write_results()
     print(_table(result))
     print(f"\nThe study lies in {folder / 'study.html'}.")
-    for run, reason in failed.items():
-        program.warn(f"{run.workdir(folder)}: {reason}")
-    return 1 if failed else 0
+    for place, reason in work.failed.items():
+        program.warn(f"{place}: {reason}")
+    return 1 if work.failed else 0
 
 
 def chosen_study() -> Study:
@@ -105,121 +104,194 @@ def chosen_study() -> Study:
     return dataclasses.replace(study, seeds=seeds, changes=changes)
 
 
-def command(run: Run, folder: Path, dataset: str) -> list[str]:
-    """The command that trains a run, from any folder."""
-    words = [sys.executable, str(TRAIN), f"--config={run.config}", f"--dataset_dir={Path(dataset).resolve()}"]
-    words.append(f"--workdir={run.workdir(folder.resolve())}")
-    if OPTIONS.values.backbone_weights:
-        words.append(f"--backbone_weights={OPTIONS.values.backbone_weights}")
-    return [*words, *(f"--set={text}" for text in run.settings)]
-
-
-def train_all(study: Study, left: Sequence[Run], folder: Path, dataset: str, failed: dict[Run, str]) -> None:
-    """Trains runs, some at the same time; what fails is noted, and the others go on.
-
-    Args:
-        study: what they are of.
-        left: the runs.
-        folder: of the study.
-        dataset: folder of the data set.
-        failed: gets the reasons of those that fail.
-    """
-    waiting, working = list(left), dict[subprocess.Popen, "Run"]()
-    totals = {run: _state(run, folder) for run in left}
-    whole = sum(state.total for state in totals.values())
-    with program.progress_bar(whole, "training", "step", first="starting") as bar:
-        try:
-            while waiting or working:
-                while waiting and len(working) < OPTIONS.values.jobs:
-                    run = waiting.pop(0)
-                    working[_start(run, folder, dataset)] = run
-                time.sleep(SECONDS)
-                for process in [process for process in working if process.poll() is not None]:
-                    run = working.pop(process)
-                    if process.returncode:
-                        failed[run] = _reason(run, folder, process.returncode)
-                        logging.error("%s seed %d failed: %s", run.name, run.seed, failed[run])
-                    write_results(study, folder, failed)
-                bar.reach(sum(_done(run, totals[run].total, failed, folder) for run in left))
-        except KeyboardInterrupt:
-            # Each writes a checkpoint before it ends.
-            _stop(working)
-            raise
-
-
-def _done(run: Run, total: int, failed: dict[Run, str], folder: Path) -> int:
-    return total if run in failed else min(_state(run, folder).done, total)
-
-
-def _start(run: Run, folder: Path, dataset: str) -> subprocess.Popen:
-    workdir = run.workdir(folder)
-    workdir.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, (os.cpu_count() or 1) // OPTIONS.values.jobs))
-    limits = {}
-    if OPTIONS.values.jobs > 1:
-        names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-        limits = dict.fromkeys(names, threads)
-    with (workdir / "train.log").open("ab") as log:
-        return subprocess.Popen(
-            command(run, folder, dataset),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **limits},
-            start_new_session=True,
-        )
-
-
-def _stop(working: Iterable[subprocess.Popen]) -> None:
-    for process in working:
-        process.send_signal(signal.SIGTERM)
-    for process in working:
-        process.wait()
-
-
-def _reason(run: Run, folder: Path, status: int) -> str:
-    log = run.workdir(folder) / "train.log"
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    errors = [line for line in lines if "error: " in line] or lines
-    return errors[-1] if errors else f"ended with status {status}"
-
-
-def _state(run: Run, folder: Path):
-    from cascade_tf.study.progress import state_of
-
-    return state_of(run, folder)
-
-
-def write_results(study: Study, folder: Path, failed: dict[Run, str]) -> StudyResult:
-    """Collects what has been measured, and writes the page and the tables.
+class Work:
+    """The runs and measurements of a study, and what has come of them.
 
     Args:
         study: the study.
-        folder: of the study.
-        failed: the reasons of runs that failed.
-    """
-    from cascade_tf.files import write_atomically
-    from cascade_tf.study import summarize
-    from cascade_tf.study.page import write_page
-    from cascade_tf.study.plan import run_of
-    from cascade_tf.study.progress import numbers_of
-    from cascade_tf.study.text import to_csv
+        folder: of the study, absolute.
+        dataset: folder of the data set, absolute.
 
-    measured, waiting = {}, []
-    for row in study.rows:
-        for seed in study.seeds:
-            run = run_of(study, row, seed)
-            state = _state(run, folder)
-            if state.measured:
-                measured[row.name, seed] = numbers_of(row, run.workdir(folder))
-            else:
-                why = failed.get(run, f"{state.done} of {state.total} steps")
-                waiting.append(f"{row.name}, seed {seed}: {why}")
-    result = summarize(study, measured)
-    write_page(folder / "study.html", result, waiting=waiting)
-    write_atomically(folder / "study.json", json.dumps(result.to_dict(), indent=1) + "\n")
-    write_atomically(folder / "study.csv", to_csv(result))
-    return result
+    Attributes:
+        failed: folder of a run or measurement -> why it failed.
+    """
+
+    def __init__(self, study: Study, folder: Path, dataset: Path) -> None:
+        self.study = study
+        self.folder = folder
+        self.dataset = dataset
+        self.failed: dict[Path, str] = {}
+
+    def trainings(self) -> dict[Run, program.Command]:
+        """The runs that are not finished, with their commands."""
+        from cascade_tf.study import runs
+
+        left = [run for run in runs(self.study) if not self.state(run).measured]
+        return {
+            run: program.Command(self._words(run), run.workdir(self.folder) / "train.log") for run in left
+        }
+
+    def measurements(self) -> dict[Path, program.Command]:
+        """The folders of what can be measured on finished runs and is not yet, with the commands."""
+        found = {}
+        for row in self.study.rows:
+            for seed in self.study.seeds:
+                if row.again is None or not all(self._finished(name, seed) for name in row.again.rows):
+                    continue
+                words, place = self._words_again(row, seed), self._place(row, seed)
+                if not _is_there(place, words, row.again):
+                    found[place] = program.Command(words, place / "log.txt")
+                    _begin(place, words, row.again)
+        return found
+
+    def train(self) -> None:
+        """Trains what is left; what fails is noted, and the others go on."""
+        left = self.trainings()
+        totals = {run: self.state(run).total for run in left}
+        run_of = {command: run for run, command in left.items()}
+
+        def done(run: Run) -> int:
+            place = run.workdir(self.folder)
+            return totals[run] if place in self.failed else min(self.state(run).done, totals[run])
+
+        def ended(command: program.Command, status: int) -> None:
+            self._note(run_of[command].workdir(self.folder), command, status)
+            self.write_results()
+
+        with program.progress_bar(sum(totals.values()), "training", "step", first="starting") as bar:
+            program.run_commands(
+                list(left.values()),
+                jobs=OPTIONS.values.jobs,
+                on_end=ended,
+                every=SECONDS,
+                meanwhile=lambda: bar.reach(sum(map(done, left))),
+            )
+
+    def measure(self) -> None:
+        """Measures finished runs again; what fails is noted, and the others go on."""
+        left = self.measurements()
+        place_of = {command: place for place, command in left.items()}
+        with program.progress_bar(len(left), "measuring", "result") as bar:
+
+            def ended(command: program.Command, status: int) -> None:
+                self._note(place_of[command], command, status)
+                self.write_results()
+                bar.update(1)
+
+            program.run_commands(list(left.values()), jobs=OPTIONS.values.jobs, on_end=ended, every=SECONDS)
+
+    def write_results(self) -> StudyResult:
+        """Collects what has been measured, and writes the page and the tables."""
+        from cascade_tf.files import write_atomically
+        from cascade_tf.study import summarize
+        from cascade_tf.study.page import write_page
+        from cascade_tf.study.text import to_csv
+
+        measured, waiting = {}, []
+        for row in self.study.rows:
+            for seed in self.study.seeds:
+                numbers, why = self._numbers(row, seed)
+                if numbers is None:
+                    waiting.append(f"{row.name}, seed {seed}: {why}")
+                else:
+                    measured[row.name, seed] = numbers
+        result = summarize(self.study, measured)
+        write_page(self.folder / "study.html", result, waiting=waiting)
+        write_atomically(self.folder / "study.json", json.dumps(result.to_dict(), indent=1) + "\n")
+        write_atomically(self.folder / "study.csv", to_csv(result))
+        return result
+
+    def state(self, run: Run) -> RunState:
+        """How far a run is."""
+        from cascade_tf.study.progress import state_of
+
+        return state_of(run, self.folder)
+
+    def _numbers(self, row: Row, seed: int) -> tuple[dict[str, float] | None, str]:
+        """The numbers of a row with a seed; without them, why there are none yet."""
+        from cascade_tf.study.numbers import numbers_again, numbers_of
+        from cascade_tf.study.plan import run_of
+
+        if row.again is not None:
+            place = self._place(row, seed)
+            if _is_there(place, self._words_again(row, seed), row.again):
+                return numbers_again(row.again, place), ""
+            return None, self.failed.get(place, f"not measured on {row.again.row} yet")
+        run = run_of(self.study, row, seed)
+        state, place = self.state(run), run.workdir(self.folder)
+        if state.measured:
+            return numbers_of(row, place), ""
+        return None, self.failed.get(place, f"{state.done} of {state.total} steps")
+
+    def _words(self, run: Run) -> tuple[str, ...]:
+        weights = OPTIONS.values.backbone_weights
+        return (
+            *(sys.executable, str(SCRIPTS / "train.py")),
+            f"--config={run.config}",
+            f"--dataset_dir={self.dataset}",
+            f"--workdir={run.workdir(self.folder)}",
+            *([f"--backbone_weights={weights}"] if weights else []),
+            *(f"--set={text}" for text in run.settings),
+        )
+
+    def _words_again(self, row: Row, seed: int) -> tuple[str, ...]:
+        from cascade_tf.study.numbers import PROPOSALS
+
+        again, place = row.again, self._place(row, seed)
+        assert again is not None
+        workdirs = {name: self._workdir(name, seed) for name in again.rows}
+        return (
+            *(sys.executable, str(SCRIPTS / f"{again.program}.py")),
+            f"--workdir={workdirs[again.row]}",
+            f"--dataset_dir={self.dataset}",
+            f"--output={place / PROPOSALS if again.program == 'propose' else place}",
+            *again.filled(workdirs),
+        )
+
+    def _place(self, row: Row, seed: int) -> Path:
+        return self.folder / "again" / row.name / f"seed{seed}"
+
+    def _workdir(self, name: str, seed: int) -> Path:
+        from cascade_tf.study.plan import run_of
+
+        return run_of(self.study, self.study.row(name), seed).workdir(self.folder)
+
+    def _finished(self, name: str, seed: int) -> bool:
+        from cascade_tf.study.plan import run_of
+
+        return self.state(run_of(self.study, self.study.row(name), seed)).measured
+
+    def _note(self, place: Path, command: program.Command, status: int) -> None:
+        if status:
+            self.failed[place] = command.reason(status)
+            logging.error("%s failed: %s", place, self.failed[place])
+
+
+def _is_there(place: Path, words: tuple[str, ...], again: Again) -> bool:
+    """Whether a measurement is finished and was made with this program and these flags."""
+    from cascade_tf.study.numbers import RESULTS
+
+    try:
+        made_by = json.loads((place / COMMAND).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return made_by == _without_machine(words) and (place / RESULTS[again.program]).is_file()
+
+
+def _begin(place: Path, words: tuple[str, ...], again: Again) -> None:
+    """Leaves the command in the folder of a measurement, and no result of another one."""
+    from cascade_tf.files import write_atomically
+    from cascade_tf.study.numbers import RESULTS
+
+    place.mkdir(parents=True, exist_ok=True)
+    (place / RESULTS[again.program]).unlink(missing_ok=True)
+    write_atomically(place / COMMAND, json.dumps(_without_machine(words)) + "\n")
+
+
+def _without_machine(words: tuple[str, ...]) -> list[str]:
+    """A command without what is another one on another machine."""
+    own = ("--dataset_dir=", "--workdir=", "--output=")
+    return [Path(words[1]).name, *(word for word in words[2:] if not word.startswith(own))]
 
 
 def _table(result: StudyResult) -> str:

@@ -1,9 +1,10 @@
 """Several configurations with several seeds each, and what can be said of their differences."""
 
-from cascade_tf.study.plan import Claim, Row, Run, Study, load_study, runs, study_of_configs
+from cascade_tf.study.plan import Again, Claim, Row, Run, Study, load_study, runs, study_of_configs
 from cascade_tf.study.result import StudyResult, Verdict, summarize
 
 __all__ = [
+    "Again",
     "Claim",
     "Row",
     "Run",

@@ -18,26 +18,59 @@ SEEDS = (0, 1, 2, 3, 4)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+PROGRAMS = ("evaluate", "analyze", "propose")
+_OTHER_RUN = re.compile(r"\{run:([^}]*)\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Again:
+    """How the runs of another row are measured once more, with other settings or by another program.
+
+    Attributes:
+        row: whose runs they are.
+        program: ``"evaluate"``, ``"analyze"`` or ``"propose"``, by `numbers_again`.
+        flags: of the program; ``{run:NAME}`` in one stands for the folder of the row NAME's run with the same
+            seed.
+        line: of a figure of ``analyze``, whose AP are the row's numbers: ``"truth/proposals and objects"``.
+    """
+
+    row: str
+    program: str = "evaluate"
+    flags: tuple[str, ...] = ()
+    line: str = ""
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All rows whose runs it takes."""
+        return (self.row, *(name for flag in self.flags for name in _OTHER_RUN.findall(flag)))
+
+    def filled(self, workdirs: Mapping[str, Path]) -> tuple[str, ...]:
+        """The flags with the folders of the runs in them."""
+        return tuple(_OTHER_RUN.sub(lambda match: str(workdirs[match[1]]), flag) for flag in self.flags)
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A row of the study's table.
 
     Attributes:
         name: of letters, digits and ``._-``, since a folder bears it.
-        config: a configuration file, or a name in ``configs/``.
+        config: a configuration file, or a name in ``configs/``; empty where the row has no runs of its own.
         changes: settings as ``--set`` takes them.
         stage: of a cascade, whose detections are measured instead of the detector's own. Rows that differ in
             it alone share their runs.
         paper: what the paper's table has, in percent, by the numbers' names.
         source: where in the paper, such as ``"Table 1"``.
+        again: how it is measured where it has no runs of its own.
     """
 
     name: str
-    config: str
+    config: str = ""
     changes: tuple[str, ...] = ()
     stage: int | None = None
     paper: Mapping[str, float] = dataclasses.field(default_factory=dict)
     source: str = ""
+    again: Again | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +104,8 @@ class Study:
 
     Raises:
         ValueError: rows or seeds that come twice, a name that no folder can bear, fewer than two rows, no
-            seed, or a claim about no row of the study.
+            seed, a claim about no row of the study, or a row that is neither trained nor measured on one that
+            is.
     """
 
     name: str
@@ -94,11 +128,30 @@ class Study:
             raise ValueError(
                 f"study {self.name!r}: got the seeds {self.seeds}, expected one or more, each once"
             )
+        for row in self.rows:
+            self._check_row(row)
         for claim in self.claims:
             unknown = [row for _, row, _ in claim.terms if row not in names]
             if unknown or not claim.terms:
                 got = f"the row {unknown[0]!r}" if unknown else "no terms"
                 raise ValueError(f"claim {claim.name!r}: got {got}, expected rows among {', '.join(names)}")
+
+    def _check_row(self, row: Row) -> None:
+        if bool(row.config) == (row.again is not None):
+            got = "both" if row.config else "neither"
+            raise ValueError(f"row {row.name!r}: got {got}, expected a config, or how it is measured again")
+        if row.again is None:
+            return
+        if row.again.program not in PROGRAMS:
+            known = ", ".join(PROGRAMS)
+            raise ValueError(
+                f"row {row.name!r}: got the program {row.again.program!r}, expected one of {known}"
+            )
+        trained = [one.name for one in self.rows if one.config]
+        unknown = [name for name in row.again.rows if name not in trained]
+        if unknown:
+            known = ", ".join(trained)
+            raise ValueError(f"row {row.name!r}: got the runs of {unknown[0]!r}, expected those of {known}")
 
     @property
     def baseline(self) -> str:
@@ -137,7 +190,8 @@ class Run(NamedTuple):
 
 def runs(study: Study) -> list[Run]:
     """The trainings of a study, all rows with the first seed before any with the second."""
-    return list(dict.fromkeys(run_of(study, row, seed) for seed in study.seeds for row in study.rows))
+    trained = [row for row in study.rows if row.config]
+    return list(dict.fromkeys(run_of(study, row, seed) for seed in study.seeds for row in trained))
 
 
 def run_of(study: Study, row: Row, seed: int) -> Run:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from cascade_tf.experiment.config import Experiment, differences, load_config, read_experiment, with_classes
 from cascade_tf.experiment.first_step import FOLDER, change_first_step, first_experiment
 from cascade_tf.experiment.overrides import apply_overrides
-from cascade_tf.protocols.names import PROTOCOLS
-from cascade_tf.study.plan import Row, Run
+from cascade_tf.study.plan import Run
 from cascade_tf.training.run_log import read_metrics
 
 
@@ -68,46 +65,6 @@ def state_of(run: Run, folder: Path) -> RunState:
     measured = any("evaluation" in line and line["step"] == expected.train.steps for line in lines)
     seconds = sum(part[-1]["time"] - part[0]["time"] for part in (before, lines) if part)
     return RunState(done + done_before, total, measured, seconds)
-
-
-def numbers_of(row: Row, workdir: Path) -> dict[str, float]:
-    """The numbers of a row from a run that has been measured, as fractions.
-
-    They are those of the last evaluation; of a single stage, those that ``evaluation.per_stage`` wrote. The
-    means of the last line of the training log are there as ``training/NAME``.
-
-    Raises:
-        ValueError: the stage was not measured by itself, or a file is broken.
-    """
-    lines = read_metrics(workdir)
-    training: dict[str, float | None] = next(
-        (line["metrics"] for line in reversed(lines) if "metrics" in line), {}
-    )
-    shared = {f"training/{name}": value for name, value in training.items() if value is not None}
-    if row.stage is None:
-        evaluation = next(line["evaluation"] for line in reversed(lines) if "evaluation" in line)
-        return _fractions(evaluation) | shared
-    file = workdir / "evaluation" / f"val_stage{row.stage}.json"
-    if not file.is_file():
-        raise ValueError(
-            f"row {row.name!r}: {workdir} has no {file.name}, expected a cascade measured with "
-            "evaluation.per_stage=true"
-        )
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        summary = content.get("coco", content)["summary"]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{file}: got {error}, expected an evaluation") from None
-    return _present(summary) | shared
-
-
-def _present(numbers: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: float(value) / _unit(name) for name, value in numbers.items() if value is not None}
-
-
-def _unit(number: str) -> float:
-    """What a whole is: the numbers of benchmarks are percents, COCO's fractions."""
-    return 100.0 if number.partition("/")[0] in PROTOCOLS else 1.0
 
 
 def _check_settings(workdir: Path, expected: Experiment) -> None:

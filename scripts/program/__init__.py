@@ -22,6 +22,7 @@ from .experiments import (
 from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
 from .folders import output_folder, writable_folder
 from .log import warn
+from .pool import Command, run_commands
 from .quiet import set_log_level
 from .resumption import check_resumption, has_checkpoint, has_started, tell_of_left_out_images
 from .root import ROOT
@@ -34,6 +35,7 @@ __all__ = [
     "ROOT",
     "SCORE_THRESHOLD",
     "WEIGHTS_TEXT",
+    "Command",
     "Flags",
     "check_resumption",
     "check_submission",
@@ -56,6 +58,7 @@ __all__ = [
     "read_split",
     "read_split_to_measure",
     "run",
+    "run_commands",
     "show_defect",
     "submission_folder",
     "takes_proposals",

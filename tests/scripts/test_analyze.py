@@ -53,10 +53,8 @@ def test_precision_on_the_boxes_of_another_run(call, workdir, tmp_path):
         for name in ("others", "truth", "precision")
     )
     for iou in ("0.5", "0.75"):
-        assert (
-            others["own proposals", iou] == others["boxes of stage 1 of run", iou] == truth["proposals", iou]
-        )
-        assert float(others["boxes of stage 3 of run", iou]) == pytest.approx(
+        assert others["own proposals", iou] == others["boxes of stage 1", iou] == truth["proposals", iou]
+        assert float(others["boxes of stage 3", iou]) == pytest.approx(
             float(precision["after stage 3", iou]), abs=1e-3
         )
         assert ("proposals and objects", iou) in truth

@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from cascade_tf.study.progress import experiment_of, state_of
 from tests.scripts.conftest import SCRIPTS
 
 STUDY = """
-from cascade_tf.study import Row, Study
+from cascade_tf.study import Again, Row, Study
 
 
 def study():
@@ -28,8 +29,10 @@ def study():
         Row("base", "demo/faster"),
         Row("three", "demo/cascade"),
         Row("first_stage", "demo/cascade", stage=1),
+        Row("on_three", again=Again("base", "evaluate", ("--boxes_of={run:three}",))),
     )
-    return Study("small", rows, seeds=(0, 1), numbers=("AP", "AP50", "voc2007/mAP"), changes=("train.steps=3",))
+    numbers = ("AP", "AP50", "voc2007/mAP")
+    return Study("small", rows, seeds=(0, 1), numbers=numbers, changes=("train.steps=3",))
 """
 
 # Leaves behind what a training does, where the file "slow" is there only once it is stopped. Seed 1 of three
@@ -63,17 +66,30 @@ lines = [
 (workdir / "evaluation" / "val_stage1.json").write_text(json.dumps({"summary": {"AP": ap - 0.05}}))
 """
 
+# A measurement of a run, of which the run of another row is told.
+MEASURING = """
+import json, pathlib, sys
+words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+here, output = pathlib.Path(__file__).parent, pathlib.Path(words["output"])
+assert "/base/" in words["workdir"] and pathlib.Path(words["boxes_of"]).parts[-2] == "three"
+with (here / "measured").open("a") as log:
+    log.write(output.name + "\\n")
+output.mkdir(parents=True, exist_ok=True)
+(output / "val.json").write_text(json.dumps({"summary": {"AP": 0.2}}))
+"""
+
 
 @pytest.fixture
 def training(tmp_path, monkeypatch) -> Path:
     """Folder of the study's file, and of a training that takes no time."""
     (tmp_path / "small.py").write_text(STUDY)
     (tmp_path / "train.py").write_text(TRAINING)
+    (tmp_path / "evaluate.py").write_text(MEASURING)
     for run in runs(load_study(tmp_path / "small.py")):
         (tmp_path / f"{run.name}-seed{run.seed}.json").write_text(to_json(experiment_of(run)))
     monkeypatch.syspath_prepend(str(SCRIPTS))
     program = importlib.import_module("study")
-    monkeypatch.setattr(program, "TRAIN", tmp_path / "train.py")
+    monkeypatch.setattr(program, "SCRIPTS", tmp_path)
     monkeypatch.setattr(program, "SECONDS", 0.05)
     return tmp_path
 
@@ -112,9 +128,11 @@ def test_every_run_is_trained_once_and_the_results_are_written(study, training, 
     assert content["rows"]["three"]["differences"]["AP"]["mean"] == pytest.approx(0.1)
     assert "AP50" not in content["rows"]["three"]["numbers"]
     assert "+10.0 ±0.0" in said.out
-    assert "6 of 6 results are there" in (training / "out" / "study.html").read_text()
+    assert content["rows"]["on_three"]["numbers"]["AP"]["values"] == [0.2, 0.2]
+    assert "8 of 8 results are there" in (training / "out" / "study.html").read_text()
     assert study().status == 0
     assert started(training) == EVERY
+    assert sorted((training / "measured").read_text().split()) == ["seed0", "seed1"]
 
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(study, training):
@@ -123,7 +141,9 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(study, training):
     assert said.status == 1
     assert started(training) == EVERY
     assert "three/seed1: train.py: error: no luck" in said.err
-    assert "three, seed 1: train.py: error: no luck" in (training / "out" / "study.html").read_text()
+    page = (training / "out" / "study.html").read_text()
+    assert "three, seed 1: train.py: error: no luck" in page
+    assert "on_three, seed 1: not measured on base yet" in page
     (training / "broken").unlink()
     assert study().status == 0
     assert started(training) == sorted([*EVERY, "three seed1"])
@@ -155,6 +175,17 @@ def test_commands_of_the_runs_that_are_left(study, training):
         assert f"--workdir={training}/out/runs/{row}/seed1" in line
     assert all("--set=train.seed=1" in line and "--set=train.steps=3" in line for line in lines)
     assert started(training) == ["base seed0", "three seed0"]
+
+
+def test_commands_of_measurements_come_when_their_runs_are_there(study, training):
+    assert study().status == 0
+    shutil.rmtree(training / "out" / "again")
+    lines = [shlex.split(line) for line in study("--print_commands").out.splitlines()]
+    assert [Path(line[1]).name for line in lines] == ["evaluate.py", "evaluate.py"]
+    for seed, line in enumerate(lines):
+        assert f"--boxes_of={training}/out/runs/three/seed{seed}" in line
+        subprocess.run(line, check=True)
+    assert study("--print_commands").out == ""
 
 
 def test_a_run_with_other_settings_is_refused(study, training):

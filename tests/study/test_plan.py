@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from cascade_tf.study import Claim, Row, Study, load_study, runs, study_of_configs
+from cascade_tf.study import Again, Claim, Row, Study, load_study, runs, study_of_configs
 from cascade_tf.study.plan import run_of
+from cascade_tf.study.progress import experiment_of
 
+STUDIES = Path(__file__).resolve().parents[2] / "configs" / "studies"
 ROWS = (Row("base", "demo/faster"), Row("three", "demo/cascade", ("train.steps=7",)))
 
 
@@ -29,6 +33,22 @@ def test_rows_of_stages_share_their_runs():
     assert run_of(study, study.row("stage3"), 0).name == "stage1"
 
 
+def test_a_row_that_is_measured_again_takes_no_training():
+    again = Again("base", "analyze", ("--figures=others", "--boxes_of={run:three}"))
+    study = Study("x", (*ROWS, Row("others", again=again)), seeds=(0,))
+    assert [run.name for run in runs(study)] == ["base", "three"]
+    assert again.rows == ("base", "three")
+    workdirs = {"base": Path("runs/a"), "three": Path("runs/b")}
+    assert again.filled(workdirs) == ("--figures=others", "--boxes_of=runs/b")
+
+
+@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.py")), ids=lambda file: file.stem)
+def test_the_studies_that_come_along_can_be_run(file):
+    study = load_study(file.stem)
+    for run in runs(study):
+        assert experiment_of(run).train.seed == run.seed
+
+
 def test_configurations_alone_are_a_study_too():
     study = study_of_configs(["custom/faster", "custom/cascade"])
     assert study.baseline == "custom-faster"
@@ -48,6 +68,20 @@ def test_configurations_alone_are_a_study_too():
             "claim 'c': got the row 'four', expected rows",
         ),
         ({"claims": (Claim("c", "s", "", ()),)}, "claim 'c': got no terms"),
+        ({"rows": (*ROWS, Row("none"))}, "row 'none': got neither, expected a config, or how it is measured"),
+        ({"rows": (*ROWS, Row("two", "x", again=Again("base")))}, "row 'two': got both"),
+        (
+            {"rows": (*ROWS, Row("more", again=Again("four")))},
+            "row 'more': got the runs of 'four', expected those of",
+        ),
+        (
+            {"rows": (*ROWS, Row("more", again=Again("base", "train")))},
+            "got the program 'train', expected one of",
+        ),
+        (
+            {"rows": (*ROWS, Row("more", again=Again("base", "analyze", ("--boxes_of={run:x}",))))},
+            "row 'more': got the runs of 'x'",
+        ),
     ],
 )
 def test_what_is_no_study_is_refused(arguments, message):

@@ -1,0 +1,256 @@
+r"""The paper's comparisons in the small: single detectors, its two baselines, the cascade and its ablations.
+
+All rows are the demonstration's small detector on feature pyramids without masks, so that two cores can train
+them. The figures beside ours are the paper's, of FPN+ with ResNet-50 on COCO: what can be compared is which
+way a difference goes.
+
+    python scripts/make_demo_dataset.py --output SHAPES
+    python scripts/study.py --study paper --dataset_dir SHAPES --workdir studies/paper --jobs 2
+"""
+
+from cascade_tf.study import Again, Claim, Row, Study
+
+COLUMNS = ("AP", "AP50", "AP60", "AP70", "AP80", "AP90")
+BOXES = "model.heads.masks=none"
+CASCADE = ("demo/cascade", (BOXES,))
+SINGLE = "demo/faster"
+INTEGRAL = (
+    "model.heads=integral",
+    "model.heads.head.units=256",
+    "model.heads.num_samples=64",
+    "model.heads.pooling.canonical_size=112",
+)
+FOUR = "model.heads.ious=0.5,0.6,0.7,0.75"
+OBJECTS = "truth/proposals and objects"
+# Half and twice the deviations of Eq. 5, stage by stage.
+DEVIATIONS = tuple(
+    ",".join(
+        "[" + ",".join(f"{factor * deviation / (stage + 1):.4f}" for deviation in (0.1, 0.1, 0.2, 0.2)) + "]"
+        for stage in range(3)
+    )
+    for factor in (0.5, 2.0)
+)
+
+
+def paper(*values: float) -> dict[str, float]:
+    """Figures of the paper by their columns."""
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def cascade(name: str, *changes: str, source: str, stage: int | None = None, figures: tuple = ()) -> Row:
+    """The cascade with changes."""
+    config, own = CASCADE
+    return Row(name, config, (*own, *changes), stage, paper(*figures) if figures else {}, source)
+
+
+def again(
+    name: str, row: str, program: str, *flags: str, source: str, line: str = "", figures: tuple = ()
+) -> Row:
+    """A row that is measured on the runs of another one."""
+    return Row(
+        name, paper=paper(*figures) if figures else {}, source=source, again=Again(row, program, flags, line)
+    )
+
+
+def more_than(row: str, other: str, number: str) -> tuple[tuple[float, str, str], ...]:
+    """That one row's number is larger than another one's."""
+    return ((1.0, row, number), (-1.0, other, number))
+
+
+def gain_grows(low: str, high: str) -> tuple[tuple[float, str, str], ...]:
+    """That the cascade's gain over the baseline is larger in one number than in another."""
+    return (*more_than("cascade", "baseline", high), *more_than("baseline", "cascade", low))
+
+
+ROWS = (
+    Row("baseline", SINGLE, paper=paper(34.9, 57.0, 51.9, 43.6, 29.7, 7.1), source="Table 1"),
+    Row("u60", SINGLE, ("model.heads.ious=0.6",), source="Fig. 7"),
+    Row("u70", SINGLE, ("model.heads.ious=0.7",), source="Fig. 7"),
+    again(
+        "iterative",
+        "baseline",
+        "evaluate",
+        "--set=model.heads.iterations=3",
+        "--noerrors",
+        source="Table 1",
+        figures=(35.4, 57.2, 52.1, 44.2, 30.4, 8.1),
+    ),
+    Row("integral", SINGLE, INTEGRAL, paper=paper(35.4, 57.3, 52.5, 44.4, 29.9, 6.9), source="Table 1"),
+    Row("integral_own", SINGLE, (*INTEGRAL, "model.heads.hidden_layers=own"), source="Table 1"),
+    *(Row(f"integral_u{u}", SINGLE, INTEGRAL, n, source="Fig. 9 (b)") for n, u in enumerate((50, 60, 70), 1)),
+    cascade("cascade", source="Table 1", figures=(38.9, 57.8, 53.4, 46.9, 35.8, 15.8)),
+    cascade("stage1", stage=1, source="Table 2", figures=(35.5, 57.2, 52.4, 44.1, 30.5, 8.1)),
+    cascade("stages12", stage=2, source="Table 2", figures=(38.5, 58.2, 53.8, 46.7, 35.0, 14.0)),
+    again(
+        "stage3",
+        "cascade",
+        "evaluate",
+        "--set=model.heads.ensemble=last_stage",
+        "--noerrors",
+        source="Table 2",
+        figures=(38.3, 56.6, 52.2, 46.3, 35.7, 15.9),
+    ),
+    cascade(
+        "same_iou_same_statistics",
+        "model.heads.ious=0.5,0.5,0.5",
+        "model.heads.update_statistics=false",
+        source="Table 3",
+        figures=(36.8, 57.8, 52.9, 45.4, 32.0, 10.7),
+    ),
+    cascade(
+        "same_statistics",
+        "model.heads.update_statistics=false",
+        source="Table 3",
+        figures=(38.5, 58.4, 54.1, 47.1, 35.0, 13.1),
+    ),
+    cascade(
+        "same_iou",
+        "model.heads.ious=0.5,0.5,0.5",
+        source="Table 3",
+        figures=(37.5, 57.8, 53.1, 45.5, 33.3, 13.1),
+    ),
+    cascade(
+        "average",
+        "model.heads.weighting=avg",
+        source="Table 3",
+        figures=(38.9, 57.5, 53.4, 46.9, 35.8, 16.2),
+    ),
+    cascade(
+        "two_stages",
+        "model.heads.ious=0.5,0.6",
+        source="Table 4",
+        figures=(38.2, 58.0, 53.6, 46.7, 34.6, 13.6),
+    ),
+    cascade("four_stages", FOUR, source="Table 4", figures=(38.6, 57.2, 52.8, 46.2, 35.5, 16.3)),
+    cascade(
+        "first_three_of_four", FOUR, stage=3, source="Table 4", figures=(38.9, 57.4, 53.2, 46.8, 36.0, 16.0)
+    ),
+    cascade("class_aware", "model.heads.head.class_agnostic=false", source="6.1.2"),
+    cascade("half_deviations", f"model.heads.stds={DEVIATIONS[0]}", source="6.4"),
+    cascade("double_deviations", f"model.heads.stds={DEVIATIONS[1]}", source="6.4"),
+    cascade("half_the_units", "model.heads.head.units=128", source="6.1.3"),
+    Row("masks_baseline", "demo/cascade", ("model.heads.ious=0.5",), source="Table 9"),
+    Row("masks_cascade", "demo/cascade", source="Table 9"),
+    *(
+        again(f"{row}_with_objects", row, "analyze", "--figures=truth", source="Fig. 7 (b)", line=OBJECTS)
+        for row in ("baseline", "u60", "u70")
+    ),
+    *(
+        again(
+            f"{row}_on_stage{stage}",
+            row,
+            "analyze",
+            "--figures=others",
+            "--boxes_of={run:cascade}",
+            source="Fig. 7 (a)",
+            line=f"others/boxes of stage {stage}",
+        )
+        for row, stage in (("u60", 2), ("u70", 3))
+    ),
+    *(
+        again(
+            f"head{n}_on_stage{n}",
+            "cascade",
+            "analyze",
+            "--figures=stages",
+            source="Fig. 8",
+            line=f"stages_{n}/head {n}",
+        )
+        for n in (2, 3)
+    ),
+    again("samples", "cascade", "analyze", "--figures=samples", source="Fig. 4"),
+    again(
+        "iterations",
+        "baseline",
+        "analyze",
+        "--figures=localization",
+        "--set=model.heads.iterations=3",
+        source="Fig. 9 (a)",
+    ),
+    *(again(f"proposals{n}", "cascade", "propose", f"--stage={n}", source="Table 8") for n in (1, 2, 3)),
+)
+
+CLAIMS = (
+    Claim(
+        "high_u",
+        "A single detector of u = 0.7 has less AP than one of 0.5",
+        "6.2",
+        more_than("baseline", "u70", "AP"),
+    ),
+    Claim(
+        "matched",
+        "With the objects among the proposals u = 0.7 has more AP90 than u = 0.5",
+        "6.2, Fig. 7 (b)",
+        more_than("u70_with_objects", "baseline_with_objects", "AP90"),
+    ),
+    Claim(
+        "iterating",
+        "Applied twice more, the same regressor makes boxes of proposals with IoU of 0.9 and more worse",
+        "6.3, Fig. 9 (a)",
+        tuple(
+            (sign, "iterations", f"localization_along/after {n}/{middle}")
+            for sign, n in ((1.0, 1), (-1.0, 3))
+            for middle in ("0.9125", "0.9375")
+        ),
+    ),
+    Claim(
+        "integral",
+        "Of the integral loss's classifiers that of u = 0.7 has less AP than the mean of the others",
+        "6.3, Fig. 9 (b)",
+        ((0.5, "integral_u50", "AP"), (0.5, "integral_u60", "AP"), (-1.0, "integral_u70", "AP")),
+    ),
+    Claim(
+        "resampling",
+        "Along the stages the share of positives falls less than half as much as with u on the proposals",
+        "4.3, Fig. 4",
+        (
+            (1.0, "samples", "samples_3/0.7"),
+            (-0.5, "samples", "samples_1/0.5"),
+            (-0.5, "samples", "samples_1/0.7"),
+        ),
+    ),
+    Claim(
+        "first_stage",
+        "The cascade's first stage has more AP than the baseline",
+        "6.4",
+        more_than("stage1", "baseline", "AP"),
+    ),
+    Claim(
+        "jointly",
+        "The third head has more AP than the detector of u = 0.7 on the same boxes",
+        "6.2, Fig. 7 (a), 8",
+        more_than("head3_on_stage3", "u70_on_stage3", "AP"),
+    ),
+    Claim(
+        "recall",
+        "The recall of 100 proposals grows more with the first stage's regression than with the second's",
+        "6.7, Table 8",
+        ((2.0, "proposals2", "AR100"), (-1.0, "proposals1", "AR100"), (-1.0, "proposals3", "AR100")),
+    ),
+    Claim(
+        "strict",
+        "The gain over the baseline is larger at IoU 0.9 than at 0.5",
+        "6.3, Table 1",
+        gain_grows("AP50", "AP90"),
+    ),
+    Claim(
+        "masks",
+        "Masks gain less than boxes",
+        "6.8, Table 9",
+        (
+            *more_than("masks_cascade", "masks_baseline", "AP"),
+            *more_than("masks_baseline", "masks_cascade", "mask_AP"),
+        ),
+    ),
+)
+
+
+def study() -> Study:
+    """Five seeds of each row, and ten claims of the paper."""
+    return Study(
+        name="the paper in the small",
+        rows=ROWS,
+        numbers=COLUMNS,
+        changes=("evaluation.per_stage=true",),
+        claims=CLAIMS,
+    )
