@@ -166,20 +166,7 @@ def read_data(
         raise ValueError(f"{train_set.annotation_file}: has no objects, expected some to learn from")
     experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
     val_set = program.read_split_to_measure(experiment, "val")
-    known = {example.path for example in train_set.examples}
-    shared = sum(example.path in known for example in val_set.examples)
-    if shared:
-        logging.warning(
-            "%d of the %d images to measure on are images to train on: their numbers do not tell how the "
-            "detector does on others",
-            shared,
-            len(val_set.examples),
-        )
-    if not val_set.num_objects:
-        logging.warning(
-            "%s: has no objects: AP cannot be measured, and best.weights.h5 will be the newest weights",
-            val_set.annotation_file,
-        )
+    program.tell_what_cannot_be_measured(train_set, val_set)
     return experiment, train_set, val_set
 
 

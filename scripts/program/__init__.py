@@ -27,7 +27,13 @@ from .quiet import set_log_level
 from .resumption import check_resumption, has_checkpoint, has_started, tell_of_left_out_images
 from .root import ROOT
 from .running import run
-from .splits import chosen_protocol, read_annotations, read_split, read_split_to_measure
+from .splits import (
+    chosen_protocol,
+    read_annotations,
+    read_split,
+    read_split_to_measure,
+    tell_what_cannot_be_measured,
+)
 from .submissions import check_submission, define_submission_flags, submission_folder, write_submission
 
 __all__ = [
@@ -63,6 +69,7 @@ __all__ = [
     "submission_folder",
     "takes_proposals",
     "tell_of_left_out_images",
+    "tell_what_cannot_be_measured",
     "trained_experiment",
     "waiting",
     "warn",

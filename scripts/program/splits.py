@@ -54,6 +54,24 @@ def read_split_to_measure(experiment: Experiment, split: str) -> CocoDataset:
     return _checked(experiment, split, dataset)
 
 
+def tell_what_cannot_be_measured(train_set: CocoDataset, val_set: CocoDataset) -> None:
+    """Logs what numbers of a split will not tell, of images that are learnt from or have no objects."""
+    known = {example.path for example in train_set.examples}
+    shared = sum(example.path in known for example in val_set.examples)
+    if shared:
+        logging.warning(
+            "%d of the %d images to measure on are images to train on: their numbers do not tell how the "
+            "detector does on others",
+            shared,
+            len(val_set.examples),
+        )
+    if not val_set.num_objects:
+        logging.warning(
+            "%s: has no objects: AP cannot be measured, and best.weights.h5 will be the newest weights",
+            val_set.annotation_file,
+        )
+
+
 def chosen_protocol(experiment: Experiment, dataset: CocoDataset) -> Protocol:
     """Returns the protocol that the settings of the evaluation name, for a split.
 
