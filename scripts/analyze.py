@@ -5,7 +5,8 @@ Each figure becomes a chart on analysis.html and a CSV file beside it, in WORKDI
     localization    IoU of the boxes that a stage makes over that of the boxes it gets; and along the stages,
                     or the iterations of one, over that of the proposals (Fig. 2 (a), 9 (a))
     classification  the classifiers' loss over the IoU of a box (Fig. 2 (b))
-    precision       AP over the IoU threshold after each stage (Fig. 2 (c), 9 (b))
+    precision       AP over the IoU threshold after each stage, or of each classifier of an integral loss
+                    (Fig. 2 (c), 9 (b))
     samples         IoU of the boxes that each stage is trained on, and of those that it gets at test (Fig. 4)
     offsets         offsets from boxes to objects at each stage, with and without outliers (Fig. 5)
     truth           AP where the objects are among the proposals (Fig. 7 (b))
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import evaluate
 import program
 import train
+from absl import logging
 
 if TYPE_CHECKING:
     from cascade_tf.data.dataset import CocoDataset
@@ -59,7 +61,7 @@ def analyze(arguments: Sequence[str]) -> None:
 
     look = Look(detector, experiment)
     figures: list[Figure] = []
-    for name in chosen:
+    for name in figures_of(detector, chosen):
         figures += FIGURES[name](look)
     for figure in figures:
         figure.write_csv(folder)
@@ -82,6 +84,14 @@ def chosen_figures() -> list[str]:
     if "others" in names and not OPTIONS.values.boxes_of:
         raise ValueError("figures: got others without --boxes_of, expected the run whose boxes are taken")
     return names
+
+
+def figures_of(detector: Any, chosen: list[str]) -> list[str]:
+    """The chosen figures, of which a detector without stages has one where none is asked for by name."""
+    if OPTIONS.values.figures or hasattr(detector.heads, "stages"):
+        return chosen
+    logging.info("the detector has no stages: precision is its one figure")
+    return ["precision"]
 
 
 class Look:
@@ -216,13 +226,13 @@ def precision(look: Look) -> list[Figure]:
         look.detector,
         look.split(OPTIONS.values.split),
         batch_size=experiment.evaluation.batch_size,
-        per_stage=look.detector.num_stages > 1,
+        per_stage=True,
         skip_broken=experiment.data.skip_broken,
         upright=experiment.data.upright,
     )
-    stages = records if look.detector.num_stages > 1 else [records]
-    curves = {f"after stage {i}": look.precision(found) for i, found in enumerate(stages, start=1)}
-    return [precision_figure("precision", "AP after each stage", curves)]
+    rows = zip(look.detector.row_names, records, strict=True)
+    curves = {name: look.precision(found) for name, found in rows}
+    return [precision_figure("precision", "AP of each stage or classifier", curves)]
 
 
 def samples(look: Look) -> list[Figure]:

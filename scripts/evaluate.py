@@ -26,8 +26,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import program
@@ -62,19 +63,17 @@ class Measured(NamedTuple):
 
     Attributes:
         result: of the detector.
-        stages: of each stage by itself; empty if they were not asked for.
+        stages: of each stage by itself, by the detector's ``row_names``; empty if they were not asked for.
         records: the detections in each image that was read.
     """
 
     result: Measurement
-    stages: tuple[Measurement, ...] = ()
+    stages: Mapping[str, Measurement] = MappingProxyType({})
     records: Sequence[ImageDetections] = ()
 
     def rows(self) -> dict[str, Measurement]:
         """The results by the names that tables give them."""
-        return {f"stage {i}": stage for i, stage in enumerate(self.stages, start=1)} | {
-            "detector": self.result
-        }
+        return {**self.stages, "detector": self.result}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -190,7 +189,7 @@ def measure(
     """
     from cascade_tf.metrics import write_comparison
 
-    per_stage = per_stage and detector.num_rows > 1
+    per_stage = per_stage and len(detector.row_names) > 1
     records = detect(
         detector,
         protocol.dataset,
@@ -200,14 +199,13 @@ def measure(
         augmentation=augmentation,
         upright=upright,
     )
-    stages = []
+    stages = {}
     if per_stage:
-        stages = [
-            _score(protocol, found, Path(f"{prefix}_stage{i}")) for i, found in enumerate(records, start=1)
-        ]
+        rows = enumerate(zip(detector.row_names, records, strict=True), start=1)
+        stages = {name: _score(protocol, found, Path(f"{prefix}_stage{i}")) for i, (name, found) in rows}
         # The last stage's detections are the detector's own.
         records = records[-1]
-    measured = Measured(_score(protocol, records, prefix), tuple(stages), records)
+    measured = Measured(_score(protocol, records, prefix), stages, records)
     measured.result.to_csv(f"{prefix}.csv")
     if per_stage:
         write_comparison(f"{prefix}_stages.csv", measured.rows())

@@ -133,9 +133,10 @@ class CascadeHeads(Layer):
         return len(self.stages) + self.iterations - 1
 
     @property
-    def rows(self) -> tuple[slice, ...]:
+    def rows(self) -> dict[str, slice]:
         """Which outputs each row of an evaluation by stages hears: the first t, up to all of them."""
-        return tuple(slice(count) for count in range(1, self.num_stages + 1))
+        what = "iteration" if len(self.stages) == 1 < self.iterations else "stage"
+        return {f"{what} {count}": slice(count) for count in range(1, self.num_stages + 1)}
 
     @property
     def num_classes(self) -> int:

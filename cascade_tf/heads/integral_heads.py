@@ -107,9 +107,10 @@ class IntegralHeads(Layer):
         return len(self.ious)
 
     @property
-    def rows(self) -> tuple[slice, ...]:
+    def rows(self) -> dict[str, slice]:
         """Which outputs each row of an evaluation by stages hears: each by itself (Fig. 9 (b)), then all."""
-        return (*(slice(number, number + 1) for number in range(self.num_stages)), slice(self.num_stages))
+        alone = {f"classifier {iou:g}": slice(place, place + 1) for place, iou in enumerate(self.ious)}
+        return {**alone, "mean": slice(self.num_stages)}
 
     @property
     def num_classes(self) -> int:

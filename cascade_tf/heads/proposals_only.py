@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -45,7 +46,7 @@ class ProposalsOnly(Layer):
 
     kind = "heads"
     num_stages = 1
-    rows = (slice(1),)
+    rows = MappingProxyType({"proposals": slice(1)})
     has_masks = False
 
     def __init__(self, num_classes: int, **kwargs: Any):

@@ -141,9 +141,9 @@ class TwoStageDetector(Configured, FitModel):
         return self.heads.num_stages
 
     @property
-    def num_rows(self) -> int:
-        """Rows of an evaluation by stages, see ``per_stage_detections``."""
-        return len(self.heads.rows)
+    def row_names(self) -> tuple[str, ...]:
+        """What the rows of an evaluation by stages are called, see ``per_stage_detections``."""
+        return tuple(self.heads.rows)
 
     @property
     def side_multiple(self) -> int | None:
@@ -237,7 +237,7 @@ class TwoStageDetector(Configured, FitModel):
         features, size = self.features(batch), batch.image_size
         with self.in_areas(batch):
             outputs = self._stages(features, batch)
-            return [self._select(features, outputs[row], size) for row in self.heads.rows]
+            return [self._select(features, outputs[row], size) for row in self.heads.rows.values()]
 
     def features(self, batch: Batch, training: bool = False) -> dict[str, Tensor]:
         """The maps that proposals and heads read: ``{"P2": [B, h, w, C], ...}``."""

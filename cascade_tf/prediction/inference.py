@@ -202,7 +202,7 @@ def detect_dataset(
 
     Returns:
         One ``ImageDetections`` per image that was read, with ``segmentations`` if there are masks; with
-        ``per_stage`` a list of such lists, one for each of the detector's ``num_rows``.
+        ``per_stage`` a list of such lists, one for each of the detector's ``row_names``.
 
     Raises:
         ValueError: ``batch_size`` is below 1, an image cannot be read (the message names it), or the stages
@@ -212,7 +212,7 @@ def detect_dataset(
         raise ValueError("got per_stage with augmentation, expected one of them: stages see an image once")
     prepare_weights(detector)
     run = traced(detector, "per_stage", _per_stage) if per_stage else _runner(detector, augmentation)
-    stages: list[list[ImageDetections]] = [[] for _ in range(detector.num_rows if per_stage else 1)]
+    stages: list[list[ImageDetections]] = [[] for _ in (detector.row_names if per_stage else ("all",))]
     batches = eval_batches(
         dataset,
         batch_size=batch_size,

@@ -166,8 +166,9 @@ def test_heads(name):
     features, some, size = LAYERS[name].inputs(HEIGHT, WIDTH)
     outputs = heads(features, some, size)
     assert len(outputs) == heads.num_stages
-    assert outputs[heads.rows[-1]] == outputs
-    heard = [output for row in heads.rows for output in outputs[row]]
+    rows = list(heads.rows.values())
+    assert outputs[rows[-1]] == outputs
+    heard = [output for row in rows for output in outputs[row]]
     assert all(any(one is output for one in heard) for output in outputs)
     probabilities, found = heads.class_probabilities(outputs), heads.detection_boxes(outputs)
     assert probabilities.shape == (*some.scores.shape, heads.num_classes + 1)

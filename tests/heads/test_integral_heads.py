@@ -127,7 +127,8 @@ def test_hidden_layers_are_shared_or_each_classifiers_own(heads):
 def test_probabilities_are_the_mean_of_all_classifiers(heads):
     outputs = heads(pyramid(), proposals(), IMAGE_SIZE)
     each = [softmax(output.logits[:, :16]) for output in outputs]
-    rows = [heads.class_probabilities(outputs[row])[:, :16] for row in heads.rows]
+    rows = [heads.class_probabilities(outputs[row])[:, :16] for row in heads.rows.values()]
+    assert list(heads.rows) == ["classifier 0.5", "classifier 0.6", "classifier 0.7", "mean"]
     expected = [*each, np.mean(each, axis=0)]
     for found, probabilities in zip(rows, expected, strict=True):
         np.testing.assert_allclose(found, probabilities, atol=PROBABILITY)

@@ -125,6 +125,13 @@ def test_maps_of_a_head_are_made_once():
     assert all(output.maps is made[0] for output in outputs)
 
 
+def test_names_of_the_rows():
+    three = {f"iteration {count}": slice(count) for count in (1, 2, 3)}
+    assert one_head(iterations=3).rows == three
+    assert list(one_head().rows) == ["stage 1"]
+    assert list(build_heads(iterations=2).rows) == ["stage 1", "stage 2", "stage 3", "stage 4"]
+
+
 def test_a_setting_of_the_heads():
     heads = cascade(2, ious=(0.5,), iterations=3, ensemble="own_boxes")
     assert (heads.iterations, heads.ensemble, heads.num_stages, len(heads.stages)) == (3, "own_boxes", 3, 1)

@@ -26,7 +26,8 @@ class BrightBoxDetector:
 
     class_names = ("picture", "rectangle")
     category_ids = (40, 90)
-    short_side, max_side, size_divisor, side_multiple, num_rows = 64, 96, 32, None, 2
+    short_side, max_side, size_divisor, side_multiple = 64, 96, 32, None
+    row_names = ("stage 1", "stage 2")
     resize = "shorter_side"
     takes_proposals = False
 

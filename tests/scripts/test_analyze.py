@@ -55,7 +55,7 @@ def test_precision_on_the_boxes_of_another_run(call, workdir, tmp_path):
     for iou in ("0.5", "0.75"):
         assert others["own proposals", iou] == others["boxes of stage 1", iou] == truth["proposals", iou]
         assert float(others["boxes of stage 3", iou]) == pytest.approx(
-            float(precision["after stage 3", iou]), abs=1e-3
+            float(precision["stage 3", iou]), abs=1e-3
         )
         assert ("proposals and objects", iou) in truth
 
@@ -71,6 +71,23 @@ def test_every_head_meets_the_boxes_of_every_stage(monkeypatch):
         [("head 1", 0.5, pytest.approx(0.11)), ("head 2", 0.5, pytest.approx(0.21))],
         [("head 1", 0.5, pytest.approx(0.12)), ("head 2", 0.5, pytest.approx(0.22))],
     ]
+
+
+def test_figures_of_a_detector_without_stages(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    analyze = importlib.import_module("analyze")
+    plain, staged = (
+        SimpleNamespace(heads=heads) for heads in (SimpleNamespace(), SimpleNamespace(stages=[]))
+    )
+    chosen = ["localization", "precision"]
+    for figures, detector, expected in (
+        (None, plain, ["precision"]),
+        (None, staged, chosen),
+        ("localization,precision", plain, chosen),
+    ):
+        options = SimpleNamespace(values=SimpleNamespace(figures=figures))
+        monkeypatch.setattr(analyze, "OPTIONS", options)
+        assert analyze.figures_of(detector, chosen) == expected
 
 
 @pytest.mark.parametrize(
