@@ -14,7 +14,7 @@ NUMBER = "kitti/car/AP40/moderate"
 def study() -> Study:
     """Five seeds of each, and the paper's claim."""
     return Study(
-        name="MS-CNN on drawn street",
+        name="MS-CNN on drawn streets",
         rows=(
             Row("mscnn", "drawn/street/mscnn"),
             Row("cascade", "drawn/street/cascade_mscnn"),
