@@ -19,7 +19,14 @@ def study() -> Study:
             Row("mscnn", "drawn/faces/mscnn"),
             Row("cascade", "drawn/faces/cascade_mscnn"),
         ),
-        numbers=("widerface/AP/medium", "widerface/AP75/easy", "widerface/AP75/medium", NUMBER, "AP50", "AP75"),
+        numbers=(
+            "widerface/AP/medium",
+            "widerface/AP75/easy",
+            "widerface/AP75/medium",
+            NUMBER,
+            "AP50",
+            "AP75",
+        ),
         claims=(
             Claim(
                 "strict",
