@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 from collections import Counter
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -31,6 +32,11 @@ _give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
 # Their tests start a process that needs several gigabytes.
 _LARGE = ("test_memory.py",)
 
+# Their graphs run a few times each, which takes less than to rewrite them. That rewritten graphs compute the
+# same is checked in the other folders: of layers, recorded nets, exports and detectors that learn.
+_UNOPTIMISED = {"models"}
+_TESTS = Path(__file__).parent
+
 
 def pytest_collection_modifyitems(items):
     """Sorts files for several processes: what needs memory first, while these are small, then by length."""
@@ -52,6 +58,13 @@ def pytest_runtest_teardown(item, nextitem):
     gc.collect()
     if _give_back is not None:
         _give_back(0)
+
+
+@pytest.fixture(autouse=True)
+def _optimised_graphs(request):
+    """Whether TensorFlow rewrites graphs before it runs them."""
+    optimised = request.path.relative_to(_TESTS).parts[0] not in _UNOPTIMISED
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not optimised})
 
 
 @pytest.fixture(params=["CPU:0"] + (["GPU:0"] if _GPUS else []))
