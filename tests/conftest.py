@@ -34,7 +34,7 @@ _LARGE = ("test_memory.py",)
 
 # Their graphs run a few times each, which takes less than to rewrite them. That rewritten graphs compute the
 # same is checked in the other folders: of layers, recorded nets, exports and detectors that learn.
-_UNOPTIMISED = {"models"}
+_UNOPTIMISED = {"models", "scripts"}
 _TESTS = Path(__file__).parent
 
 
@@ -42,6 +42,13 @@ def pytest_collection_modifyitems(items):
     """Sorts files for several processes: what needs memory first, while these are small, then by length."""
     counts = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path.name not in _LARGE, -counts[item.path], str(item.path)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Says whether TensorFlow rewrites graphs, before fixtures of any scope run some."""
+    optimised = item.path.relative_to(_TESTS).parts[0] not in _UNOPTIMISED
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not optimised})
 
 
 @pytest.hookimpl(trylast=True)
@@ -58,13 +65,6 @@ def pytest_runtest_teardown(item, nextitem):
     gc.collect()
     if _give_back is not None:
         _give_back(0)
-
-
-@pytest.fixture(autouse=True)
-def _optimised_graphs(request):
-    """Whether TensorFlow rewrites graphs before it runs them."""
-    optimised = request.path.relative_to(_TESTS).parts[0] not in _UNOPTIMISED
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not optimised})
 
 
 @pytest.fixture(params=["CPU:0"] + (["GPU:0"] if _GPUS else []))
