@@ -38,7 +38,6 @@ def experiment() -> Experiment:
             "proposals.pre_nms_test": 400,
             "proposals.post_nms_train": 200,
             "proposals.post_nms_test": 150,
-            "heads.num_samples": 32,
             "heads.head.channels": 32,
             "heads.head.units": 128,
             "short_side": 192,
