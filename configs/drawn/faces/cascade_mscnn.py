@@ -1,4 +1,9 @@
-"""The cascade of MS-CNN on drawn faces; it differs from `drawn/faces/mscnn` as the authors' networks do."""
+r"""The cascade of MS-CNN on drawn faces; it differs from `drawn/faces/mscnn` as the authors' networks do.
+
+Pictures are drawn as there.
+
+    python scripts/train.py --config drawn/faces/cascade_mscnn --dataset_dir FACES --workdir runs/cascade
+"""
 
 import dataclasses
 

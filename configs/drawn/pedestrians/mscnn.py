@@ -1,4 +1,9 @@
-"""MS-CNN, the baseline of `drawn/pedestrians/cascade_mscnn`: one stage, everything else equal."""
+r"""MS-CNN, the baseline of `drawn/pedestrians/cascade_mscnn`: one stage, everything else equal.
+
+Pictures are drawn as there.
+
+    python scripts/train.py --config drawn/pedestrians/mscnn --dataset_dir PEDESTRIANS --workdir runs/mscnn
+"""
 
 import dataclasses
 

@@ -27,6 +27,20 @@ KERNELS = (
     ((5, 5), (7, 7), (5, 3)),
     ((5, 5),),
 )
+# VGG16, which does not normalise, learns too slowly from random weights. The maps are of the strides of its
+# conv4_3 and conv5_3.
+BACKBONE = part(ResNet, depth=14, width=0.25, norm="group", freeze_at=0, levels=("C3", "C4"))
+TRAIN = TrainConfig(
+    batch_size=4,
+    steps=250,
+    learning_rate=0.04,
+    reference_batch_size=4,
+    warmup_steps=50,
+    warmup_factor=0.1,
+    decay_steps=(190, 235),
+    clip_norm=20.0,
+    checkpoint_every=100,
+)
 
 
 def experiment() -> Experiment:
@@ -35,11 +49,7 @@ def experiment() -> Experiment:
         name="drawn/street/cascade_mscnn",
         model=cascade_mscnn_kitti.replace(
             {
-                # VGG16, which does not normalise, learns too slowly from random weights. The maps are of the
-                # strides of its conv4_3 and conv5_3.
-                "backbone": part(
-                    ResNet, depth=14, width=0.25, norm="group", freeze_at=0, levels=("C3", "C4")
-                ),
+                "backbone": BACKBONE,
                 "inputs.std": (64.0, 64.0, 64.0),
                 "neck.channels": 64,
                 "proposals.templates": TEMPLATES,
@@ -63,16 +73,6 @@ def experiment() -> Experiment:
                 "max_side": 320,
             }
         ),
-        train=TrainConfig(
-            batch_size=4,
-            steps=250,
-            learning_rate=0.04,
-            reference_batch_size=4,
-            warmup_steps=50,
-            warmup_factor=0.1,
-            decay_steps=(190, 235),
-            clip_norm=20.0,
-            checkpoint_every=100,
-        ),
+        train=TRAIN,
         evaluation=EvaluationConfig(batch_size=4),
     )

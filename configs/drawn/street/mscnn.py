@@ -1,4 +1,9 @@
-"""MS-CNN, the baseline of `drawn/street/cascade_mscnn`; the two differ as the authors' networks for KITTI."""
+r"""MS-CNN, the baseline of `drawn/street/cascade_mscnn`; the two differ as the authors' networks for KITTI.
+
+Pictures are drawn as there.
+
+    python scripts/train.py --config drawn/street/mscnn --dataset_dir STREET --workdir runs/mscnn
+"""
 
 import dataclasses
 
