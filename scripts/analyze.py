@@ -133,7 +133,7 @@ class Look:
 
     def train_batches(self) -> tuple[int, Any]:
         """How many images there are to train on, and the batches of them as training has them."""
-        dataset, size = self.split("train"), self.experiment.train.batch_size
+        dataset, size = self.split(self.experiment.data.train_split), self.experiment.train.batch_size
         steps = -(-len(dataset.examples) // size)
         batches = train.training_batches(self.experiment, dataset, num_steps=steps, masks=False)
         return steps * size, batches
@@ -148,6 +148,8 @@ class Look:
             crop=False,
             crop_size=(),
             object_scales=(),
+            min_object_side=0.0,
+            min_object_height=0.0,
             short_sides=(),
             max_side=None,
         )

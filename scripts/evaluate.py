@@ -86,6 +86,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     submission = program.submission_folder(OPTIONS)
     detector, experiment = program.open_detector(OPTIONS)
     dataset = _read_split(experiment, OPTIONS.values.split)
+    if OPTIONS.values.workdir:
+        program.tell_of_learnt_split(experiment, OPTIONS.values.split)
     if submission:
         program.check_submission(dataset)
     if dataset.labelled:

@@ -19,7 +19,7 @@ import program
 import train
 
 OPTIONS = program.Flags(weights=True)
-OPTIONS.string("split", "train", "Which split: train, val, test, or all of a file that holds no split.")
+OPTIONS.string("split", None, "Which split, val say. Default: the one that the run is trained on.")
 OPTIONS.integer("images", None, "How many images to look at, rounded up to batches. Default: the split's.", 1)
 
 
@@ -33,7 +33,7 @@ def measure(arguments: Sequence[str]) -> None:
     from cascade_tf.analysis.delta_statistics import as_settings, deltas_table, measure_deltas
 
     detector, experiment = program.open_detector(OPTIONS)
-    dataset = program.read_split(experiment, OPTIONS.values.split)
+    dataset = program.read_split(experiment, OPTIONS.values.split or experiment.data.train_split)
     steps = -(-(OPTIONS.values.images or len(dataset.examples)) // experiment.train.batch_size)
     batches = train.training_batches(experiment, dataset, num_steps=steps, masks=False)
     images = steps * experiment.train.batch_size

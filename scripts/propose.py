@@ -44,7 +44,7 @@ def propose(arguments: Sequence[str]) -> None:
     path = Path(OPTIONS.need("output"))
     if path.suffix != ".npz":
         raise ValueError(f"output {path}: got the suffix {path.suffix!r}, expected .npz")
-    detector, experiment = program.open_detector(OPTIONS)
+    detector, experiment = program.open_detector(OPTIONS, needs_heads=False)
     if detector.takes_proposals:
         raise ValueError("the detector takes its proposals from a file, expected one that makes them")
     from cascade_tf.proposal_files import write_proposals

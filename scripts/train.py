@@ -1,9 +1,10 @@
-r"""Trains a detector on a data set of COCO layout.
+r"""Trains a detector on a data set in any of the layouts that are read.
 
 The folder of the run gets experiment.json (every setting, resolved), checkpoints/, metrics.jsonl, events/ for
 TensorBoard, best.weights.h5 (by the number of the data set's protocol, COCO's AP where it has no other),
 last.weights.h5, and the last evaluation in evaluation/. Started again with the same settings, a run goes on
-from its last checkpoint exactly as if it had not been interrupted.
+from its last checkpoint exactly as if it had not been interrupted. A configuration with a first step trains
+that before, in first_step/ of the folder.
 
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine_r101 \
@@ -86,6 +87,8 @@ def train(arguments: Sequence[str]) -> int:
             result = trainer.run()
         except EvaluationFailedError as error:
             raise RuntimeError(_what_goes_on(error, folder)) from None
+        # Its detector makes room for the next step's.
+        del trainer
         if not result.finished or (result.signal and folder != workdir):
             print(f"Stopped after step {result.step}; the same command goes on from there.")
             return 128 + (result.signal or 0)
@@ -96,11 +99,17 @@ def train(arguments: Sequence[str]) -> int:
 
 
 def _steps(experiment: Experiment, workdir: Path) -> Iterator[tuple[Experiment, Path]]:
-    """The steps of training that are left, each with its folder."""
+    """The steps of training that are left, each with its folder.
+
+    Raises:
+        ValueError: the first one does not say how long it is.
+    """
     from cascade_tf.experiment.config import write_experiment
     from cascade_tf.experiment.first_step import FOLDER, first_experiment
 
     first = first_experiment(experiment)
+    if first is not None and "train.steps" not in experiment.first_step:
+        raise ValueError("first_step: got no train.steps, expected its own number of updates")
     if first is not None and not program.has_checkpoint(workdir):
         # With it an interrupted first step knows what it belongs to.
         workdir.mkdir(parents=True, exist_ok=True)
@@ -128,12 +137,19 @@ def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment
     if program.has_started(workdir):
         started = read_experiment(workdir)
         if started.weights == name:
-            changes = program.model_changes(OPTIONS, lambda: started.model)
+            changes = program.model_changes(OPTIONS, lambda: started.model, check_others=False)
             return dataclasses.replace(experiment, model=started.model.replace(changes), weights=name)
-    changes = program.model_changes(OPTIONS, lambda: adjustable_model(name))
-    described = describe_weights(find_weights(name), changes)
+    # The model of a first step is that of its second.
+    whole = program.experiment_of_first_step(name)
+    changes = program.model_changes(
+        OPTIONS, lambda: whole.model if whole else adjustable_model(name), check_others=False
+    )
+    if whole:
+        model = whole.model.replace(changes)
+    else:
+        model = describe_weights(find_weights(name), changes).model
     logging.info("the model is that of %s; model settings of the configuration are not used", name)
-    return dataclasses.replace(experiment, model=described.model, weights=name)
+    return dataclasses.replace(experiment, model=model, weights=name)
 
 
 def read_data(
@@ -255,7 +271,7 @@ def make_trainer(
         how_to_evaluate = _by_protocol(experiment, val_set, workdir, on_measured)
     with program.waiting("building the detector"):
         trainer = Trainer(
-            lambda: _build_detector(experiment, workdir),
+            lambda: program.build_for_training(experiment, workdir),
             experiment.train,
             workdir,
             make_batches=lambda start: watch(training_batches(experiment, train_set, start)),
@@ -310,40 +326,6 @@ def _recall_of_proposals(experiment: Experiment, val_set: CocoDataset, workdir: 
         return result.summary
 
     return {"evaluate_fn": evaluate_fn, "judge": f"AR{max(LIMITS)}"}
-
-
-def _build_detector(experiment: Experiment, workdir: Path) -> Any:
-    from cascade_tf.experiment.config import build_detector
-    from cascade_tf.experiment.first_step import FOLDER
-    from cascade_tf.experiment.weights_file import load_into
-    from cascade_tf.experiment.weights_source import find_backbone_weights, find_weights, start_from
-    from cascade_tf.training.loop import LAST_WEIGHTS
-
-    detector = build_detector(experiment)
-    if program.has_checkpoint(workdir):
-        return detector
-    if experiment.first_step:
-        load_into(detector, workdir / FOLDER / LAST_WEIGHTS, f"experiment {experiment.name!r}")
-    elif experiment.weights:
-        logging.info("%s", start_from(detector, find_weights(experiment.weights)))
-    elif experiment.backbone_weights:
-        from cascade_tf.weights.importing import load_backbone
-
-        report = load_backbone(detector, find_backbone_weights(experiment.backbone_weights))
-        logging.info("%s", report.to_text())
-    else:
-        _warn_of_frozen_noise(detector.backbone)
-    return detector
-
-
-def _warn_of_frozen_noise(backbone: Any) -> None:
-    """A backbone that starts at random learns little if parts of it, or its statistics, stay as they are."""
-    if getattr(backbone, "norm", None) == "frozen" or getattr(backbone, "freeze_at", 0) > 0:
-        logging.warning(
-            "the backbone starts at random and parts of it are frozen; expected --backbone_weights, or "
-            "--set model.backbone.norm=group --set model.neck.norm=group --set model.backbone.freeze_at=0 to "
-            "train it from nothing"
-        )
 
 
 def training_batches(

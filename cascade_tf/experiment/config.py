@@ -151,7 +151,10 @@ def settings(experiment: Experiment) -> dict[str, Any]:
     for name in ("backbone_weights", "weights", "class_names", "category_ids"):
         flat[name] = getattr(experiment, name)
     for name, value in experiment.first_step.items():
-        flat[first_step.PREFIX + name] = constructor_name(value) if isinstance(value, Part) else value
+        path = first_step.PREFIX + name
+        inside = value.walk(f"{path}.") if isinstance(value, Part) else ()
+        for one, inner in ((path, value), *inside):
+            flat[one] = constructor_name(inner) if isinstance(inner, Part) else inner
     return flat
 
 

@@ -25,7 +25,8 @@ PREFIX = "first_step."
 def first_experiment(experiment: Experiment) -> Experiment | None:
     """The experiment that is the first step of another one; None where there is no such step.
 
-    It has the settings of the other one but for those that ``first_step`` changes.
+    It has the settings of the other one but for those that ``first_step`` changes, its number of updates
+    among them.
 
     Raises:
         ValueError: ``first_step`` changes what is no setting, or to a value of another type.
@@ -61,7 +62,12 @@ def change_first_step(experiment: Experiment, assignments: Iterable[str]) -> Exp
             continue
         name = name.removeprefix(PREFIX)
         before = first_experiment(experiment) or experiment
-        after = overrides.apply_overrides(before, [assignment.removeprefix(PREFIX)])
+        try:
+            if "*" not in name:
+                _check_name(name)
+            after = overrides.apply_overrides(before, [assignment.strip().removeprefix(PREFIX)])
+        except ValueError as error:
+            raise ValueError(f"first_step: {error}") from None
         found = {one: value_of(after, one) for one in expand(name, overrides.setting_names(before))}
         experiment = dataclasses.replace(experiment, first_step={**experiment.first_step, **found})
     return experiment
@@ -77,14 +83,19 @@ def value_of(experiment: Experiment, name: str) -> Any:
 def _changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     # A part that is put in comes before the settings inside it.
     for name in sorted(changes, key=lambda one: one.count(".")):
+        _check_name(name)
         group, _, rest = name.partition(".")
-        if not rest or not (group in ("model", "train") or (group == "data" and rest in VIEWS)):
-            views = ", ".join(f"data.{view}" for view in VIEWS)
-            raise ValueError(f"got {name!r}, expected a setting of model or train, or one of {views}")
         experiment = dataclasses.replace(
             experiment, **{group: _with(getattr(experiment, group), rest, name, changes[name])}
         )
     return experiment
+
+
+def _check_name(name: str) -> None:
+    group, _, rest = name.partition(".")
+    if not rest or not (group in ("model", "train") or (group == "data" and rest in VIEWS)):
+        views = ", ".join(f"data.{view}" for view in VIEWS)
+        raise ValueError(f"got {name!r}, expected a setting of model or train, or one of {views}")
 
 
 def _with(group: Any, rest: str, name: str, value: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from cascade_tf.experiment import config
+from cascade_tf.experiment import config, first_step
 from cascade_tf.experiment.keras_file import load_keras_file
 from cascade_tf.experiment.weights_file import (
     WEIGHTS_FILES,
@@ -78,8 +78,10 @@ def load_run(
     experiment = experiment or config.read_experiment(folder)
     weights = find_run_weights(folder)
     if weights is None:
+        of_first = folder / first_step.FOLDER
+        hint = f"; its first step has some, in {of_first}" if find_run_weights(of_first) else ""
         raise FileNotFoundError(
-            f"workdir {folder}: got no weights, expected {' or '.join(WEIGHTS_FILES)} of a training run"
+            f"workdir {folder}: got no weights, expected {' or '.join(WEIGHTS_FILES)} of a training run{hint}"
         )
     detector = config.build_detector(experiment)
     load_into(detector, weights, f"experiment {experiment.name!r}")

@@ -71,6 +71,16 @@ def numbers_again(again: Again, folder: Path) -> dict[str, float]:
     return found
 
 
+def lower_is_better(number: str) -> bool:
+    """Whether less of a number is better: of the miss rates, which are CityPersons'."""
+    return number.partition("/")[0] == "citypersons"
+
+
+def heading(number: str) -> str:
+    """A number as the head of a column: with an arrow down where less is better."""
+    return f"{number} ↓" if lower_is_better(number) else number
+
+
 def _of_figure(name: str, rows: Iterable[Mapping[str, str]], line: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in rows:
@@ -91,10 +101,12 @@ def _number(text: str) -> float:
 
 
 def _summary(file: Path) -> dict[str, float]:
-    """COCO's numbers in the JSON file of a measurement."""
+    """COCO's numbers in the JSON file of a measurement, and those of the data set's benchmark."""
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
-        return _fractions(content["summary"])
+        own = content.get("benchmark", {"protocol": "", "numbers": {}})
+        further = {f"{own['protocol']}/{name}": value for name, value in own["numbers"].items()}
+        return _fractions({**content["summary"], **further})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: got {type(error).__name__}: {error}, expected a measurement") from None
 

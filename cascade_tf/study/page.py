@@ -14,13 +14,15 @@ from cascade_tf.files import write_atomically
 from cascade_tf.report.charts import Series, line_chart
 from cascade_tf.report.elements import definitions, percent, signed, table
 from cascade_tf.report.frame import document
+from cascade_tf.study.numbers import heading, lower_is_better
 from cascade_tf.study.result import StudyResult, Verdict
 
 _NOTE = "Means over the seeds in percent, with half the width of their 95 % interval (Student's t)."
 _PAPER_NOTE = " Below a mean stands what the paper has, which was measured on other data."
 _DIFFERENCE_NOTE = (
     "Runs of one seed see the same images in the same order and are paired. A difference is coloured where "
-    "its 95 % interval does not hold zero."
+    "its 95 % interval does not hold zero, green where it is for the better: less, "
+    "where a number has an arrow down."
 )
 _CLAIM_NOTE = (
     "A claim is a sum of numbers that is above zero where it is true. It is shown where the 95 % interval of "
@@ -63,7 +65,7 @@ def _mean_section(result: StudyResult) -> str:
             below = "" if paper is None else f"<br><small>paper {paper:.1f}</small>"
             cells.append(f"<td>{_mean(found.get(name))}{below}</td>")
         rows.append(_line(row.name, cells))
-    body = table(("", "runs", *result.study.numbers), rows)
+    body = table(("", "runs", *map(heading, result.study.numbers)), rows)
     note = _NOTE + (_PAPER_NOTE if any(row.paper for row in result.study.rows) else "")
     return f'<section><h2>Results</h2>{body}<p class="foot">{note}</p></section>'
 
@@ -71,10 +73,10 @@ def _mean_section(result: StudyResult) -> str:
 def _difference_section(result: StudyResult) -> str:
     rows = []
     for name, found in result.differences.items():
-        cells = [_difference(found.get(number)) for number in result.study.numbers]
+        cells = [_difference(number, found.get(number)) for number in result.study.numbers]
         rows.append(_line(name, cells))
     title = f"Less {html.escape(result.study.baseline)}"
-    body = table(("", *result.study.numbers), rows)
+    body = table(("", *map(heading, result.study.numbers)), rows)
     return f'<section><h2>{title}</h2>{body}<p class="foot">{_DIFFERENCE_NOTE}</p></section>'
 
 
@@ -151,11 +153,12 @@ def _mean(value: PairedDifference | None) -> str:
     return _with_margin(value, percent)
 
 
-def _difference(value: PairedDifference | None) -> str:
+def _difference(number: str, value: PairedDifference | None) -> str:
     kind = ""
     if value is not None and not math.isnan(value.margin):
         low, high = value.interval
-        kind = "up" if low > 0 else "down" if high < 0 else ""
+        better, worse = (high < 0, low > 0) if lower_is_better(number) else (low > 0, high < 0)
+        kind = "up" if better else "down" if worse else ""
     return f'<td class="{kind}">{_with_margin(value, signed)}</td>'
 
 

@@ -8,13 +8,14 @@ import math
 from collections.abc import Sequence
 
 from cascade_tf.analysis.paired import PairedDifference
+from cascade_tf.study.numbers import heading
 from cascade_tf.study.result import StudyResult
 
 
 def to_table(result: StudyResult) -> str:
     """The means of all rows, their differences from the baseline and the claims; in percent."""
     study = result.study
-    header = ["", "runs", *study.numbers]
+    header = ["", "runs", *map(heading, study.numbers)]
     means = [
         [row.name, str(len(result.seeds[row.name])), *_cells(result.means[row.name], study.numbers)]
         for row in study.rows
@@ -23,7 +24,7 @@ def to_table(result: StudyResult) -> str:
     differences = [
         [name, *_cells(found, study.numbers, signed=True)] for name, found in result.differences.items()
     ]
-    header = ["", *study.numbers]
+    header = ["", *map(heading, study.numbers)]
     parts.append(f"less {study.baseline}, paired by seed\n{_align([header, *differences])}")
     papers = [
         [row.name, row.source, *(_paper(row.paper, name) for name in study.numbers)]

@@ -19,7 +19,14 @@ def study() -> Study:
             Row("mscnn", "drawn/street/mscnn"),
             Row("cascade", "drawn/street/cascade_mscnn"),
         ),
-        numbers=("kitti/car/AP40/easy", NUMBER, "kitti/car/AP40/hard", "AP50", "AP75"),
+        numbers=(
+            "kitti/car/AP11/moderate",
+            "kitti/car/AP40/easy",
+            NUMBER,
+            "kitti/car/AP40/hard",
+            "AP50",
+            "AP75",
+        ),
         claims=(
             Claim(
                 "strict",

@@ -32,8 +32,10 @@ from .splits import (
     read_annotations,
     read_split,
     read_split_to_measure,
+    tell_of_learnt_split,
     tell_what_cannot_be_measured,
 )
+from .start import build_for_training, experiment_of_first_step
 from .submissions import check_submission, define_submission_flags, submission_folder, write_submission
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "WEIGHTS_TEXT",
     "Command",
     "Flags",
+    "build_for_training",
     "check_resumption",
     "check_submission",
     "chosen_protocol",
@@ -50,6 +53,7 @@ __all__ = [
     "define_submission_flags",
     "detection_bar",
     "draw_worst",
+    "experiment_of_first_step",
     "find_errors",
     "has_checkpoint",
     "has_masks",
@@ -68,6 +72,7 @@ __all__ = [
     "show_defect",
     "submission_folder",
     "takes_proposals",
+    "tell_of_learnt_split",
     "tell_of_left_out_images",
     "tell_what_cannot_be_measured",
     "trained_experiment",

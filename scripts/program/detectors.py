@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from .bar import waiting
 from .experiments import model_changes, trained_experiment, with_settings_of_use
 from .flags import Flags
@@ -13,14 +15,18 @@ if TYPE_CHECKING:
     from cascade_tf.experiment.config import Experiment
 
 
-def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Experiment]:
+def open_detector(
+    options: Flags, precision: str | None = None, *, needs_heads: bool = True
+) -> tuple[Any, Experiment]:
     """Returns the detector of ``--workdir`` or ``--weights``, and its experiment with ``--set`` applied.
 
-    It computes in ``--precision``, whatever it was trained in.
+    It computes in ``--precision``, whatever it was trained in. A warning tells where its heads are not
+    trained.
 
     Args:
         options: the program's flags.
         precision: in place of the flag, for a program that has none.
+        needs_heads: whether the heads are made use of.
 
     Raises:
         ValueError: both flags or none are given, or the detector cannot be loaded.
@@ -33,7 +39,14 @@ def open_detector(options: Flags, precision: str | None = None) -> tuple[Any, Ex
     if not options.values.weights:
         experiment = trained_experiment(options)
         with dtype_policy(policy), waiting("loading the detector"):
-            return load_run(experiment, options.values.workdir), experiment
+            detector = load_run(experiment, options.values.workdir)
+        if needs_heads and not detector.heads_learn:
+            logging.warning(
+                "%s is a first step of training, which learns the proposals alone: "
+                "the heads are as they began",
+                options.values.workdir,
+            )
+        return detector, experiment
     from cascade_tf.experiment.weights_source import adjustable_model, find_weights, load_weights
 
     _refuse_both(options)

@@ -35,12 +35,13 @@ def trained_experiment(options: Flags) -> Experiment:
     return _adjusted(read_experiment(options.need("workdir")), options)
 
 
-def model_changes(options: Flags, base: Callable[[], Part]) -> dict[str, Any]:
+def model_changes(options: Flags, base: Callable[[], Part], *, check_others: bool = True) -> dict[str, Any]:
     """Returns the settings of the model in ``--set``, and refuses what no experiment has among the others.
 
     Args:
         options: the program's flags.
         base: gives the model whose settings they are; it is asked where there are some.
+        check_others: False where the others are applied to an experiment already.
     """
     from cascade_tf.experiment.config import Experiment
     from cascade_tf.experiment.overrides import changes
@@ -48,7 +49,8 @@ def model_changes(options: Flags, base: Callable[[], Part]) -> dict[str, Any]:
 
     blank = Experiment(name="", model=cascade_mask_rcnn_fpn)
     others = [text for text in options.overrides if not (_of_model(text) or _of_first_step(text))]
-    _adjusted(blank, options, others)
+    if check_others:
+        _adjusted(blank, options, others)
     of_model = [text.removeprefix(_MODEL) for text in options.overrides if _of_model(text)]
     return changes(base(), of_model) if of_model else {}
 

@@ -72,6 +72,22 @@ def tell_what_cannot_be_measured(train_set: CocoDataset, val_set: CocoDataset) -
         )
 
 
+def tell_of_learnt_split(experiment: Experiment, split: str) -> None:
+    """Logs that a detector has learnt from the images that it is measured on.
+
+    Args:
+        experiment: what it was trained as.
+        split: what it is measured on.
+    """
+    learnt = experiment.data.train_split
+    if split == learnt or (learnt == "trainval" and split in ("train", "val")):
+        logging.warning(
+            "the detector has learnt from %s: numbers of %s do not tell how it does on other images",
+            learnt,
+            split,
+        )
+
+
 def chosen_protocol(experiment: Experiment, dataset: CocoDataset) -> Protocol:
     """Returns the protocol that the settings of the evaluation name, for a split.
 

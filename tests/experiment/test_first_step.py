@@ -108,8 +108,21 @@ class TestAssignments:
     def test_with_other_values_are_refused(self):
         with pytest.raises(ValueError, match=r"setting 'first_step': got 'yes', expected none"):
             change_first_step(experiment(), ["first_step=yes"])
-        with pytest.raises(ValueError, match=r"'train.steps': got 'many', expected a whole number"):
-            change_first_step(experiment(), ["first_step.train.steps=many"])
+        for assignment, message in (
+            (
+                "first_step.train.steps=many",
+                r"first_step: setting 'train.steps': got 'many', expected a whole",
+            ),
+            ("first_step.train.stepz=3", "first_step: unknown setting 'train.stepz'"),
+            (
+                "first_step.name=x",
+                "first_step: got 'name', expected a setting of model or train, or one of data.sh",
+            ),
+            ("first_step.=x", "first_step: got '', expected a setting of model or train"),
+            ("first_step.model=x", "first_step: got 'model', expected a setting of"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                change_first_step(experiment(), [assignment])
 
 
 def test_what_decides_the_weights_is_a_difference():
@@ -117,5 +130,8 @@ def test_what_decides_the_weights_is_a_difference():
     for name, value in (("train.steps", 101), ("model.proposals.negatives", "hardest")):
         other = dataclasses.replace(whole, first_step={**CHANGES, name: value})
         assert differences(whole, other) == [f"first_step.{name}: {CHANGES[name]!r}, now {value!r}"]
+    parts = [part(VGG16, width=width, levels=("C4", "C5")) for width in (0.25, 0.5)]
+    one, other = (dataclasses.replace(whole, first_step={"model.backbone": backbone}) for backbone in parts)
+    assert differences(one, other) == ["first_step.model.backbone.width: 0.25, now 0.5"]
     harmless = dataclasses.replace(whole, first_step={**CHANGES, "train.log_every": 3})
     assert differences(whole, harmless) == []

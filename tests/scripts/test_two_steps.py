@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -192,3 +193,48 @@ def test_other_settings_of_the_first_step_are_refused(whole, config, drawn, call
         "--set=first_step.train.learning_rate=0.5",
     )
     assert "first_step.train.learning_rate: 0.02, now 0.5" in said.complaint
+
+
+def test_the_weights_of_a_first_step_belong_to_the_model_of_the_second(whole, config, drawn, call, tmp_path):
+    said = call(
+        "train",
+        f"--config={config}",
+        f"--dataset_dir={drawn}",
+        f"--workdir={tmp_path}",
+        f"--weights={whole / 'first_step'}",
+        "--set=first_step=none",
+        "--set=data.crop=true",
+        "--set=data.crop_size=96,128",
+        "--set=train.steps=1",
+    )
+    assert said.status == 0, said.err
+    model = read_experiment(tmp_path).model
+    assert (model.value("learns"), model.value("proposals.negatives")) == ("everything", "hardest")
+    assert "stage2_class" in json.dumps(read_metrics(tmp_path))
+
+
+def test_a_first_step_says_how_long_it_is(config, drawn, call, tmp_path):
+    said = call(
+        "train",
+        "--config=demo/faster",
+        f"--dataset_dir={drawn}",
+        f"--workdir={tmp_path}",
+        "--set=first_step.model.learns=proposals",
+    )
+    assert "first_step: got no train.steps, expected its own number of updates" in said.complaint
+
+
+def test_a_run_that_is_in_its_first_step_has_no_detector_yet(whole, drawn, call, tmp_path):
+    shutil.copytree(whole / "first_step", tmp_path / "first_step")
+    shutil.copy(whole / "experiment.json", tmp_path)
+    said = call("evaluate", f"--workdir={tmp_path}", f"--dataset_dir={drawn}")
+    assert f"its first step has some, in {tmp_path / 'first_step'}" in said.complaint
+
+
+def test_the_heads_of_a_first_step_are_told_to_be_untrained(whole, drawn, call, tmp_path):
+    flags = (f"--workdir={whole / 'first_step'}", f"--dataset_dir={drawn}")
+    told = "is a first step of training, which learns the proposals alone"
+    said = call("evaluate", *flags, f"--output={tmp_path}", "--noerrors", "--noper_stage", "--split=train")
+    assert told in said.err
+    assert "the detector has learnt from train: numbers of train do not tell" in said.err
+    assert told not in call("propose", *flags, f"--output={tmp_path / 'boxes.npz'}", "--nomeasure").err

@@ -41,6 +41,12 @@ def test_a_stage_has_the_numbers_of_its_own_file(tmp_path):
     assert numbers_of(row, tmp_path) == {"AP": 0.3}
 
 
+def test_a_measurement_has_the_numbers_of_the_benchmark_too(tmp_path):
+    benchmark = {"protocol": "kitti", "numbers": {"car/AP11/easy": 45.0, "car/AP11/hard": None}}
+    (tmp_path / "val.json").write_text(json.dumps({"summary": {"AP": 0.3}, "benchmark": benchmark}))
+    assert numbers_again(Again("a"), tmp_path) == {"AP": 0.3, "kitti/car/AP11/easy": 0.45}
+
+
 def test_a_measurement_of_a_run(tmp_path):
     (tmp_path / "val.json").write_text('{"summary": {"AP": 0.3}}')
     (tmp_path / "boxes.json").write_text('{"summary": {"AR1000": 0.6}}')

@@ -101,6 +101,17 @@ def test_json_has_the_numbers_of_every_run():
     assert content["baseline"] == "base"
 
 
+def test_less_of_a_miss_rate_is_better(tmp_path):
+    number = "citypersons/MR75/reasonable"
+    rates = {("base", seed): {number: 0.9 - 0.01 * seed} for seed in (0, 1, 2)}
+    rates |= {("other", seed): {number: 0.8 - 0.011 * seed} for seed in (0, 1, 2)}
+    result = summarize(study(numbers=(number,)), rates)
+    text = write_page(tmp_path / "study.html", result).read_text()
+    assert '<td class="up">−10.1 <small>' in text
+    assert f"{number} ↓</th>" in text
+    assert f"{number} ↓" in to_table(result)
+
+
 def test_the_page_says_what_is_there_and_what_is_not(tmp_path):
     result = summarize(study(claim((1.0, "other", "AP"), (-1.0, "base", "AP"))), measured())
     text = write_page(tmp_path / "study.html", result, waiting=["last, seed 0: 3 of 9 steps"]).read_text()
