@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from cascade_tf.protocols.protocol import Protocol
 
 OPTIONS = program.Flags(weights=True)
-OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
+OPTIONS.string("split", "val", "Which split: val, train, test, all, or any other that the data set has.")
 OPTIONS.boolean(
     "per_stage", None, "Also measures each stage, or classifier, by itself. Default: evaluation.per_stage."
 )

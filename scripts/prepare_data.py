@@ -89,9 +89,21 @@ def _targets() -> dict[str, Path]:
         **({"coco": values.coco} if values.coco else {}),
         **({values.to: values.output} if values.to else {}),
     }
-    return {
-        layout: program.writable_folder(folder, f"folder of {layout}") for layout, folder in targets.items()
-    }
+    return {layout: _empty_folder(folder, layout) for layout, folder in targets.items()}
+
+
+def _empty_folder(path: str, layout: str) -> Path:
+    """A folder to write a data set to.
+
+    Raises:
+        ValueError: something lies there, which would be read as a part of it, or nothing can be written.
+    """
+    folder = program.writable_folder(path, f"folder of {layout}")
+    found = sorted(file.name for file in folder.iterdir())
+    if found:
+        listed = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        raise ValueError(f"folder of {layout} {path}: got {listed} in it, expected an empty or a new folder")
+    return folder
 
 
 def _split_names(experiment: Experiment) -> tuple[str, ...]:

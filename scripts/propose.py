@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cascade_tf.metrics import RecallResult
 
 OPTIONS = program.Flags(weights=True)
-OPTIONS.string("split", "val", "Which split: val, train, test, or all of a file that holds no split.")
+OPTIONS.string("split", "val", "Which split: val, train, test, all, or any other that the data set has.")
 OPTIONS.string("output", None, "The file, with the suffix .npz.", "FILE")
 OPTIONS.integer("stage", 1, "Of which stage of the cascade: the boxes that it sees.", lower=1)
 OPTIONS.boolean("measure", True, "Measures the average recall, which takes objects in the data set.")

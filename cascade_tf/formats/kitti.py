@@ -7,12 +7,13 @@ has its score behind them. Boxes have the coordinates that the benchmark compare
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from cascade_tf.coco_format.fields import wrong
 from cascade_tf.files import write_atomically
 from cascade_tf.formats.negative_sides import NegativeSides
 from cascade_tf.formats.numbers import exact, need_columns, read_numbers
@@ -22,6 +23,12 @@ _LABEL_FIELDS = (
     "height", "width", "length", "x", "y", "z", "rotation_y",
 )  # fmt: skip
 _RESULT_FIELDS = (*_LABEL_FIELDS, "score")
+
+TYPES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", "DontCare")
+"""What labels are of."""
+
+# -1 in both stands for unknown, in regions for example.
+_OCCLUSIONS = (-1, 0, 1, 2, 3)
 
 # What a detector of boxes in the image does not know, as the benchmark wants it written.
 _UNKNOWN_POSE = "-1 -1 -10"
@@ -67,10 +74,10 @@ def read_labels(path: str | os.PathLike[str], negative: NegativeSides | None = N
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line has another number of columns, or no number where one belongs; the message names
-            file, line and column.
+        ValueError: a line has another number of columns, no number where one belongs, or a degree of
+            truncation or occlusion that there is not; the message names file, line and column.
     """
-    types, numbers = _read_table(Path(path), _LABEL_FIELDS, negative)
+    types, numbers = _read_table(Path(path), _LABEL_FIELDS, negative, check=_check_label)
     return KittiObjects(types, numbers[:, 3:7], numbers[:, 0], numbers[:, 1])
 
 
@@ -152,8 +159,20 @@ def _folder(given: str | os.PathLike[str], places: tuple[str, ...]) -> Path:
     raise FileNotFoundError(f"no frame's .txt file in {looked}")
 
 
+def _check_label(numbers: Sequence[float], where: str) -> None:
+    truncated, occluded = numbers[:2]
+    if not -1 <= truncated <= 1:
+        raise ValueError(f"{where}: {wrong('truncated', f'{truncated:g}', 'a share, or -1')}")
+    if occluded not in _OCCLUSIONS:
+        known = f"one of {', '.join(map(str, _OCCLUSIONS))}"
+        raise ValueError(f"{where}: {wrong('occluded', f'{occluded:g}', known)}")
+
+
 def _read_table(
-    path: Path, fields: Sequence[str], negative: NegativeSides | None
+    path: Path,
+    fields: Sequence[str],
+    negative: NegativeSides | None,
+    check: Callable[[Sequence[float], str], None] = lambda numbers, where: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Types [n] and the other columns [n, fields - 1]."""
     places, types, rows = [], [], []
@@ -169,6 +188,7 @@ def _read_table(
         where = f"{path}, line {number}"
         need_columns(words, fields, where)
         rows.append(read_numbers(words[1:], fields[1:], where))
+        check(rows[-1], where)
         types.append(words[0])
         places.append(where)
     table = np.array(rows, np.float64).reshape(-1, len(fields) - 1)

@@ -59,6 +59,7 @@ def line_chart(
     digits: int = 2,
     from_zero: bool = True,
     x_ticks: Sequence[float] = (),
+    y_ticks: Sequence[float] = (),
     note: str = "",
 ) -> str:
     """Draws a chart with its title and legend.
@@ -71,6 +72,7 @@ def line_chart(
         digits: decimals of the values shown beside the pointer.
         from_zero: the vertical axis includes 0.
         x_ticks: places of the marks on the horizontal axis; empty chooses round numbers.
+        y_ticks: the same of the vertical axis, which then shows all of them.
         note: one sentence under the title.
 
     Returns:
@@ -81,7 +83,7 @@ def line_chart(
         return ""
     x_axis = _axis([x for x, _ in points], _LEFT, _WIDTH - _RIGHT, x_ticks)
     heights = [y for line in series for y in _heights(line)] + [0.0] * from_zero
-    y_axis = _axis(heights, _HEIGHT - _BOTTOM, _TOP)
+    y_axis = _axis(heights, _HEIGHT - _BOTTOM, _TOP, y_ticks)
     faint = "".join(_line(line, x_axis, y_axis) for line in series if line.faint)
     lines = "".join(_line(line, x_axis, y_axis) for line in series if not line.faint)
     inside = f"{_LEFT} {_TOP} {_WIDTH - _LEFT - _RIGHT} {_HEIGHT - _TOP - _BOTTOM}"

@@ -136,9 +136,9 @@ def _chart(title: str, result: ErrorResult, k: int | None) -> str:
         values = [mean_of_classes(row) for row in precision] if k is None else precision[:, k].tolist()
         ap = mean_of_classes(np.array(values))
         lines.append(Series(f"IoU {iou:.2f}, AP {percent(ap)}", _RECALLS.tolist(), values, color))
-    return line_chart(
-        title, lines, x_label="recall", y_label="precision", x_ticks=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    )
+    # One scale for all classes, so that their curves can be compared.
+    ticks = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    return line_chart(title, lines, x_label="recall", y_label="precision", x_ticks=ticks, y_ticks=ticks)
 
 
 def confusion_section(errors: ErrorResult) -> str:

@@ -65,6 +65,9 @@ def time_all(
 ) -> tuple[dict[str, Times], dict[str, list[float]]]:
     """Calls what is installed in turn and returns its times and its numbers."""
     present = {name: call for name, (module, call) in PEERS.items() if importlib.util.find_spec(module)}
+    missing = " ".join(sorted(PEERS.keys() - present.keys()))
+    if missing:
+        print(f"not installed and left out: {missing}; pip install {missing} brings them")
     times = {name: Times([], []) for name in (*present, ERRORS)}
     numbers = {}
     for _ in range(rounds):

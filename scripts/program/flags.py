@@ -50,8 +50,8 @@ class Flags:
             self.string(
                 "dataset_dir",
                 None,
-                "Data set: folder with images/, instances_train.json and instances_val.json, or what a "
-                "labelling tool exports as COCO.",
+                "Data set: a folder or file in any of the layouts of docs/own_data.md: COCO, VOC, KITTI, "
+                "CityPersons, WIDER FACE, or of a labelling tool.",
                 "DIR",
             )
         if weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -59,9 +60,15 @@ def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str
     keep_freed_memory()
     await_tensorflow()
     try:
-        return work(rest) or 0
+        status = work(rest) or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return fail(name, "interrupted", status=130)
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough; Python's own end would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         line = broken_image(error)
         if debug or not (line or is_users(error)):

@@ -78,6 +78,23 @@ def test_broken_lines(tmp_path, text, message):
         read_results(path)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (1, "5.0", r"000002\.txt, line 1: truncated is .*5.*, expected a share, or -1"),
+        (2, "9", r"000002\.txt, line 1: occluded is .*9.*, expected one of -1, 0, 1, 2, 3"),
+        (2, "0.5", r"000002\.txt, line 1: occluded is .*0.5.*, expected one of -1"),
+    ],
+)
+def test_degrees_that_there_are_not(tmp_path, column, value, message):
+    words = LABELS.splitlines()[0].split()
+    words[column] = value
+    path = tmp_path / "000002.txt"
+    path.write_text(" ".join(words))
+    with pytest.raises(ValueError, match=message):
+        read_labels(path)
+
+
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no frame's \.txt file in .*label_2"):
         read_frames(tmp_path, tmp_path)

@@ -97,6 +97,11 @@ def test_curves(errors, tmp_path):
     ap = 100 * errors.average_precision
     assert f"IoU 0.50, AP {ap:.1f}" in page.texts
     headings = re.findall(r'<figure class="card chart"><figcaption><h3>([^<]*)', text)
+    # All on one scale.
+    axes = re.findall(
+        r'text-anchor="end">([\d.]+)</text>', text.split("Precision over recall")[1].split("</section>")[0]
+    )
+    assert axes == ["0", "0.2", "0.4", "0.6", "0.8", "1"] * 3
     # No curve for the class without objects.
     assert headings == ["All classes", "square", "disc"]
 

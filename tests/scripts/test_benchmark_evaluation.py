@@ -33,7 +33,12 @@ def test_times_and_numbers(evaluation, tmp_path, capsys):
     assert rows["pycocotools to cascade_tf, CPU"]["value"] > 0
     assert rows["cascade_tf's errors to cascade_tf, CPU"]["value"] > 0
     present = [name for name, (module, _) in evaluation.PEERS.items() if importlib.util.find_spec(module)]
-    found = re.findall(r"(\S+): AP (\S+), differs from pycocotools by at most (\S+)", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    missing = " ".join(sorted(evaluation.PEERS.keys() - set(present)))
+    assert (f"not installed and left out: {missing}; pip install {missing} brings them" in said) == bool(
+        missing
+    )
+    found = re.findall(r"(\S+): AP (\S+), differs from pycocotools by at most (\S+)", said)
     assert [name for name, *_ in found] == present
     for _, ap, off in found:
         assert 0.01 < float(ap) < 0.9

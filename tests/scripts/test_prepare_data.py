@@ -69,6 +69,14 @@ def test_writes_coco(call, drawn, tmp_path):
         assert after.categories == before.categories
 
 
+def test_nothing_is_written_over_what_is_there(call, drawn, tmp_path):
+    (tmp_path / "notes.txt").write_text("keep me")
+    for flags in ((f"--coco={tmp_path}",), ("--to=yolo", f"--output={tmp_path}")):
+        said = call("prepare_data", f"--dataset_dir={drawn}", *flags)
+        assert "got notes.txt in it, expected an empty or a new folder" in said.complaint
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_writes_what_is_not_broken(call, dataset, tmp_path):
     (dataset / "images" / "train_00000.jpg").write_text("no picture")
     target = tmp_path / "voc"

@@ -22,12 +22,13 @@ from cascade_tf.data.annotations.values import PLACE
 from cascade_tf.data.layouts import ALL
 from cascade_tf.data.sources.lists import choose_list
 from cascade_tf.data.sources.source import Published, Source, box_of_corners, ids_of_names, pictures_by_stem
-from cascade_tf.formats.kitti import KittiObjects, read_labels
+from cascade_tf.formats.kitti import TYPES, KittiObjects, read_labels
 from cascade_tf.formats.voc import read_list
 
 CLASSES = ("Car", "Pedestrian", "Cyclist")
 """What the benchmark measures, in its order."""
 
+_TYPES = {kind.lower() for kind in TYPES}
 _MORE_CLASSES = ("Van", "Truck", "Person_sitting", "Tram", "Misc")
 _ID_OF = {name: number for number, name in enumerate((*CLASSES, *_MORE_CLASSES), start=1)}
 _CLASS_OF = {
@@ -87,7 +88,11 @@ class KittiFrames(Source):
             picture = pictures.get(frame, f"{frame}.png")
             name = f"{self.folder}/image_2/{picture}"
             images.append({"id": image_id, "file_name": name, PLACE: place if self.labelled else self.what})
-            for number in range(len(objects.types)):
+            for number, kind in enumerate(objects.types):
+                if str(kind).lower() not in _TYPES:
+                    known = ", ".join(TYPES)
+                    report.broken(f"{place}, object {number}: type is {str(kind)!r}, expected one of {known}")
+                    continue
                 record = _record(objects, number, class_of)
                 if record is not None:
                     ids = {"id": len(annotations) + 1, "image_id": image_id}

@@ -154,6 +154,15 @@ def test_broken_labels_name_file_and_line(folder, text, message):
     assert ids(read_dataset_dir(folder, "all", skip_broken=True)) == [0, 7]
 
 
+def test_a_type_that_there_is_not_is_no_background(folder):
+    path = folder / "training" / "label_2" / "000003.txt"
+    path.write_text(CAR + CAR.replace("Car", "Vehicle"))
+    message = r"training/label_2/000003\.txt, object 1: type is 'Vehicle', expected one of Car, Van, Truck"
+    with pytest.raises(ValueError, match=message):
+        read_dataset_dir(folder, "all")
+    assert ids(read_dataset_dir(folder, "all", skip_broken=True)) == [0, 3, 7]
+
+
 def test_missing_files_are_named(folder):
     (folder / "training" / "label_2" / "000003.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"training/label_2/000003\.txt: no such file"):
