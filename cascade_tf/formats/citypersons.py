@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from cascade_tf.coco_format.fields import box_in, known_in, number_in, own_id_in, record_at, wrong
 from cascade_tf.coco_format.file import load_annotation_file
@@ -93,7 +94,7 @@ def pedestrians_of(image: AnnotatedImage) -> Pedestrians:
 def read_detections(
     path: str | os.PathLike[str], image_ids: Iterable[int]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Reads detections of pedestrians; records of other categories are left out.
+    """Reads detections of pedestrians; records of other categories are left out, and a warning counts them.
 
     Args:
         path: a JSON list of records with ``image_id``, ``category_id``, ``bbox`` and ``score``.
@@ -107,15 +108,27 @@ def read_detections(
         ValueError: it is broken, or names an image that is not of the ground truth.
     """
     rows: dict[int, list[list[float]]] = {image_id: [] for image_id in image_ids}
-    negative = NegativeSides()
-    for number, record in enumerate(load_results_file(path)):
+    negative, records, others = NegativeSides(), load_results_file(path), 0
+    for number, record in enumerate(records):
         with record_at(f"{path}: detection {number}", record) as place:
             image_id = known_in(record, "image_id", rows, _AN_IMAGE)
             row = [*box_in(record, signed=True), number_in(record, "score")]
             if number_in(record, "category_id") == PEDESTRIAN:
                 negative.look(np.array([row[2:4]]), [place])
                 rows[image_id].append(row)
+            else:
+                others += 1
     negative.tell(path)
+    if not records:
+        logging.warning("%s: holds no detection at all; every pedestrian counts as missed", path)
+    if others:
+        logging.warning(
+            "%s: %d of %d detections have another category_id than %d and are not measured",
+            path,
+            others,
+            len(records),
+            PEDESTRIAN,
+        )
     arrays = [np.array(some, np.float64).reshape(-1, 5) for some in rows.values()]
     return [(array[:, :4], array[:, 4]) for array in arrays]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from cascade_tf.coco_format.fields import wrong
 from cascade_tf.files import write_atomically
@@ -109,7 +110,7 @@ def read_results(path: str | os.PathLike[str], negative: NegativeSides | None = 
 def read_frames(
     label_folder: str | os.PathLike[str], result_folder: str | os.PathLike[str]
 ) -> dict[str, tuple[KittiObjects, KittiDetections]]:
-    """Reads every frame that has a file of results, by its name; of the others nothing is said.
+    """Reads every frame that has a file of results, by its name; a warning counts the others.
 
     Args:
         label_folder: holds ``<frame>.txt``, or ``label_2`` or ``training/label_2`` that do.
@@ -129,6 +130,14 @@ def read_frames(
         frames[path.stem] = objects, read_results(path, misdetected)
     mislabelled.tell(labels)
     misdetected.tell(results)
+    labelled = sum(1 for _ in labels.glob("*.txt"))
+    if len(frames) < labelled:
+        logging.warning(
+            "%s: %d of %d frames have no result and are not measured",
+            results,
+            labelled - len(frames),
+            labelled,
+        )
     return frames
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
-from cascade_tf.coco_format.fields import wrong
+from cascade_tf.coco_format.fields import some, wrong
 from cascade_tf.files import write_atomically
 from cascade_tf.formats.negative_sides import NegativeSides
 from cascade_tf.formats.numbers import exact, need_columns, read_numbers
@@ -28,6 +29,8 @@ CLASSES: tuple[str, ...] = (
 
 # comp4_det_test_cat.txt; Detectron puts a word of its own behind comp4.
 _RESULT_NAME = r"comp\d+(?:_[^_]+)?_det_(?P<split>{})_(?P<name>{})\.txt"
+
+_SHOWN_CLASSES = 20
 
 _RESULT_FIELDS = ("image", "score", "xmin", "ymin", "xmax", "ymax")
 
@@ -217,7 +220,8 @@ def read_measured(
         results: the folder, as in ``read_results``.
 
     Returns:
-        The names of the split's images, their objects and what was detected.
+        The names of the split's images, their objects and what was detected. A warning names the classes
+        that only one of the two has.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -228,7 +232,30 @@ def read_measured(
         split = _split_in(_result_files(Path(results), None), results)
     images, objects = read_objects(devkit, split)
     _, detections = read_results(results, split, frozenset(images))
+    _tell_of_classes(objects, results, split)
     return images, objects, detections
+
+
+def _tell_of_classes(objects: VocObjects, results: str | os.PathLike[str], split: str) -> None:
+    """Warns of classes with objects or with a file of results that lack the other one.
+
+    An empty file says that nothing of its class was found, which is right where there is nothing to find.
+    """
+    files = {match["name"]: path for path, match in _result_files(Path(results), split).items()}
+    present = set(objects.classes.tolist())
+    foreign = [name for name in sorted(files.keys() - present) if files[name].stat().st_size]
+    if foreign:
+        logging.warning(
+            "%s: detections of %s, of which the ground truth has no object, are not measured",
+            results,
+            some(foreign, _SHOWN_CLASSES),
+        )
+    if lost := sorted(present - files.keys()):
+        logging.warning(
+            "%s: no file of results for %s: objects of it count as missed",
+            results,
+            some(lost, _SHOWN_CLASSES),
+        )
 
 
 def read_list(path: str | os.PathLike[str]) -> list[str]:

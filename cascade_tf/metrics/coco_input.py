@@ -109,6 +109,18 @@ def _check_category(category: Mapping[str, Any]) -> None:
         raise wrong("name", name, "a text")
 
 
+def require_distinct_annotations(content: Annotations) -> None:
+    """Raises ValueError where two annotations have the same id: one of them may be a copy.
+
+    Pycocotools measures the last of them in place of each. An annotation may have no id.
+    """
+    ids: set[Any] = set()
+    for number, record in enumerate(content["annotations"]):
+        if isinstance(record, Mapping) and "id" in record:
+            with record_at(f"{content.source}: annotation {_call(number, record)}", record):
+                ids.add(own_id_in(record, ids, text=True))
+
+
 def select_images(content: Annotations, image_ids: Iterable[int] | None) -> list[int]:
     """Returns the ids of the images to evaluate on, sorted; None means all.
 

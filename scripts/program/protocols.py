@@ -21,20 +21,22 @@ Numbers = dict[str, float]
 def _coco(ground_truth: Path, detections: Path, *, honour_ignore: bool = True) -> Numbers:
     from cascade_tf.coco_format.results_file import load_results_file
     from cascade_tf.metrics import evaluate_coco, evaluate_instances
+    from cascade_tf.metrics.coco_input import read, require_distinct_annotations
 
     truth: Any
     if ground_truth.is_dir():
         truth, found = _voc_as_coco(ground_truth, detections)
     else:
         # What is wrong with the annotations is told with the name of their file.
-        truth, found = str(ground_truth), load_results_file(detections)
+        truth, found = read(str(ground_truth)), load_results_file(detections)
+        require_distinct_annotations(truth)
     boxes, masks = (all(field in record for record in found) for field in ("bbox", "segmentation"))
     with _broken_in(detections):
         if masks and not boxes:
             result = evaluate_coco(truth, found, iou_type="segm", ignore=honour_ignore)
             return {f"mask_{name}": 100 * value for name, value in result.summary.items()}
         result = (evaluate_instances if masks else evaluate_coco)(truth, found, ignore=honour_ignore)
-    if masks and result.no_mask:
+    if found and masks and result.no_mask:
         logging.warning("%s: masks are not measured: %s", ground_truth, result.no_mask)
     per_class = {f"AP/{name}": numbers["AP"] for name, numbers in result.per_class.items()}
     return {name: 100 * value for name, value in (result.numbers() | per_class).items()}
@@ -86,10 +88,21 @@ def _voc_classes(objects: VocObjects, found: VocDetections) -> Sequence[str]:
 
 
 def _kitti(ground_truth: Path, detections: Path, *, kitti_rule: str = "2017") -> Numbers:
+    from cascade_tf.coco_format.fields import some
     from cascade_tf.formats.kitti import read_frames
     from cascade_tf.metrics import evaluate_kitti
+    from cascade_tf.metrics.kitti import CLASSES
 
-    return evaluate_kitti(read_frames(ground_truth, detections).values(), rule=int(kitti_rule))
+    frames = read_frames(ground_truth, detections).values()
+    types = sorted({name for _, found in frames for name in found.types.tolist()})
+    if types and not {name.lower() for name in types} & CLASSES.keys():
+        logging.warning(
+            "%s: no detection is of a class that is measured (%s): they are of %s",
+            detections,
+            ", ".join(CLASSES),
+            some(types),
+        )
+    return evaluate_kitti(frames, rule=int(kitti_rule))
 
 
 def _citypersons(ground_truth: Path, detections: Path, *, iou: float = 0.5) -> Numbers:
@@ -113,18 +126,26 @@ def _recall(ground_truth: Path, detections: Path) -> Numbers:
 
     from cascade_tf.coco_format.results_file import load_results_file
     from cascade_tf.metrics import evaluate_proposals
-    from cascade_tf.metrics.coco_input import read
+    from cascade_tf.metrics.coco_input import read, require_distinct_annotations
     from cascade_tf.metrics.proposals import without_classes
 
     content = read(str(ground_truth))
+    require_distinct_annotations(content)
     with _broken_in(detections):
         if detections.suffix == ".json":
             given = without_classes(load_results_file(detections), content)
         else:
             given = _archived(detections)
-        # An image without proposals has all its objects missed.
         nothing = np.zeros((0, 4)), np.zeros(0)
-        ids = dict.fromkeys([*(image["id"] for image in content["images"]), *given])
+        images = [image["id"] for image in content["images"]]
+        if without := sum(not len(given.get(image_id, nothing)[0]) for image_id in images):
+            logging.warning(
+                "%s: %d of %d images have no proposals; their objects count as missed",
+                detections,
+                without,
+                len(images),
+            )
+        ids = dict.fromkeys([*images, *given])
         result = evaluate_proposals(content, ((i, *given.get(i, nothing)) for i in ids))
     return {name: 100 * value for name, value in result.summary.items()}
 
