@@ -6,15 +6,18 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from cascade_tf.coco_format.fields import A_NUMBER, wrong
 from cascade_tf.files import write_atomically
 
+_VERSION_5 = b"MATLAB 5.0"
 # What a file of version 5 begins with, filled up to its length: no date, so that files can be equal.
-_HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
+_HEADER = (_VERSION_5 + b" MAT-file").ljust(116)
+# Behind the text are the version and the order of bytes; each variable has its kind and its length in front.
+_HEADER_BYTES, _TAG_BYTES = 128, 8
 
 
 def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[st
     Raises:
         FileNotFoundError: there is no such file.
         RuntimeError: SciPy is not installed.
-        ValueError: the file is broken or lacks a variable.
+        ValueError: the file is broken, cut off, or lacks a variable.
     """
     path = Path(path)
     try:
@@ -40,6 +43,7 @@ def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[st
         ) from None
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such .mat file")
+    _require_whole(path)
     try:
         content = loadmat(str(path), variable_names=list(names) or None)
     except Exception as error:  # a broken file fails anywhere in SciPy, in many ways
@@ -49,6 +53,26 @@ def read_mat(path: str | os.PathLike[str], names: Sequence[str] = ()) -> dict[st
         raise ValueError(f"{path}: has no variable {missing[0]!r}, expected {', '.join(names)}")
     # Beside the variables it has its own, such as the version.
     return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def _require_whole(path: Path) -> None:
+    """Raises a ValueError where a file of version 5 ends before it says that it does.
+
+    SciPy skips what it is not asked for, whole or not, and does not tell a lost variable from one that never
+    was.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        header = file.read(_HEADER_BYTES)
+        if not _VERSION_5.startswith(header[: len(_VERSION_5)]):
+            return
+        order: Literal["big", "little"] = "big" if header.endswith(b"MI") else "little"
+        end = _HEADER_BYTES
+        while end < size:
+            file.seek(end + 4)
+            end += _TAG_BYTES + int.from_bytes(file.read(4), order)
+    if end > size:
+        raise ValueError(f"{path}: is cut off: it has {size:,} bytes, expected {end:,} or more")
 
 
 def table_of(value: Any, columns: Sequence[str], where: str) -> np.ndarray:

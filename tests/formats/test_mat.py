@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 
 import numpy as np
@@ -34,11 +35,39 @@ def test_what_is_missing_is_named(tmp_path, savemat):
         read_mat(tmp_path / "other.mat", ("a",))
 
 
-@pytest.mark.parametrize("cut", [0, 3, 140, -8])
-def test_broken_files_are_told(tmp_path, savemat, cut):
+@pytest.mark.parametrize("cut", [0, 3, 100, 127, 130, 140, 1000, -8, -1])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_files_that_are_cut_off_are_told(tmp_path, savemat, cut, compressed):
     path = tmp_path / "some.mat"
-    savemat(path, {"a": np.arange(300.0)})
-    path.write_bytes(path.read_bytes()[:cut])
+    content = {"a": np.random.default_rng(1).normal(size=300), "b": np.arange(300.0)}
+    savemat(path, content, do_compression=compressed)
+    assert set(read_mat(path, ("a",))) == {"a"}
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut])
+    message = rf"some\.mat: is cut off: it has {path.stat().st_size:,} bytes, expected [\d,]+ or more"
+    with pytest.raises(ValueError, match=message):
+        read_mat(path, ("a",))
+
+
+def test_big_endian_files_are_whole(tmp_path, savemat):
+    # A variable of one number by the format's own description, as SPARC wrote it.
+    number = struct.pack(">IId", 9, 8, 1.5)
+    flags, shape, name = (
+        struct.pack(">IIII", 6, 8, 6, 0),
+        struct.pack(">IIii", 5, 8, 1, 1),
+        b"\0\1\0\1a\0\0\0",
+    )
+    body = flags + shape + name + number
+    path = tmp_path / "big.mat"
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\1\0MI"
+    path.write_bytes(header + struct.pack(">II", 14, len(body)) + body)
+    assert read_mat(path, ("a",))["a"] == 1.5
+
+
+@pytest.mark.parametrize("content", [b"no table", b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + bytes(16)])
+def test_broken_files_are_told(tmp_path, savemat, content):
+    path = tmp_path / "some.mat"
+    path.write_bytes(content)
     with pytest.raises(ValueError, match=r"some\.mat: is no \.mat file that can be read"):
         read_mat(path, ("a",))
 
