@@ -2,8 +2,8 @@ r"""Looks at a data set before anything is learnt from it, and writes it in othe
 
 The tables on the standard output say what each split holds: images, objects, classes, sizes. Every picture is
 decoded. What is broken would stop a training; it is listed, and the exit status is 1 then. What is odd is a
-warning: pictures of train that are in val too, classes that one split has and another one lacks, images that
-are missing from a benchmark.
+warning: pictures of train that are in val too, pictures that no annotation names, classes that one split has
+and another one lacks, images that are missing from a benchmark.
 
     python scripts/prepare_data.py --dataset_dir MY_DATA --overview data.html
     python scripts/prepare_data.py --dataset_dir VOCdevkit --nodecode
@@ -150,6 +150,7 @@ def _remarks(splits: Mapping[str, Inspected], *, all_splits: bool) -> tuple[list
     warnings += remarks.class_remarks(splits)
     if all_splits:
         warnings += [*partial, *remarks.missing_side(splits)]
+        warnings += remarks.unread_remarks(splits, OPTIONS.need("dataset_dir"))
     for name, split in splits.items():
         warnings += [f"{name}: {line}" for line in remarks.split_remarks(split)]
     sources = _sources(splits)

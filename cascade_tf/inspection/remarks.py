@@ -6,11 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from cascade_tf.data.sources.tools.folders import is_picture
 from cascade_tf.inspection.inspected import Inspected
 from cascade_tf.inspection.pictures import find_duplicates
 
 _SHOWN_DUPLICATES = 5
 _SHOWN_CLASSES = 10
+_SHOWN_PICTURES = 3
 
 
 def duplicate_remarks(
@@ -86,6 +88,44 @@ def split_remarks(split: Inspected) -> list[str]:
             f"{as_stored:,} of {images:,} pictures have the annotated size as they are stored, not as "
             "viewers show them; their boxes are taken as stored"
         )
+    return lines
+
+
+def unread_remarks(splits: Mapping[str, Inspected], root: str | os.PathLike[str]) -> list[str]:
+    """Says how many pictures lie beside those of some splits and are in none of them.
+
+    Nobody has labelled them, or their labels are elsewhere. Benchmarks choose among the pictures of a folder;
+    nothing is said of these.
+
+    Args:
+        splits: all that are there.
+        root: the folder of the data set, from which messages see the others.
+    """
+    sources = [split.dataset.source for split in splits.values()]
+    if any(source is None or source.published is not None for source in sources):
+        return []
+    read: dict[str, set[str]] = {}
+    for split in splits.values():
+        for example in split.dataset.examples:
+            folder, name = os.path.split(os.path.normpath(example.path))
+            read.setdefault(folder, set()).add(name)
+    # Which picture a broken annotation is of may be unknown.
+    broken = any(split.dataset.broken for split in splits.values())
+    lack = "no annotation that can be read" if broken else "no annotation"
+    lines = []
+    for folder, names in read.items():
+        pictures = {
+            entry.name
+            for entry in os.scandir(folder)
+            if is_picture(entry.name) and not entry.name.startswith(".")
+        }
+        if unread := sorted(pictures - names):
+            few = ", ".join(first_names(unread, _SHOWN_PICTURES))
+            shown = os.path.relpath(folder, root)
+            lines.append(
+                f"pictures in {'the folder' if shown == os.curdir else shown} that are in {lack} and are not "
+                f"read: {len(unread):,} of {len(pictures):,} ({few})"
+            )
     return lines
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from cascade_tf.conversion import LAYOUTS
 from cascade_tf.data.coco import read_dataset_dir
+from tests.data.sources.tool_samples import SPLIT, WHOLE, write
 
 
 def test_tables(call, drawn):
@@ -129,6 +130,37 @@ def test_folders_that_hold_no_data_set(call, tmp_path, drawn):
     assert "no instances_train.json" in call("prepare_data", f"--dataset_dir={tmp_path / 'empty'}").complaint
     pictures = shutil.copytree(drawn / "images", tmp_path / "pictures" / "images")
     assert "no instances_train.json" in call("prepare_data", f"--dataset_dir={pictures.parent}").complaint
+
+
+@pytest.mark.parametrize("sample", ["labelImg", "labelme", "VIA 1", "CreateML", "Datumaro of CVAT"])
+def test_pictures_that_nobody_labelled(call, tmp_path, sample):
+    folder, page = write(tmp_path / "own", WHOLE[sample][1]()), tmp_path / "page.html"
+    program = ["prepare_data", f"--dataset_dir={folder}", "--set=data.val_fraction=0.4"]
+    said = call(*program)
+    assert said.status == 0, said.err
+    assert "in no annotation" not in said.out
+    (picture,) = folder.rglob("street_01.jpg")
+    for name in ("new_1.jpg", "new_2.JPG", ".hidden.jpg"):
+        shutil.copy(picture, picture.with_name(name))
+    said = call(*program, f"--overview={page}")
+    where = "the folder" if picture.parent == folder else picture.parent.relative_to(folder)
+    line = f"pictures in {where} that are in no annotation and are not read: 2 of 5 (new_1.jpg, new_2.JPG)"
+    assert line in said.out.partition("\nwarnings:\n")[2]
+    assert line in page.read_text()
+
+
+@pytest.mark.parametrize("sample", SPLIT)
+def test_pictures_of_several_splits_are_read(call, tmp_path, sample):
+    said = call("prepare_data", f"--dataset_dir={write(tmp_path, SPLIT[sample][1]())}")
+    assert "in no annotation" not in said.out
+
+
+def test_a_picture_of_a_broken_annotation_may_have_been_labelled(call, tmp_path):
+    folder = write(tmp_path, WHOLE["labelImg"][1]())
+    (folder / "Annotations" / "street_03.xml").write_text("<annotation><object>")
+    said = call("prepare_data", f"--dataset_dir={folder}", "--set=data.val_fraction=0.4")
+    line = "in images that are in no annotation that can be read and are not read: 1 of 3 (street_03.jpg)"
+    assert line in said.out
 
 
 def test_overview(call, drawn, tmp_path):
