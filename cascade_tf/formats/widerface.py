@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,12 @@ SETTINGS = ("easy", "medium", "hard")
 
 _FACES = "wider_face_val.mat"
 _OF_SETTING = "wider_{}_val.mat"
+HARD_FACES = _OF_SETTING.format("hard")
+"""The file that tells the evaluation's folder from others, which may hold all faces."""
+
+_PLACES = ("", "ground_truth", "eval_tools/ground_truth", "wider_face_split")
+"""Where the files may be below a folder: the evaluation's archive unpacks to the third."""
+
 _SIDES = ("x", "y", "width", "height")
 
 
@@ -35,11 +41,18 @@ class Faces(NamedTuple):
     counted: Mapping[str, np.ndarray]
 
 
+def find_ground_truth(folder: str | os.PathLike[str]) -> Path | None:
+    """The folder of the evaluation's .mat files: a folder itself, or one in it; None: there is none."""
+    places = (Path(folder) / place for place in _PLACES)
+    return next((place for place in places if (place / HARD_FACES).is_file()), None)
+
+
 def read_ground_truth(folder: str | os.PathLike[str]) -> dict[tuple[str, str], Faces]:
     """Reads ``wider_face_val.mat`` and those of the settings, ``wider_easy_val.mat`` and so on.
 
     Args:
-        folder: where the four files lie; ``ground_truth`` in the official evaluation.
+        folder: where the four files lie, or one above it: ``ground_truth`` or ``eval_tools`` of the official
+            evaluation.
 
     Returns:
         Event and name of each image, such as ``("0--Parade", "0_Parade_marchingband_1_465")``, and its faces.
@@ -49,7 +62,7 @@ def read_ground_truth(folder: str | os.PathLike[str]) -> dict[tuple[str, str], F
         RuntimeError: SciPy, which reads them, is not installed.
         ValueError: a file is broken, or they do not fit together; the message names file, image and field.
     """
-    folder = Path(folder)
+    folder = find_ground_truth(folder) or Path(folder)
     faces = read_mat(folder / _FACES, ("event_list", "file_list", "face_bbx_list"))
     chosen = {}
     for setting in SETTINGS:
@@ -108,12 +121,14 @@ def read_detections(
         Boxes [D, 4] float64 (x1, y1, x2, y2) and scores [D] of each image.
 
     Raises:
-        FileNotFoundError: an image has no file, which is not the same as no detections.
+        FileNotFoundError: the folder is none of events, or an image has no file, which is not the same as no
+            detections.
         ValueError: a file is broken; the message names file, line and column.
     """
-    folder = Path(folder)
+    folder, images = Path(folder), tuple(images)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of detections")
+    _require_events(folder, dict.fromkeys(event for event, _ in images))
     negative = NegativeSides()
     for event, name in images:
         path = folder / event / f"{name}.txt"
@@ -160,6 +175,20 @@ def _images(
                 where = f"{folder / _OF_SETTING.format(setting)}: {event}/{name}"
                 counted[setting] = _marked(numbers[i, 0][j, 0], len(boxes), where)
             yield (event, name), Faces(_corners(boxes), counted)
+
+
+def _require_events(folder: Path, events: Collection[str]) -> None:
+    """Raises a FileNotFoundError where a folder has no event's folder, and says which one near it has."""
+
+    def has_events(place: Path) -> bool:
+        return any((place / event).is_dir() for event in events)
+
+    if not events or has_events(folder):
+        return
+    near = [*sorted(place for place in folder.iterdir() if place.is_dir()), folder.absolute().parent]
+    meant = next(filter(has_events, near), None)
+    remedy = f"expected such as {next(iter(events))!r}" if meant is None else f"did you mean {meant}?"
+    raise FileNotFoundError(f"no event folder in {folder}; {remedy}")
 
 
 def _cells(values: Sequence[Any]) -> np.ndarray:

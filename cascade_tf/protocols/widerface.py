@@ -12,15 +12,11 @@ from typing import Any
 
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.sources.widerface import FACE, WiderFaceSplit
-from cascade_tf.formats.widerface import SETTINGS, Faces, read_ground_truth
+from cascade_tf.formats.widerface import HARD_FACES, SETTINGS, Faces, find_ground_truth, read_ground_truth
 from cascade_tf.metrics import BenchmarkResult, evaluate_widerface
 from cascade_tf.metrics.measurement import Grid
 from cascade_tf.protocols.detections import by_image
 from cascade_tf.protocols.protocol import Protocol, at_iou
-
-_FILE = "wider_hard_val.mat"
-_PLACES = ("ground_truth", "eval_tools/ground_truth", "wider_face_split", "")
-"""Where the files may be in the data set's folder: the evaluation's archive unpacks to the second."""
 
 
 class WiderFaceProtocol(Protocol):
@@ -89,10 +85,10 @@ class WiderFaceProtocol(Protocol):
     def _folder(self, root: Path) -> Path:
         if self._ground_truth is not None:
             return Path(self._ground_truth)
-        for place in _PLACES:
-            if (root / place / _FILE).is_file():
-                return root / place
-        raise self.missing(
-            f"has no {_FILE} and others beside it in {root / _PLACES[0]} (evaluation.ground_truth names "
-            "another folder)"
-        )
+        found = find_ground_truth(root)
+        if found is None:
+            raise self.missing(
+                f"has no {HARD_FACES} and others beside it in {root / 'ground_truth'} "
+                "(evaluation.ground_truth names another folder)"
+            )
+        return found

@@ -118,5 +118,26 @@ def test_broken_detections_are_told(tmp_path, text, message):
 def test_missing_detections_are_told(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing: no such folder of detections"):
         read(tmp_path / "nothing", "a")
+    (tmp_path / "0--Parade").mkdir()
     with pytest.raises(FileNotFoundError, match=r"a\.txt: no such file; an image without detections has one"):
         read(tmp_path, "a")
+
+
+@pytest.mark.parametrize("place", ["ground_truth", "eval_tools/ground_truth"])
+def test_ground_truth_below_a_folder(tmp_path, savemat, place):
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    write_ground_truth(folder, EVENTS, savemat)
+    assert list(read_ground_truth(tmp_path)) == list(read_ground_truth(folder))
+
+
+@pytest.mark.parametrize(("given", "meant"), [("", "txt"), ("txt/0--Parade", "txt"), ("other", None)])
+def test_a_folder_near_that_of_the_events(tmp_path, given, meant):
+    for folder in ("other", "txt/0--Parade"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "txt" / "0--Parade" / "a.txt").write_text("a\n0\n")
+    remedy = f"did you mean {tmp_path / meant}?" if meant else "expected such as '0--Parade'"
+    with pytest.raises(FileNotFoundError) as caught:
+        read(tmp_path / given, "a")
+    assert str(caught.value) == f"no event folder in {tmp_path / given}; {remedy}"
+    assert len(read(tmp_path / "txt", "a")) == 1
