@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cascade_tf.formats.widerface import read_detections, read_ground_truth, write_detections
+from cascade_tf.metrics import evaluate_widerface
 from tests.formats.widerface_files import write_ground_truth
 
 EVENTS = {
@@ -121,6 +122,19 @@ def test_missing_detections_are_told(tmp_path):
     (tmp_path / "0--Parade").mkdir()
     with pytest.raises(FileNotFoundError, match=r"a\.txt: no such file; an image without detections has one"):
         read(tmp_path, "a")
+
+
+def test_the_order_of_a_file_is_not_measured(tmp_path, savemat):
+    write_ground_truth(tmp_path, {"0--Parade": {"a": EVENTS["0--Parade"]["0_Parade_1"]}}, savemat)
+    truth = list(read_ground_truth(tmp_path).values())
+    lines = ["10 20 5 6 0.9", "50 50 5 6 0.5", "11 20 5 6 0.4"]
+    (tmp_path / "0--Parade").mkdir()
+    numbers = []
+    for some in (lines, lines[::-1]):
+        (tmp_path / "0--Parade" / "a.txt").write_text("\n".join(["a", "3", *some]))
+        numbers.append(evaluate_widerface(truth, read(tmp_path, "a")))
+    assert numbers[0] == numbers[1]
+    assert numbers[0]["AP/easy"] == pytest.approx(100.0)
 
 
 @pytest.mark.parametrize("place", ["ground_truth", "eval_tools/ground_truth"])
