@@ -21,6 +21,7 @@ from cascade_tf.data.annotations.plausible import CROWD_REMEDY, find_nonsense, r
 from cascade_tf.data.class_matching import only_classes
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.sources.source import Source
+from cascade_tf.wording import count_of
 
 
 def assemble(
@@ -129,4 +130,5 @@ def _without_objects(dataset: CocoDataset, count: int, marked_crowds: int) -> st
 def _dropped(dataset: CocoDataset) -> str:
     if not dataset.dropped:
         return ""
-    return f"; {len(dataset.dropped)} records were dropped, the first: {dataset.dropped[0]}"
+    records = count_of(len(dataset.dropped), "record was", "records were")
+    return f"; {records} dropped, the first: {dataset.dropped[0]}"

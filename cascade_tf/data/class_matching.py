@@ -11,6 +11,7 @@ import numpy as np
 from cascade_tf.data.annotations.values import first_names
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.examples import Category, Example
+from cascade_tf.wording import count_of
 
 ONE_CLASS = Category(1, "object")
 """The class of objects whose classes are not told apart."""
@@ -92,8 +93,8 @@ def only_classes(dataset: CocoDataset, names: Sequence[str]) -> CocoDataset:
     examples = tuple(_of_classes(example, table) for example in dataset.examples)
     fewer = sum(len(example.boxes) for example in dataset.examples) - sum(len(e.boxes) for e in examples)
     note = (
-        f"{Path(dataset.annotation_file).name}: {fewer} objects of {first_names([c.name for c in others])} "
-        "are left out (data.classes)"
+        f"{Path(dataset.annotation_file).name}: {count_of(fewer, 'object', 'objects')} of "
+        f"{first_names([c.name for c in others])} {'is' if fewer == 1 else 'are'} left out (data.classes)"
     )
     return dataclasses.replace(
         dataset,
@@ -125,7 +126,7 @@ def describe_classes(categories: Sequence[Category], limit: int = 8) -> str:
     """How a message lists classes: their number, then names and ids of the first."""
     shown = ", ".join(f"{category.name} ({category.id})" for category in categories[:limit])
     rest = ", ..." if len(categories) > limit else ""
-    return f"{len(categories)} classes: {shown}{rest}"
+    return f"{count_of(len(categories), 'class', 'classes')}: {shown}{rest}"
 
 
 def _of_classes(example: Example, table: np.ndarray) -> Example:

@@ -13,6 +13,7 @@ from cascade_tf.data.annotations.objects import read_object
 from cascade_tf.data.examples import Category, Example
 from cascade_tf.data.proposal_set import ProposalSet
 from cascade_tf.data.sources.source import Source
+from cascade_tf.wording import count_of
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,10 @@ class CocoDataset:
         to_ignore = f", {ignored} to ignore" if ignored else ""
         empty = sum(len(example.boxes) == 0 for example in self.examples)
         return (
-            f"{len(self.examples)} images ({empty} without objects), {objects} objects and {crowds} crowds"
-            f"{to_ignore} of {len(self.categories)} classes, {len(self.dropped)} records dropped"
+            f"{count_of(len(self.examples), 'image', 'images')} ({empty} without objects), "
+            f"{count_of(objects, 'object', 'objects')} and {count_of(crowds, 'crowd', 'crowds')}"
+            f"{to_ignore} of {count_of(len(self.categories), 'class', 'classes')}, "
+            f"{count_of(len(self.dropped), 'record', 'records')} dropped"
         )
 
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cascade_tf.wording import count_of
+
 SIDES = ("train", "val")
 
 
@@ -57,7 +59,8 @@ class Splitting:
             sizes[group] = sizes.get(group, 0) + 1
         if len(sizes) < 2:
             by = "" if self.split_by is None else f" by split_by {self.split_by!r}"
-            raise ValueError(f"{len(names)} images make {len(sizes)} group{by}, expected at least 2 to split")
+            images = count_of(len(names), "image makes", "images make")
+            raise ValueError(f"{images} {len(sizes)} group{by}, expected at least 2 to split")
         target = self.val_fraction * len(names)
         most = min(max(1.5 * target, 1.0), len(names) - 1.0)
         order = sorted(sizes, key=lambda group: (self._hash(group), group))
@@ -80,7 +83,8 @@ class Splitting:
         """Says in one line what a split was taken from."""
         by = f", together what {self.split_by!r} finds equal" if self.split_by else ""
         part = f"val_fraction {self.val_fraction:g}, seed {self.seed}{by}"
-        return f"{split} is {count} images of a file that is split, chosen by their names ({part})"
+        images = count_of(count, "image", "images")
+        return f"{split} is {images} of a file that is split, chosen by their names ({part})"
 
     def _groups(self, names: Sequence[str]) -> list[str]:
         names = [unicodedata.normalize("NFC", name) for name in names]

@@ -21,6 +21,7 @@ from cascade_tf.experiment.evaluation_settings import EvaluationConfig
 from cascade_tf.files import write_atomically
 from cascade_tf.parts import Part, constructor_name, find_part, may_be_absent, takes_part, unknown_setting
 from cascade_tf.training.settings import TrainConfig
+from cascade_tf.wording import count_of
 
 EXPERIMENT_FILE = "experiment.json"
 # The key of experiment.json that names a part's constructor.
@@ -346,4 +347,4 @@ def _find_config(path: str | os.PathLike) -> Path:
 
 def _describe_classes(names: Sequence[str], ids: Sequence[int]) -> str:
     shown = ", ".join(f"{name} ({i})" for name, i in list(zip(names, ids, strict=True))[:8])
-    return f"{len(names)} classes: {shown}{', ...' if len(names) > 8 else ''}"
+    return f"{count_of(len(names), 'class', 'classes')}: {shown}{', ...' if len(names) > 8 else ''}"

@@ -37,6 +37,7 @@ from cascade_tf.weights.importing import (
 from cascade_tf.weights.places import places
 from cascade_tf.weights.zoo import catalog
 from cascade_tf.weights.zoo.pretrained import checkpoint_path
+from cascade_tf.wording import count_of
 
 
 class WeightsSource(NamedTuple):
@@ -267,7 +268,8 @@ def _copy(old: TwoStageDetector, new: TwoStageDetector, source: WeightsSource, a
 
 def _described(detector: TwoStageDetector) -> str:
     names = ", ".join(detector.class_names[:3]) + (", ..." if detector.num_classes > 3 else "")
-    return f"{detector.num_classes} classes ({names}){'' if detector.has_masks else ' without masks'}"
+    classes = count_of(detector.num_classes, "class", "classes")
+    return f"{classes} ({names}){'' if detector.has_masks else ' without masks'}"
 
 
 def _saved(source: WeightsSource) -> TwoStageDetector | None:

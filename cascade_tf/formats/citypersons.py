@@ -123,11 +123,11 @@ def read_detections(
         logging.warning("%s: holds no detection at all; every pedestrian counts as missed", path)
     if others:
         logging.warning(
-            "%s: %d of %d detections have another category_id than %d and are not measured",
+            "%s: detections with another category_id than %d are not measured: %d of %d",
             path,
+            PEDESTRIAN,
             others,
             len(records),
-            PEDESTRIAN,
         )
     arrays = [np.array(some, np.float64).reshape(-1, 5) for some in rows.values()]
     return [(array[:, :4], array[:, 4]) for array in arrays]

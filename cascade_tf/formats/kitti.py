@@ -133,7 +133,7 @@ def read_frames(
     labelled = sum(1 for _ in labels.glob("*.txt"))
     if len(frames) < labelled:
         logging.warning(
-            "%s: %d of %d frames have no result and are not measured",
+            "%s: frames without a result are not measured: %d of %d",
             results,
             labelled - len(frames),
             labelled,

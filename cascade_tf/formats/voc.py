@@ -246,13 +246,13 @@ def _tell_of_classes(objects: VocObjects, results: str | os.PathLike[str], split
     foreign = [name for name in sorted(files.keys() - present) if files[name].stat().st_size]
     if foreign:
         logging.warning(
-            "%s: detections of %s, of which the ground truth has no object, are not measured",
+            "%s: detections of classes without an object in the ground truth are not measured: %s",
             results,
             some(foreign, _SHOWN_CLASSES),
         )
     if lost := sorted(present - files.keys()):
         logging.warning(
-            "%s: no file of results for %s: objects of it count as missed",
+            "%s: objects of classes without a file of results count as missed: %s",
             results,
             some(lost, _SHOWN_CLASSES),
         )

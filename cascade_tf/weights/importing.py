@@ -22,6 +22,7 @@ from cascade_tf.weights.import_report import ImportReport, log_other_names
 from cascade_tf.weights.pixels import check_pixels
 from cascade_tf.weights.places import backbone_places, places
 from cascade_tf.weights.recipe_arguments import check_arguments, with_mask_pooling
+from cascade_tf.wording import count_of
 
 # What tensors of shapes that no network has raise where they are looked at.
 _MALFORMED = (ArithmeticError, LookupError, TypeError)
@@ -209,7 +210,9 @@ def _transfer(
     kept = {}
     given = len(described.class_names)
     if detector.num_classes != given:
-        reason = f"the checkpoint has {given} classes, the detector {detector.num_classes}"
+        reason = (
+            f"the checkpoint has {count_of(given, 'class', 'classes')}, the detector {detector.num_classes}"
+        )
         kept = {name: reason for name, place in found.items() if place.class_dependent}
     # A box detector that becomes one of instances, or the reverse, is fine-tuning and no mistake.
     if not _mask_tensors(checkpoint):

@@ -140,7 +140,7 @@ def _recall(ground_truth: Path, detections: Path) -> Numbers:
         images = [image["id"] for image in content["images"]]
         if without := sum(not len(given.get(image_id, nothing)[0]) for image_id in images):
             logging.warning(
-                "%s: %d of %d images have no proposals; their objects count as missed",
+                "%s: objects of images without proposals count as missed: %d of %d images",
                 detections,
                 without,
                 len(images),

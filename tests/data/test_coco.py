@@ -51,7 +51,7 @@ def test_crowds_and_images_without_objects_are_kept(dataset_dir):
     assert empty.classes.shape == (0,)
     assert empty.crowd.shape == (0,)
     assert dataset.summary() == (
-        "5 images (1 without objects), 4 objects and 1 crowds of 2 classes, 0 records dropped"
+        "5 images (1 without objects), 4 objects and 1 crowd of 2 classes, 0 records dropped"
     )
 
 

@@ -251,8 +251,9 @@ def test_one_file_is_split_and_read_whole(tmp_path, expected, layout):
     assert 1 <= len(val.examples) <= 3
     assert train.categories == val.categories
     assert train.notes[0] == val.notes[0] == note
+    count = len(val.examples)
     assert val.notes[1] == (
-        f"val is {len(val.examples)} images of a file that is split, chosen by their names "
+        f"val is {count} image{'s' if count > 1 else ''} of a file that is split, chosen by their names "
         "(val_fraction 0.4, seed 0)"
     )
     ids = {example.image_id for example in val.examples}

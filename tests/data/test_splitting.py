@@ -81,9 +81,9 @@ def test_names_that_do_not_match_stand_for_themselves():
 def test_what_cannot_be_split():
     with pytest.raises(ValueError, match=r"split_by: 'xyz' matches no name, the first is 'picture_0000.jpg'"):
         Splitting(0.2, split_by="xyz").choose(NAMES)
-    with pytest.raises(ValueError, match="1000 images make 1 group by split_by 'picture', expected"):
+    with pytest.raises(ValueError, match="1,000 images make 1 group by split_by 'picture', expected"):
         Splitting(0.2, split_by="picture").choose(NAMES)
-    with pytest.raises(ValueError, match="1 images make 1 group, expected at least 2"):
+    with pytest.raises(ValueError, match="1 image makes 1 group, expected at least 2"):
         Splitting(0.2).choose(["a.jpg"])
 
 

@@ -367,7 +367,7 @@ class TestClasses:
 
     def test_other_classes_are_refused_with_both(self, experiment):
         with pytest.raises(
-            ValueError, match=r"1 classes: owl \(7\), expected .* 2 classes: cat \(3\), dog \(18\)"
+            ValueError, match=r"1 class: owl \(7\), expected .* 2 classes: cat \(3\), dog \(18\)"
         ):
             config.with_classes(experiment, ["owl"], [7])
 

@@ -60,7 +60,7 @@ def test_coco_wants_the_ids_of_its_own_file(unlabelled, tmp_path):
     assert [names[one["category_id"]] for one in content] == [
         name for record in records for name in record.names if name != "unicorn"
     ]
-    assert "benchmark does not know are left out: unicorn" in written.notes[0]
+    assert "benchmark does not know is left out: unicorn" in written.notes[0]
 
 
 def test_coco_with_masks_has_two_files(unlabelled, tmp_path):
@@ -106,7 +106,7 @@ def test_an_image_that_was_not_looked_at_has_an_empty_file_and_a_line(kitti, tmp
     _, written = submit(dataset, tmp_path / "out", records)
     assert len(written.paths) == len(dataset.examples)
     assert written.paths[0].read_text() == ""
-    assert written.notes == ("1 images were not looked at and are written as without detections",)
+    assert written.notes == ("1 image was not looked at and is written as without detections",)
 
 
 def test_other_classes_and_other_files_are_told(kitti, tmp_path):
@@ -121,8 +121,8 @@ def test_other_classes_and_other_files_are_told(kitti, tmp_path):
     written = write_submission(dataset, results, [r.image_id for r in records], tmp_path / "out")
     trucks = sum(one["category_id"] == categories[0].id for one in results)
     assert written.notes == (
-        f"{trucks} detections of classes that the benchmark does not know are left out: Truck",
-        f"{tmp_path / 'out'}: holds 1 other files, such as 009999.txt, that are not of this submission",
+        f"{trucks} detections of a class that the benchmark does not know are left out: Truck",
+        f"{tmp_path / 'out'}: holds 1 other file, such as 009999.txt, that is not of this submission",
     )
     assert "Truck" not in "".join(path.read_text() for path in written.paths)
 
@@ -239,3 +239,14 @@ def test_citypersons_tells_of_images_that_were_not_looked_at(citypersons, tmp_pa
     dataset = read_dataset_dir(citypersons.folder, citypersons.split)
     _, written = submit(dataset, tmp_path / "out", made_up_detections(dataset)[2:])
     assert written.notes == ("2 images were not looked at and are written as without detections",)
+
+
+def test_one_detection_of_another_class(kitti, tmp_path):
+    dataset = read_dataset_dir(kitti.folder, kitti.split)
+    categories = [dataclasses.replace(dataset.categories[0], name="Truck"), *dataset.categories[1:]]
+    dataset = dataclasses.replace(dataset, categories=tuple(categories))
+    found = next(
+        one for one in to_coco_results(made_up_detections(dataset)) if one["category_id"] == categories[0].id
+    )
+    written = write_submission(dataset, [found], [example.image_id for example in dataset.examples], tmp_path)
+    assert "1 detection of a class that the benchmark does not know is left out: Truck" in written.notes

@@ -49,7 +49,7 @@ def test_frames_without_results(warned, tmp_path):
         save(tmp_path / "label_2" / f"00000{frame}.txt", f"{CAR}\n")
     save(tmp_path / "data" / "000000.txt", f"{CAR} 0.9\n")
     (line,) = warned("kitti", "label_2", "data")
-    assert line.endswith("data: 2 of 3 frames have no result and are not measured")
+    assert line.endswith("data: frames without a result are not measured: 2 of 3")
     for frame in "12":
         save(tmp_path / "data" / f"00000{frame}.txt", "")
     assert warned("kitti", "label_2", "data") == []
@@ -75,9 +75,9 @@ def test_classes_that_results_or_objects_lack(warned, tmp_path, protocol):
     save(tmp_path / "found" / "comp4_det_test_cat.txt", "")
     foreign, lost = warned(protocol, "", "found")
     assert foreign.endswith(
-        "found: detections of 'tvmonitr', of which the ground truth has no object, are not measured"
+        "found: detections of classes without an object in the ground truth are not measured: 'tvmonitr'"
     )
-    assert lost.endswith("found: no file of results for 'dog': objects of it count as missed")
+    assert lost.endswith("found: objects of classes without a file of results count as missed: 'dog'")
     (tmp_path / "found" / "comp4_det_test_tvmonitr.txt").unlink()
     save(tmp_path / "found" / "comp4_det_test_dog.txt", "")
     assert warned(protocol, "", "found") == []
@@ -87,7 +87,7 @@ def test_pedestrians_of_other_categories(warned, tmp_path):
     save(tmp_path / "truth.json", city_truth())
     save(tmp_path / "found.json", [{**FOUND, "category_id": category} for category in (0, 1, 2)])
     (line,) = warned("citypersons")
-    assert line.endswith("found.json: 2 of 3 detections have another category_id than 1 and are not measured")
+    assert line.endswith("found.json: detections with another category_id than 1 are not measured: 2 of 3")
     save(tmp_path / "found.json", [])
     (line,) = warned("citypersons")
     assert line.endswith("found.json: holds no detection at all; every pedestrian counts as missed")
@@ -106,7 +106,7 @@ def test_images_without_proposals(warned, tmp_path):
     save(tmp_path / "found.json", [changed(FOUND, "category_id", ...)])
     for found in ("found.npz", "found.json"):
         (line,) = warned("recall", found=found)
-        assert line.endswith(f"{found}: 1 of 2 images have no proposals; their objects count as missed")
+        assert line.endswith(f"{found}: objects of images without proposals count as missed: 1 of 2 images")
 
 
 @pytest.mark.parametrize("protocol", ["coco", "recall"])

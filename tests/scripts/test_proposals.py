@@ -170,4 +170,4 @@ def test_files_that_are_missing_or_not_wanted(fast, rpn, files, call):
 
 def test_several_classes_are_not_those_of_an_rpn(rpn, call):
     said = call("evaluate", f"--workdir={rpn}", "--set=data.one_class=false")
-    assert "expected those of the experiment: 1 classes: object (1)" in said.complaint
+    assert "expected those of the experiment: 1 class: object (1)" in said.complaint

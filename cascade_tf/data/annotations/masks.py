@@ -7,6 +7,7 @@ from typing import Any
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.values import is_ignored, record_name
 from cascade_tf.data.segmentation import compact_segmentation
+from cascade_tf.wording import count_of
 
 
 class Masks:
@@ -54,9 +55,10 @@ class Masks:
             )
         if self._objects and not self._found:
             dropped = self._report.dropped
+            records = count_of(len(dropped), "record was", "records were")
             raise ValueError(
                 f"{self._report.annotation_file}: no object has a usable segmentation, expected masks to "
-                f"learn; {len(dropped)} records were dropped, the first: {dropped[0]}"
+                f"learn; {records} dropped, the first: {dropped[0]}"
             )
         for where in self._missing:
             self._report.drop(f"{where}: has no segmentation; its object is ignored")

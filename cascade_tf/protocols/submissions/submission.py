@@ -10,6 +10,7 @@ import numpy as np
 
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.protocols.detections import Found, by_image
+from cascade_tf.wording import count_of
 
 
 class Request(NamedTuple):
@@ -83,14 +84,19 @@ def left_out(request: Request, known: Sequence[str]) -> list[str]:
     if not foreign:
         return []
     classes = ", ".join(sorted(set(foreign)))
+    noun = "a class" if len(set(foreign)) == 1 else "classes"
     return [
-        f"{len(foreign):,} detections of classes that the benchmark does not know are left out: {classes}"
+        f"{count_of(len(foreign), 'detection', 'detections')} of {noun} that the benchmark does not know "
+        f"{'is' if len(foreign) == 1 else 'are'} left out: {classes}"
     ]
 
 
 def not_looked_at(count: int) -> list[str]:
     """A line about images that could not be read, if there are some."""
-    return [f"{count:,} images were not looked at and are written as without detections"] if count else []
+    if not count:
+        return []
+    images = count_of(count, "image was not looked at and is", "images were not looked at and are")
+    return [f"{images} written as without detections"]
 
 
 def incomplete(request: Request) -> list[str]:
@@ -116,4 +122,5 @@ def strangers(folder: Path, paths: Sequence[Path], pattern: str) -> list[str]:
     if not others:
         return []
     name = others[0].relative_to(folder)
-    return [f"{folder}: holds {len(others):,} other files, such as {name}, that are not of this submission"]
+    files, verb = count_of(len(others), "other file", "other files"), "is" if len(others) == 1 else "are"
+    return [f"{folder}: holds {files}, such as {name}, that {verb} not of this submission"]

@@ -71,7 +71,7 @@ def test_cars_alone(folder):
     assert example.crowd.tolist() == [False, False, True]
     kinds = [(one["type"], one["category_id"]) for one in dataset.ground_truth()["annotations"]]
     assert kinds == [("Car", 1), ("Van", 1), ("DontCare", 1)]
-    assert f"{folder.name}: 1 objects of Pedestrian, Cyclist are left out (data.classes)" in dataset.notes
+    assert f"{folder.name}: 1 object of Pedestrian, Cyclist is left out (data.classes)" in dataset.notes
 
 
 def test_vans_trucks_and_trams_are_classes_where_they_are_named(folder):

@@ -52,7 +52,7 @@ def test_objects_and_their_marks(devkit):
     assert example.crowd.tolist() == [False, False]
     assert example.ignored.tolist() == [False, True]
     assert dataset.num_objects == 1
-    assert "1 objects and 0 crowds, 1 to ignore" in dataset.summary()
+    assert "1 object and 0 crowds, 1 to ignore" in dataset.summary()
 
 
 def test_ground_truth_keeps_what_protocols_need(devkit):
