@@ -66,11 +66,12 @@ def run_study(arguments: Sequence[str]) -> int:
             print(shlex.join(command.words))
         return 0
     # The runs get to write their checkpoints.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         work.train()
         work.measure()
     finally:
+        signal.signal(signal.SIGTERM, before)
         result = work.write_results()
     print(_table(result))
     print(f"\nThe study lies in {folder / 'study.html'}.")

@@ -151,15 +151,18 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(study, training):
 
 def test_an_interruption_lets_the_runs_end(study, training):
     (training / "slow").touch()
+    before = signal.getsignal(signal.SIGTERM)
 
     def interrupt():
         while not (training / "begun").exists():
             time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGINT)
+        # Processes of parallel tests ignore SIGINT.
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=interrupt, daemon=True).start()
     said = study()
     assert said.status == 130
+    assert signal.getsignal(signal.SIGTERM) is before
     assert (training / "checkpoint").exists()
     assert len(started(training)) == 1
     (training / "slow").unlink()
