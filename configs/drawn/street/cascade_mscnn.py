@@ -32,12 +32,12 @@ KERNELS = (
 BACKBONE = part(ResNet, depth=14, width=0.25, norm="group", freeze_at=0, levels=("C3", "C4"))
 TRAIN = TrainConfig(
     batch_size=4,
-    steps=250,
+    steps=500,
     learning_rate=0.04,
     reference_batch_size=4,
     warmup_steps=50,
     warmup_factor=0.1,
-    decay_steps=(190, 235),
+    decay_steps=(380, 470),
     clip_norm=20.0,
     checkpoint_every=100,
 )
@@ -66,7 +66,7 @@ def experiment() -> Experiment:
                 "proposals.pre_nms_test": 300,
                 "proposals.post_nms_train": 150,
                 "proposals.post_nms_test": 80,
-                "heads.num_samples": 32,
+                "heads.num_samples": 64,
                 "heads.head.channels": 32,
                 "heads.head.units": 128,
                 "short_side": 192,
