@@ -62,7 +62,7 @@ def run_study(arguments: Sequence[str]) -> int:
     work = Work(study, folder, dataset)
     if OPTIONS.values.print_commands:
         # What is measured on runs comes when they are there.
-        for command in [*work.trainings().values()] or [*work.measurements().values()]:
+        for command in (work.trainings() or work.measurements()).values():
             print(shlex.join(command.words))
         return 0
     # The runs get to write their checkpoints.

@@ -43,7 +43,7 @@ def cloud_chart(
     unit_x, unit_y = (_WIDTH - _LEFT - _RIGHT) / (2 * reach), (_HEIGHT - _TOP - _BOTTOM) / (2 * reach)
     parts = [_grid(reach, unit_x, unit_y)]
     for _, points, color in clouds:
-        shown = _thinned(points[(np.abs(points) <= reach).all(axis=1)])
+        shown = thinned(points[(np.abs(points) <= reach).all(axis=1)])
         places = zip(
             _LEFT + (shown[:, 0] + reach) * unit_x, _TOP + (reach - shown[:, 1]) * unit_y, strict=True
         )
@@ -54,7 +54,8 @@ def cloud_chart(
     return figure(title, note, entries, "".join(parts), _HEIGHT)
 
 
-def _thinned(points: np.ndarray) -> np.ndarray:
+def thinned(points: np.ndarray) -> np.ndarray:
+    """Some of many points [n, 2], spread evenly over them."""
     if len(points) <= _MOST_POINTS:
         return points
     return points[np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)]

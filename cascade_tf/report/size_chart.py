@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cascade_tf.report.bars import axis_titles, figure, legend
+from cascade_tf.report.cloud import thinned
 
 _WIDTH, HEIGHT = 520, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 48
-_MOST_POINTS = 1500
 _ANCHOR_COLOR = 5
 
 
@@ -42,7 +42,7 @@ def size_chart(title: str, clouds: Sequence[Cloud], anchors: np.ndarray, *, note
     Returns:
         An HTML ``figure``; empty text if there are no boxes.
     """
-    shown = [cloud._replace(sides=_thinned(cloud.sides)) for cloud in clouds]
+    shown = [cloud._replace(sides=thinned(cloud.sides)) for cloud in clouds]
     values = np.log2(np.concatenate([cloud.sides for cloud in shown] + [np.reshape(anchors, (-1, 2))]))
     if not any(len(cloud.sides) for cloud in shown):
         return ""
@@ -70,12 +70,6 @@ def size_chart(title: str, clouds: Sequence[Cloud], anchors: np.ndarray, *, note
     names = [(cloud.name, cloud.color) for cloud in shown]
     entries = [*names, *([("anchors", _ANCHOR_COLOR)] if len(anchors) else [])]
     return figure(title, note, legend(entries), "".join(parts), HEIGHT)
-
-
-def _thinned(sides: np.ndarray) -> np.ndarray:
-    if len(sides) <= _MOST_POINTS:
-        return sides
-    return sides[np.linspace(0, len(sides) - 1, _MOST_POINTS).astype(int)]
 
 
 def _grid(low: int, high: int, x_unit: float, y_unit: float) -> str:

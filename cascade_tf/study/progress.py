@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ class RunState(NamedTuple):
     seconds: float
 
 
+# A study that is under way asks for each of its runs every few seconds.
+@functools.cache
 def experiment_of(run: Run) -> Experiment:
     """The experiment that a run trains, without the classes of its data set.
 

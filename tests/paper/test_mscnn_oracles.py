@@ -46,7 +46,7 @@ MEANING = {
     "iou_thresholds": lambda ious: {"model.heads.ious": ious},
     "background_range_stage1": lambda limits: {"model.heads.background_range": limits},
     "input_train": lambda seen: {"data.crop_size": seen["crop"][::-1]},
-    "input_test": lambda size: test_size(size),
+    "input_test": lambda size: size_at_test(size),
     "multi_scale_train": lambda seen: {"data.object_scales": seen["object_scale"] if seen else []},
     "minimal_ground_truth_height": lambda height: {"data.min_object_height": height},
     "minimal_ground_truth": lambda side: {"data.min_object_side": side},
@@ -114,7 +114,7 @@ def second(value):
     return value["batch"] * value["accumulate"] if "batch" in value else value["step2"]
 
 
-def test_size(size):
+def size_at_test(size):
     if isinstance(size, list):
         return {"model.resize": "both_sides", "model.max_side": size[0], "model.short_side": size[1]}
     multiple = int(re.search(r"original, multiple of (\d+)", size["size"])[1])
@@ -122,9 +122,6 @@ def test_size(size):
         **{"model.resize": "none", "model.max_side": size["max"]},
         **{"model.round_sides": True, "model.round_to": multiple},
     }
-
-
-test_size.__test__ = False
 
 
 def frozen(layers):

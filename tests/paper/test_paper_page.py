@@ -86,7 +86,9 @@ def test_every_figure_that_is_named_is_drawn(page):
     assert named == set(analyze.FIGURES)
 
 
-@pytest.mark.skipif(not (ORACLES / "paper_tables.json").is_file(), reason="no oracles")
+@pytest.mark.skipif(
+    not (ORACLES / "paper_tables.json").is_file(), reason="CASCADE_TF_ORACLES names no folder with paper/"
+)
 def test_every_id_of_the_paper_is_answered():
     content = json.loads((ORACLES / "paper_tables.json").read_text())
     rows = [row["id"] for table in content["tables"] for row in table["rows"]]
