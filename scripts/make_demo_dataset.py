@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import program
 
-KINDS = ("shapes", "street", "pedestrians", "faces")
+SHAPES = ("shapes", "crowd")
+KINDS = (*SHAPES, "street", "pedestrians", "faces")
 SHAPES_SIZE = (224, 288)
 
 OPTIONS = program.Flags(of_runs=False, settings=False)
@@ -44,7 +45,7 @@ def draw(arguments: Sequence[str]) -> None:
             "seed": values.seed,
             "progress": bar.update,
         }
-        if values.kind == "shapes":
+        if values.kind in SHAPES:
             classes = _draw_shapes(output, wanted)
         else:
             classes = _draw_scenes(output, wanted)
@@ -62,7 +63,7 @@ def _draw_shapes(output: str, wanted: dict) -> Sequence[str]:
         raise ValueError(
             f"flag --num_test: got {OPTIONS.values.num_test}, expected 0 for shapes, which are all labelled"
         )
-    draw_dataset(output, image_size=_size(SHAPES_SIZE), **wanted)
+    draw_dataset(output, kind=OPTIONS.values.kind, image_size=_size(SHAPES_SIZE), **wanted)
     return CLASS_NAMES
 
 

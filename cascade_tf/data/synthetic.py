@@ -22,13 +22,31 @@ from cascade_tf.files import new_folder
 
 CLASS_NAMES = tuple(shapes.OUTLINES)
 
-# Sizes of objects (diameter of the outline's circle) as parts of the image's shorter side.
-_SIZES = (0.13, 0.72)
-_OBJECTS = (3, 8)
-# Of each object this part is to be seen at least; what is hidden more is not drawn at all.
-_LEAST_VISIBLE = 0.45
-_LEAST_SIDE = 8
 _JPEG_QUALITY = 93
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How objects are placed.
+
+    Attributes:
+        sizes: smallest and largest object, diameter of the outline's circle as part of the image's shorter
+            side.
+        objects: fewest and most of an image, as far as there is room.
+        least_visible: part of each object that is seen at least; what is hidden more is not drawn at all.
+        least_side: of the box of what is seen, pixels.
+    """
+
+    sizes: tuple[float, float]
+    objects: tuple[int, int]
+    least_visible: float
+    least_side: int
+
+
+ARRANGEMENTS = {
+    "shapes": Arrangement(sizes=(0.13, 0.72), objects=(3, 8), least_visible=0.45, least_side=8),
+    "crowd": Arrangement(sizes=(0.12, 0.45), objects=(8, 16), least_visible=0.3, least_side=6),
+}
 
 # What a class looks like most of the time: hue (0..1) and pattern. The outline alone tells it for certain.
 _LOOKS: dict[str, tuple[float, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
@@ -102,15 +120,16 @@ class Scene:
         return np.array([_tight_box(mask) for mask in self.masks], int).reshape(-1, 4)
 
 
-def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
+def draw_scene(rng: np.random.Generator, height: int, width: int, kind: str = "shapes") -> Scene:
     """Draws one picture.
 
     Args:
         rng: source of everything that is chosen.
         height: of the picture, pixels.
         width: of the picture, pixels.
+        kind: a name in ``ARRANGEMENTS``.
     """
-    things, masks = _arrange(rng, height, width)
+    things, masks = _arrange(rng, height, width, ARRANGEMENTS[kind])
     image = _background(rng, height, width)
     for thing in reversed(things):
         _paint(image, thing, rng)
@@ -123,6 +142,7 @@ def draw_dataset(
     *,
     num_train: int,
     num_val: int,
+    kind: str = "shapes",
     image_size: tuple[int, int] = (224, 288),
     seed: int = 0,
     progress: Callable[[int], Any] = lambda count: None,
@@ -135,6 +155,7 @@ def draw_dataset(
         folder: where to; it must not exist or be empty.
         num_train: pictures to train on.
         num_val: pictures to validate on.
+        kind: a name in ``ARRANGEMENTS``: ``"shapes"``, or ``"crowd"`` of more, smaller and more hidden ones.
         image_size: (height, width) of every picture, pixels.
         seed: of everything that is chosen, not negative.
         progress: called after each picture with 1.
@@ -144,6 +165,8 @@ def draw_dataset(
         FileExistsError: the folder holds something.
     """
     height, width = image_size
+    if kind not in ARRANGEMENTS:
+        raise ValueError(f"got kind={kind!r}, expected one of {', '.join(ARRANGEMENTS)}")
     if min(height, width) < 64 or num_train < 1 or num_val < 1 or seed < 0:
         raise ValueError(
             f"got num_train={num_train}, num_val={num_val}, image_size={image_size}, seed={seed}; expected "
@@ -152,8 +175,8 @@ def draw_dataset(
     with new_folder(folder) as partial:
         (partial / "images").mkdir()
         # One row of ids through both splits, so that the splits may be joined.
-        _draw_split(partial, "train", 1, num_train, image_size, seed, progress)
-        _draw_split(partial, "val", 1 + num_train, num_val, image_size, seed, progress)
+        _draw_split(partial, "train", 1, num_train, kind, image_size, seed, progress)
+        _draw_split(partial, "val", 1 + num_train, num_val, kind, image_size, seed, progress)
 
 
 def _draw_split(
@@ -161,19 +184,21 @@ def _draw_split(
     split: str,
     first_id: int,
     count: int,
+    kind: str,
     image_size: tuple[int, int],
     seed: int,
     progress: Callable[[int], Any],
 ) -> None:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    most = ARRANGEMENTS[kind].objects[1]
     for number in range(count):
-        scene = draw_scene(np.random.default_rng([seed, int(split == "val"), number]), *image_size)
+        scene = draw_scene(np.random.default_rng([seed, int(split == "val"), number]), *image_size, kind)
         name = f"{split}_{number:05d}.jpg"
         Image.fromarray(scene.image).save(folder / "images" / name, quality=_JPEG_QUALITY, subsampling=0)
         image_id = first_id + number
         images.append({"id": image_id, "file_name": name, "height": image_size[0], "width": image_size[1]})
-        annotations.extend(_annotations(scene, image_id))
+        annotations.extend(_annotations(scene, image_id, most))
         progress(1)
     content = {
         "info": {"description": "Drawn scenes of textured shapes", "seed": seed, "split": split},
@@ -184,14 +209,14 @@ def _draw_split(
     (folder / f"instances_{split}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
-def _annotations(scene: Scene, image_id: int) -> list[dict[str, Any]]:
+def _annotations(scene: Scene, image_id: int, most: int) -> list[dict[str, Any]]:
     records = []
     for index, (name, mask) in enumerate(zip(scene.names, scene.masks, strict=True)):
         x1, y1, x2, y2 = _tight_box(mask)
         encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
         records.append(
             {
-                "id": (image_id - 1) * _OBJECTS[1] + index + 1,  # an image has no more objects than that
+                "id": (image_id - 1) * most + index + 1,  # an image has no more objects than that
                 "image_id": image_id,
                 "category_id": CLASS_NAMES.index(name) + 1,
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
@@ -208,10 +233,13 @@ def _tight_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _arrange(rng: np.random.Generator, height: int, width: int) -> tuple[list[_Thing], list[np.ndarray]]:
+def _arrange(
+    rng: np.random.Generator, height: int, width: int, arrangement: Arrangement
+) -> tuple[list[_Thing], list[np.ndarray]]:
     """Places objects from the front to the back, each only if enough of it is seen."""
-    wanted = int(rng.integers(_OBJECTS[0], _OBJECTS[1] + 1))
-    smallest, largest = np.log(_SIZES)
+    fewest, most = arrangement.objects
+    wanted = int(rng.integers(fewest, most + 1))
+    smallest, largest = np.log(arrangement.sizes)
     sizes = np.exp(rng.uniform(smallest, largest, 5 * wanted)) * min(height, width)
     # Small things tend to lie in front, as nobody would see them behind large ones.
     depth = sizes * np.exp(rng.normal(0.0, 0.5, len(sizes)))
@@ -223,7 +251,7 @@ def _arrange(rng: np.random.Generator, height: int, width: int) -> tuple[list[_T
         thing = _choose(rng, height, width, float(size) / 2)
         mask = thing.mask(height, width)
         visible = mask & ~hidden
-        if _is_seen(thing, visible):
+        if _is_seen(thing, visible, arrangement):
             hidden |= mask
             things.append(thing)
             masks.append(visible)
@@ -232,11 +260,11 @@ def _arrange(rng: np.random.Generator, height: int, width: int) -> tuple[list[_T
     return things, masks
 
 
-def _is_seen(thing: _Thing, visible: np.ndarray) -> bool:
-    if visible.sum() < _LEAST_VISIBLE * thing.area():
+def _is_seen(thing: _Thing, visible: np.ndarray, arrangement: Arrangement) -> bool:
+    if visible.sum() < arrangement.least_visible * thing.area():
         return False
     x1, y1, x2, y2 = _tight_box(visible)
-    return min(x2 - x1, y2 - y1) >= _LEAST_SIDE
+    return min(x2 - x1, y2 - y1) >= arrangement.least_side
 
 
 def _choose(rng: np.random.Generator, height: int, width: int, radius: float) -> _Thing:
