@@ -12,10 +12,14 @@ Each figure becomes a chart on analysis.html and a CSV file beside it, in WORKDI
     truth           AP where the objects are among the proposals (Fig. 7 (b))
     others          AP on the boxes of another run's stages, --boxes_of (Fig. 7 (a))
     stages          AP of every stage's head on every stage's boxes (Fig. 8)
+    detections      boxes with their IoU in some pictures, beside those of another run, --boxes_of, where
+                    there is one (Fig. 1)
 
     python scripts/analyze.py --workdir runs/mine
     python scripts/analyze.py --workdir runs/mine --figures samples,offsets --images 200
     python scripts/analyze.py --workdir runs/u70 --figures others --boxes_of runs/cascade
+    python scripts/analyze.py --workdir runs/u50 --figures detections --boxes_of runs/cascade \
+        --image_ids 17,42
 
 Training samples are drawn from the images to train on, as in training; everything else is measured on
 --split.
@@ -38,12 +42,27 @@ if TYPE_CHECKING:
     from cascade_tf.data.dataset import CocoDataset
     from cascade_tf.experiment.config import Experiment
     from cascade_tf.report.analysis import Figure
+    from cascade_tf.report.side_by_side import Found
+
+PICTURES = 4
+# What can be drawn of any detector.
+WITHOUT_STAGES = ["precision", "detections"]
 
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("figures", None, "Which figures, with commas. Default: all that the flags allow.", "LIST")
 OPTIONS.string("split", "val", "Which split is measured: val, train, test, or all.")
 OPTIONS.string("output", None, "Folder for the results. Default: analysis in --workdir.", "DIR")
-OPTIONS.string("boxes_of", None, "Another run, for the figure others.", "WORKDIR")
+OPTIONS.string("boxes_of", None, "Another run, for the figures others and detections.", "WORKDIR")
+OPTIONS.string(
+    "image_ids", None, f"The pictures of detections, with commas. Default: the first {PICTURES}.", "LIST"
+)
+OPTIONS.number(
+    "score_threshold",
+    program.SCORE_THRESHOLD,
+    "The least score of the boxes of detections.",
+    lower=0.0,
+    upper=1.0,
+)
 OPTIONS.integer("images", None, "How many images to look at, at most. Default: all.", lower=1)
 
 
@@ -66,7 +85,8 @@ def analyze(arguments: Sequence[str]) -> None:
     for figure in figures:
         figure.write_csv(folder)
     page = write_analysis(folder / "analysis.html", experiment.name, figures)
-    print(f"{len(figures)} figures lie in {page}, their numbers beside it.")
+    count = "1 figure lies" if len(figures) == 1 else f"{len(figures)} figures lie"
+    print(f"{count} in {page}, the numbers beside it.")
 
 
 def chosen_figures() -> list[str]:
@@ -90,8 +110,8 @@ def figures_of(detector: Any, chosen: list[str]) -> list[str]:
     """The chosen figures, of which a detector without stages has one where none is asked for by name."""
     if OPTIONS.values.figures or hasattr(detector.heads, "stages"):
         return chosen
-    logging.info("the detector has no stages: precision is its one figure")
-    return ["precision"]
+    logging.info("the detector has no stages: %s are its figures", " and ".join(WITHOUT_STAGES))
+    return WITHOUT_STAGES
 
 
 class Look:
@@ -108,6 +128,11 @@ class Look:
         self._splits: dict[str, CocoDataset] = {}
         self._at_test: list[Any] = []
         self._precisions: dict[Any, dict[float, float]] = {}
+
+    @property
+    def name(self) -> str:
+        """What the run is called beside another one."""
+        return Path(OPTIONS.values.workdir).name if OPTIONS.values.workdir else self.experiment.name
 
     @property
     def thresholds(self) -> list[float]:
@@ -177,6 +202,21 @@ class Look:
         ids = [example.image_id for example in dataset.examples]
         with program.waiting("measuring"):
             return evaluate_coco(dataset.ground_truth(), to_coco_results(records), image_ids=ids).iou_curve
+
+    def boxes(self, detector: Any, dataset: CocoDataset) -> list[Found]:
+        """What a detector finds in each image, from ``--score_threshold`` on."""
+        from cascade_tf.report.side_by_side import Found
+
+        data, size = self.experiment.data, self.experiment.evaluation.batch_size
+        records = evaluate.detect(
+            detector, dataset, batch_size=size, skip_broken=data.skip_broken, upright=data.upright
+        )
+        found = []
+        for record in records:
+            kept = record.scores >= OPTIONS.values.score_threshold
+            names = [name for name, keep in zip(record.names, kept, strict=True) if keep]
+            found.append(Found(record.boxes[kept], record.scores[kept], names))
+        return found
 
     def precision_on_boxes(
         self, head: int, stage: int = 1, source: Any = None, add_objects: bool = False
@@ -303,6 +343,40 @@ def stages(look: Look) -> list[Figure]:
     ]
 
 
+def detections(look: Look) -> list[Figure]:
+    """Fig. 1."""
+    from cascade_tf.experiment.loading import load_run
+    from cascade_tf.report.analysis import detections_figure
+
+    values, split = OPTIONS.values, look.split(OPTIONS.values.split)
+    dataset = dataclasses.replace(split, examples=chosen_pictures(split))
+    found = {look.name: look.boxes(look.detector, dataset)}
+    if values.boxes_of:
+        name = Path(values.boxes_of).name
+        name = name if name not in found else values.boxes_of
+        found[name] = look.boxes(load_run(values.boxes_of), dataset)
+    scenes = program.scenes_of(dataset, found, upright=look.experiment.data.upright)
+    return [detections_figure(scenes)]
+
+
+def chosen_pictures(dataset: CocoDataset) -> tuple[Any, ...]:
+    """The examples of ``--image_ids``, else the first of the split.
+
+    Raises:
+        ValueError: an id that no image of the split has.
+    """
+    if not OPTIONS.values.image_ids:
+        return dataset.examples[:PICTURES]
+    known = {str(example.image_id): example for example in dataset.examples}
+    names = [name.strip() for name in OPTIONS.values.image_ids.split(",")]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"image_ids: got {unknown[0]!r}, expected ids of images of {dataset.annotation_file}"
+        )
+    return tuple(known[name] for name in names)
+
+
 FIGURES: dict[str, Callable[[Look], list[Any]]] = {
     "localization": localization,
     "classification": classification,
@@ -312,6 +386,7 @@ FIGURES: dict[str, Callable[[Look], list[Any]]] = {
     "truth": truth,
     "others": others,
     "stages": stages,
+    "detections": detections,
 }
 """What draws each figure, by the names of ``--figures``."""
 

@@ -1,10 +1,11 @@
 """Draws a data set: the demo's textured shapes, or scenes of KITTI's, CityPersons' or WIDER FACE's kind.
 
 python scripts/make_demo_dataset.py --output demo/dataset --num_train 400 --num_val 100
+python scripts/make_demo_dataset.py --kind crowd --output drawn/crowd --height 144 --width 192
 python scripts/make_demo_dataset.py --kind street --output drawn/street --num_test 50
 
-Shapes have exact boxes and masks, in COCO's layout; the other kinds have their benchmark's layout, with what
-it says of objects that are hidden, cut off or not to be found.
+Shapes, and crowds of smaller and more hidden ones, have exact boxes and masks, in COCO's layout; the other
+kinds have their benchmark's layout, with what it says of objects that are hidden, cut off or not to be found.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from cascade_tf.report.bars import Layer, bar_chart
 from cascade_tf.report.charts import Series, line_chart
 from cascade_tf.report.cloud import cloud_chart
 from cascade_tf.report.frame import document
+from cascade_tf.report.side_by_side import Scene, side_by_side
 
 _IOU_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9)
 _SHARES = (0.5, 0.6, 0.7)
@@ -199,6 +200,17 @@ def offset_figures(
             name = f"offsets_{number}_{first}_{second}"
             figures.append(Figure(name, chart, ("hypotheses", "offset", "count", "mean", "std"), rows))
     return figures
+
+
+def detections_figure(scenes: Sequence[Scene]) -> Figure:
+    """Pictures with their objects and the boxes of detectors, and the IoU at each box (Fig. 1).
+
+    Args:
+        scenes: one or more, all with the same detectors.
+    """
+    drawing, rows = side_by_side(scenes)
+    columns = ("picture", "detector", "class", "score", "x1", "y1", "x2", "y2", "iou")
+    return Figure("detections", drawing, columns, rows)
 
 
 def _curves(

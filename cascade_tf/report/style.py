@@ -37,6 +37,10 @@ svg .axis{font-size:12.5px}
 .line.dashed{stroke-dasharray:2 5;stroke-width:1.9}
 .line.faint{stroke-width:1.1;stroke-opacity:.28}
 .drawing{display:block;width:100%;height:auto;margin-top:auto}
+.whole{grid-column:1/-1}
+.object{fill:none;stroke:#fff;stroke-width:1.4;stroke-dasharray:4 3}
+.found{fill:none;stroke:var(--c);stroke-width:2}
+rect.tag{fill:var(--c)}svg text.tag{fill:#fff;font-size:11px;font-weight:600}
 .cloud{fill:none;stroke:var(--c);stroke-width:3;stroke-linecap:round;stroke-opacity:.45}
 .dot{fill:var(--card);stroke:var(--c);stroke-width:2}
 .cursor{stroke:var(--soft);stroke-opacity:.6;visibility:hidden}

@@ -27,6 +27,7 @@ from .quiet import set_log_level
 from .resumption import check_resumption, has_checkpoint, has_started, tell_of_left_out_images
 from .root import ROOT
 from .running import run
+from .scenes import scenes_of
 from .splits import (
     chosen_protocol,
     read_annotations,
@@ -69,6 +70,7 @@ __all__ = [
     "read_split_to_measure",
     "run",
     "run_commands",
+    "scenes_of",
     "show_defect",
     "submission_folder",
     "takes_proposals",

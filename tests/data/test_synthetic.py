@@ -18,6 +18,7 @@ from pycocotools import mask as coco_mask
 from cascade_tf.data import shapes, synthetic
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.synthetic import CLASS_NAMES, draw_dataset, draw_scene
+from cascade_tf.metrics.overlaps import pairwise_iou
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_demo_dataset.py"
 # Counting the pixels of a grid of 400 x 400 instead of integrating.
@@ -80,12 +81,13 @@ def test_boxes_areas_and_masks_agree(folder, split):
     assert max(count.max() for count in union.values()) == 1
 
 
-def test_a_hidden_object_loses_its_hidden_pixels():
+@pytest.mark.parametrize(("kind", "least"), [("shapes", 0.45), ("crowd", 0.3)])
+def test_a_hidden_object_loses_its_hidden_pixels(kind, least):
     """Every object of the scenes is whole, cut by the border, or hidden in part; never hidden to the most."""
     shares = []
     for number in range(40):
         rng = np.random.default_rng(number)
-        things, masks = synthetic._arrange(rng, 224, 288)
+        things, masks = synthetic._arrange(rng, 224, 288, synthetic.ARRANGEMENTS[kind])
         for index, (thing, mask) in enumerate(zip(things, masks, strict=True)):
             whole = thing.mask(224, 288)
             in_front = np.zeros_like(whole)
@@ -93,7 +95,7 @@ def test_a_hidden_object_loses_its_hidden_pixels():
                 in_front |= other.mask(224, 288)
             np.testing.assert_array_equal(mask, whole & ~in_front)
             shares.append(mask.sum() / thing.area())
-    assert min(shares) >= 0.45
+    assert min(shares) >= least
     assert np.mean(np.array(shares) < 0.9) > 0.2
     assert np.mean(np.array(shares) > 0.97) > 0.3
 
@@ -216,3 +218,35 @@ def test_the_program(tmp_path):
     assert again.returncode == 1
     assert again.stderr.count("\n") == 1
     assert "drawn: exists already" in again.stderr
+
+
+def test_crowds_have_more_smaller_and_more_hidden_objects():
+    def seen(kind):
+        scenes = [draw_scene(np.random.default_rng(n), 144, 192, kind) for n in range(20)]
+        sides = np.concatenate([scene.boxes()[:, 2:] - scene.boxes()[:, :2] for scene in scenes])
+        overlaps = [np.triu(pairwise_iou(scene.boxes(), scene.boxes()), 1) for scene in scenes]
+        return [len(scene.names) for scene in scenes], np.sqrt(sides.prod(axis=1)), overlaps
+
+    (few, large, apart), (many, small, close) = seen("shapes"), seen("crowd")
+    assert max(few) <= 8 <= min(many)
+    assert max(many) <= 16
+    assert small.mean() < 0.8 * large.mean()
+    assert small.min() >= 6
+    assert sum((o > 0.1).sum() for o in close) > 3 * sum((o > 0.1).sum() for o in apart)
+
+
+def test_annotations_of_crowds_have_an_id_each(tmp_path):
+    draw_dataset(tmp_path / "crowd", num_train=6, num_val=2, kind="crowd", image_size=(96, 128))
+    ids = [
+        annotation["id"]
+        for split in ("train", "val")
+        for annotation in json.loads((tmp_path / "crowd" / f"instances_{split}.json").read_text())[
+            "annotations"
+        ]
+    ]
+    assert len(set(ids)) == len(ids) > 6 * 8
+
+
+def test_an_unknown_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="got kind='heap', expected one of shapes, crowd"):
+        draw_dataset(tmp_path / "heap", num_train=1, num_val=1, kind="heap")

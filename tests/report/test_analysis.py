@@ -10,12 +10,14 @@ import pytest
 from cascade_tf.analysis.stage_boxes import StageBoxes
 from cascade_tf.report.analysis import (
     classification_figure,
+    detections_figure,
     localization_figures,
     offset_figures,
     overlap_figures,
     precision_figure,
     write_analysis,
 )
+from cascade_tf.report.side_by_side import Found, Scene
 from tests.report.reading import Page
 
 
@@ -88,3 +90,34 @@ def test_the_page_holds_every_figure(tmp_path):
     assert [tag for tag, _ in page.tags].count("figure") == 2
     rows = read(figures[0], tmp_path)
     assert [row["ap"] for row in rows] == ["0.9", "0.4", "0.8", ""]
+
+
+def test_detections_have_the_iou_with_the_object_that_they_overlap_most(tmp_path):
+    objects = np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0]])
+    pixels = np.zeros((16, 40, 3), np.uint8)
+    one = Found(np.array([[0.0, 0.0, 10.0, 5.0]]), np.array([0.9]), ["disc"])
+    other = Found(
+        np.array([[21.0, 0.0, 30.0, 10.0], [0.0, 12.0, 4.0, 16.0]]), np.array([0.5, 0.7]), ["<i>", "disc"]
+    )
+    nothing = Found(np.zeros((0, 4)), np.zeros(0), [])
+    figure = detections_figure(
+        [
+            Scene("a.png", pixels, objects, {"u50": one, "cascade": other}),
+            Scene("b.png", pixels, np.zeros((0, 4)), {"u50": one, "cascade": nothing}),
+        ]
+    )
+    rows = read(figure, tmp_path)
+    assert [(row["picture"], row["detector"], row["class"], row["iou"]) for row in rows] == [
+        ("a.png", "u50", "disc", "0.5"),
+        ("a.png", "cascade", "<i>", "0.9"),
+        ("a.png", "cascade", "disc", "0"),
+        ("b.png", "u50", "disc", "0"),
+    ]
+    text = write_analysis(tmp_path / "page.html", "run", [figure]).read_text()
+    page = Page(text)
+    assert page.count("image") == 6
+    assert page.count("rect", **{"class": "object"}) == 2 * 3
+    # Of one detector the best score lies on top.
+    labels = [shown for shown in page.texts if shown.startswith("0.")]
+    assert labels == ["0.50", "0.90", "0.00", "0.00"]
+    assert "<i>, score 0.50" in page.texts

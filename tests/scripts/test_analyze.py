@@ -60,6 +60,30 @@ def test_precision_on_the_boxes_of_another_run(call, workdir, tmp_path):
         assert ("proposals and objects", iou) in truth
 
 
+@pytest.mark.slow
+def test_detections_beside_those_of_another_run(call, workdir, dataset, tmp_path):
+    images = json.loads((dataset / "instances_val.json").read_text())["images"]
+    said = call(
+        "analyze",
+        f"--workdir={workdir}",
+        "--figures=detections",
+        f"--boxes_of={workdir}",
+        f"--image_ids={images[1]['id']}",
+        "--score_threshold=0.0",
+        f"--output={tmp_path}",
+    )
+    assert said.status == 0, said.err
+    found = rows(tmp_path / "detections.csv")
+    assert {row["picture"] for row in found} == {images[1]["file_name"]}
+    # The same run twice: its boxes are the same under both names.
+    halves = [
+        [{**row, "detector": ""} for row in found if row["detector"] == name]
+        for name in (workdir.name, str(workdir))
+    ]
+    assert halves[0]
+    assert halves[0] == halves[1]
+
+
 def test_every_head_meets_the_boxes_of_every_stage(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     analyze = importlib.import_module("analyze")
@@ -81,7 +105,7 @@ def test_figures_of_a_detector_without_stages(monkeypatch):
     )
     chosen = ["localization", "precision"]
     for figures, detector, expected in (
-        (None, plain, ["precision"]),
+        (None, plain, ["precision", "detections"]),
         (None, staged, chosen),
         ("localization,precision", plain, chosen),
     ):
@@ -95,6 +119,7 @@ def test_figures_of_a_detector_without_stages(monkeypatch):
     [
         (("--figures=colours",), "figures: got 'colours', expected some of localization"),
         (("--figures=others",), "got others without --boxes_of"),
+        (("--figures=detections", "--image_ids=no"), "image_ids: got 'no', expected ids of images of"),
     ],
 )
 def test_wrong_figures_are_answered_in_one_line(call, workdir, flags, message):
