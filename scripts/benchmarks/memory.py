@@ -147,7 +147,7 @@ def _train(family: str, sizes: Sequence[tuple[int, int]], **settings: Any) -> li
     from cascade_tf.training.optimizer import MomentumSGD
     from cascade_tf.training.step import UpdateStep
 
-    specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, make_data(64, 64))
+    specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, make_data(64, 64, family))
     step = UpdateStep(
         make_detector(family=family, **settings),
         MomentumSGD(1e-6),
@@ -158,7 +158,7 @@ def _train(family: str, sizes: Sequence[tuple[int, int]], **settings: Any) -> li
     ends = {quarter * len(sizes) // QUARTERS for quarter in range(1, QUARTERS + 1)}
     resident = []
     for number, (height, width) in enumerate(sizes, start=1):
-        report = step(*make_data(height, width))
+        report = step(*make_data(height, width, family))
         measuring.wait(report.losses)
         if number in ends:
             resident.append(_status("VmRSS"))

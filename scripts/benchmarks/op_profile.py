@@ -76,7 +76,7 @@ def _call(part: str, family: str, precision: str, height: int, width: int) -> Ca
 
     detector = make_detector("cascade", precision, family=family)
     if part == "training":
-        step = workload.make_step(detector, data := make_data(height, width))
+        step = workload.make_step(detector, data := make_data(height, width, family))
         return lambda: measuring.wait(step(*data))
     batch = make_batch(1, height, width)
     functions = {"inference": detector, "features": detector.features, "proposals": detector.proposals}

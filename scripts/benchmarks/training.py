@@ -41,7 +41,7 @@ def measure(arguments: Sequence[str]) -> None:
     family = values.family
     calibrator = workload.calibrator(values.precision)
     height, width = workload.image_size(values, family)
-    data = make_data(height, width)
+    data = make_data(height, width, family)
     cascade, baseline = (
         make_detector(kind, values.precision, family=family) for kind in ("cascade", "baseline")
     )

@@ -15,7 +15,6 @@ import numpy as np
 
 # An image of the default family as batches hold it, which is what the ops are measured on.
 HEIGHT, WIDTH = 800, 1344
-CLASSES = tuple(f"class {number}" for number in range(1, 81))
 
 
 class Family(NamedTuple):
@@ -26,12 +25,14 @@ class Family(NamedTuple):
         baseline: the same.
         row: the baseline's in the paper's Table 6; None: it is not there.
         settings: of both, where they are not the recipes' own.
+        num_classes: of its data set.
     """
 
     cascade: str
     baseline: str
     row: str | None = None
     settings: Mapping[str, Any] = {}
+    num_classes: int = 80
 
     def recipe(self, kind: str) -> Any:
         """The recipe of ``"cascade"`` or ``"baseline"``."""
@@ -59,6 +60,9 @@ FAMILIES = {
     "rfcn_r101": Family(*_RFCN, "R-FCN, ResNet-101", _R101),
     "fpn_plus": Family(*_FPN_PLUS, "FPN+, ResNet-50", _ROOM),
     "fpn_plus_r101": Family(*_FPN_PLUS, "FPN+, ResNet-101", {**_R101, **_ROOM}),
+    "mscnn_kitti": Family("cascade_mscnn_kitti", "mscnn_kitti", num_classes=4),
+    "mscnn_citypersons": Family("cascade_mscnn_citypersons", "mscnn_citypersons", num_classes=1),
+    "mscnn_widerface": Family("cascade_mscnn_widerface", "mscnn_widerface", num_classes=1),
 }
 DEFAULT = "fpn"
 
@@ -107,7 +111,7 @@ def calibrator(precision: str) -> measuring.Case:
 def make_detector(
     kind: str = "cascade", precision: str = "float32", seed: int = 0, family: str = DEFAULT, **settings: Any
 ) -> Any:
-    """Builds a detector of 80 classes.
+    """Builds a detector.
 
     Args:
         kind: ``"cascade"``, or ``"baseline"`` of one stage.
@@ -122,8 +126,9 @@ def make_detector(
 
     keras.utils.set_random_seed(seed)
     with dtype_policy(precision):
+        classes = tuple(f"class {number}" for number in range(1, FAMILIES[family].num_classes + 1))
         detector = FAMILIES[family].recipe(kind)(
-            CLASSES, **{"inputs.std": (57.375, 57.12, 58.395), **settings}
+            classes, **{"inputs.std": (57.375, 57.12, 58.395), **settings}
         )
     _calm(detector)
     return detector
@@ -184,8 +189,10 @@ def make_batch(batch_size: int = 1, height: int = 800, width: int = 1333) -> Any
     return tf.nest.map_structure(tf.constant, batch)
 
 
-def make_targets(batch_size: int = 1, objects: int = 8, height: int = 800, width: int = 1333) -> Any:
-    """Ground truth of that many objects in every image, about as many as COCO has."""
+def make_targets(
+    batch_size: int = 1, objects: int = 8, height: int = 800, width: int = 1333, family: str = DEFAULT
+) -> Any:
+    """Ground truth of that many objects in every image, about as many as COCO has, of a family's classes."""
     import tensorflow as tf
 
     from cascade_tf.structures import Targets
@@ -197,7 +204,7 @@ def make_targets(batch_size: int = 1, objects: int = 8, height: int = 800, width
     shape = (batch_size, objects)
     targets = Targets(
         boxes,
-        rng.integers(1, len(CLASSES) + 1, shape, dtype=np.int32),
+        rng.integers(1, FAMILIES[family].num_classes + 1, shape, dtype=np.int32),
         np.ones(shape, bool),
         np.zeros(shape, bool),
         rng.integers(0, 1000, (batch_size, 2), dtype=np.int32),
@@ -205,9 +212,9 @@ def make_targets(batch_size: int = 1, objects: int = 8, height: int = 800, width
     return tf.nest.map_structure(tf.constant, targets)
 
 
-def make_data(height: int, width: int) -> tuple[Any, Any]:
-    """Batch and targets of one image of that size."""
-    return make_batch(1, height, width), make_targets(1, height=height, width=width)
+def make_data(height: int, width: int, family: str = DEFAULT) -> tuple[Any, Any]:
+    """Batch and targets of one image of that size, with objects of a family's classes."""
+    return make_batch(1, height, width), make_targets(1, height=height, width=width, family=family)
 
 
 def make_call(detector: Any, batch: Any) -> Callable[[], Any]:

@@ -99,6 +99,15 @@ def test_values_of_the_untrained_network_are_in_range(benchmark, shrink, family)
         assert [x.numpy().std() for x in features.values()] == pytest.approx([1.0] * 4, rel=0.05)
 
 
+def test_objects_are_of_the_classes_of_the_family(benchmark, shrink):
+    shrink("mscnn_kitti")
+    workload = benchmark("workload")
+    _, targets = workload.make_data(320, 640, "mscnn_kitti")
+    assert set(targets.classes.numpy().ravel()) <= {1, 2, 3, 4}
+    assert len(workload.make_detector("baseline", family="mscnn_kitti").class_names) == 4
+    assert not any(name.startswith("mscnn") for name in benchmark("benchmarks.families").OF_COCO)
+
+
 def test_runs(benchmark, shrink, tmp_path, capfd):
     shrink("rfcn")
     file = tmp_path / "figures.json"
