@@ -185,6 +185,7 @@ class Work:
         """Collects what has been measured, and writes the page and the tables."""
         from cascade_tf.files import write_atomically
         from cascade_tf.study import summarize
+        from cascade_tf.study.markdown import to_markdown
         from cascade_tf.study.page import write_page
         from cascade_tf.study.text import to_csv
 
@@ -200,6 +201,7 @@ class Work:
         write_page(self.folder / "study.html", result, waiting=waiting)
         write_atomically(self.folder / "study.json", json.dumps(result.to_dict(), indent=1) + "\n")
         write_atomically(self.folder / "study.csv", to_csv(result))
+        write_atomically(self.folder / "study.md", to_markdown(result))
         return result
 
     def state(self, run: Run) -> RunState:

@@ -20,9 +20,9 @@ from cascade_tf.study.result import StudyResult, Verdict
 _NOTE = "Means over the seeds in percent, with half the width of their 95 % interval (Student's t)."
 _PAPER_NOTE = " Below a mean stands what the paper has, which was measured on other data."
 _DIFFERENCE_NOTE = (
-    "Runs of one seed see the same images in the same order and are paired. A difference is coloured where "
-    "its 95 % interval does not hold zero, green where it is for the better: less, "
-    "where a number has an arrow down."
+    "Each row less the one that it is compared with. Runs of one seed see the same images in the same order "
+    "and are paired. A difference is coloured where its 95 % interval does not hold zero, green where it is "
+    "for the better: less, where a number has an arrow down."
 )
 _CLAIM_NOTE = (
     "A claim is a sum of numbers that is above zero where it is true. It is shown where the 95 % interval of "
@@ -74,10 +74,10 @@ def _difference_section(result: StudyResult) -> str:
     rows = []
     for name, found in result.differences.items():
         cells = [_difference(number, found.get(number)) for number in result.study.numbers]
-        rows.append(_line(name, cells))
-    title = f"Less {html.escape(result.study.baseline)}"
-    body = table(("", *map(heading, result.study.numbers)), rows)
-    return f'<section><h2>{title}</h2>{body}<p class="foot">{_DIFFERENCE_NOTE}</p></section>'
+        other = html.escape(result.study.versus(result.study.row(name)))
+        rows.append(_line(name, [f"<td>{other}</td>", *cells]))
+    body = table(("", "less", *map(heading, result.study.numbers)), rows)
+    return f'<section><h2>Differences</h2>{body}<p class="foot">{_DIFFERENCE_NOTE}</p></section>'
 
 
 def _chart_section(result: StudyResult) -> str:
@@ -89,7 +89,7 @@ def _chart_section(result: StudyResult) -> str:
     if len(boxes) < 2:
         return ""
     means = _chart("AP over IoU", "AP, %", result.means, boxes)
-    gains = _chart(f"Less {result.study.baseline}", "points", result.differences, boxes, first_color=1)
+    gains = _chart("Differences", "points", result.differences, boxes, first_color=1)
     return f'<section><h2>Over the IoU threshold</h2><div class="pair">{means}{gains}</div></section>'
 
 

@@ -62,6 +62,7 @@ class Row:
         paper: what the paper's table has, in percent, by the numbers' names.
         source: where in the paper, such as ``"Table 1"``.
         again: how it is measured where it has no runs of its own.
+        versus: the row that it is compared with; empty for the study's baseline.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Row:
     paper: Mapping[str, float] = dataclasses.field(default_factory=dict)
     source: str = ""
     again: Again | None = None
+    versus: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Rows that are compared with the first of them, the baseline.
+    """Rows that are compared with the first of them, the baseline, or with the row that they name.
 
     Attributes:
         name: what the study is called.
@@ -104,8 +106,8 @@ class Study:
 
     Raises:
         ValueError: rows or seeds that come twice, a name that no folder can bear, fewer than two rows, no
-            seed, a claim about no row of the study, or a row that is neither trained nor measured on one that
-            is.
+            seed, a claim about no row of the study, a row that is neither trained nor measured on one that
+            is, or one that is compared with itself or with no row of the study.
     """
 
     name: str
@@ -137,6 +139,11 @@ class Study:
                 raise ValueError(f"claim {claim.name!r}: got {got}, expected rows among {', '.join(names)}")
 
     def _check_row(self, row: Row) -> None:
+        others = [one.name for one in self.rows if one.name != row.name]
+        if row.versus and row.versus not in others:
+            raise ValueError(
+                f"row {row.name!r}: got versus={row.versus!r}, expected one of {', '.join(others)}"
+            )
         if bool(row.config) == (row.again is not None):
             got = "both" if row.config else "neither"
             raise ValueError(f"row {row.name!r}: got {got}, expected a config, or how it is measured again")
@@ -157,6 +164,10 @@ class Study:
     def baseline(self) -> str:
         """Name of the row that the others are compared with."""
         return self.rows[0].name
+
+    def versus(self, row: Row) -> str:
+        """Name of the row that a row is compared with; empty for the baseline."""
+        return row.versus or (self.baseline if row.name != self.baseline else "")
 
     def row(self, name: str) -> Row:
         """The row of a name."""

@@ -47,8 +47,8 @@ class StudyResult:
         study: what was compared.
         means: row -> number -> mean over the seeds that are there, with its interval (as the difference from
             zero).
-        differences: row -> number -> difference from the baseline over the seeds that both have; the baseline
-            has none.
+        differences: row -> number -> difference from the row that it is compared with, over the seeds that
+            both have; the baseline has none.
         claims: in the study's order.
         seeds: row -> the seeds that are there.
     """
@@ -69,6 +69,7 @@ class StudyResult:
                     "config": row.config,
                     "changes": [*self.study.changes, *row.changes],
                     "seeds": self.seeds[row.name],
+                    "versus": self.study.versus(row),
                     "numbers": {name: _plain(value) for name, value in self.means[row.name].items()},
                     "differences": {
                         name: _plain(value) for name, value in self.differences.get(row.name, {}).items()
@@ -103,13 +104,13 @@ def summarize(study: Study, measured: Mapping[tuple[str, int], Numbers]) -> Stud
         for name, there in seeds.items()
     }
     differences = {}
-    for name, there in seeds.items():
-        shared = [seed for seed in there if seed in seeds[study.baseline]]
-        if name != study.baseline:
-            differences[name] = _over_seeds(
+    for row in study.rows:
+        if other := study.versus(row):
+            shared = [seed for seed in seeds[row.name] if seed in seeds[other]]
+            differences[row.name] = _over_seeds(
                 study.numbers,
-                [measured[name, seed] for seed in shared],
-                [measured[study.baseline, seed] for seed in shared],
+                [measured[row.name, seed] for seed in shared],
+                [measured[other, seed] for seed in shared],
             )
     return StudyResult(
         study, means, differences, [_decide(one, study, measured) for one in study.claims], seeds

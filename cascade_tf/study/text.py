@@ -22,10 +22,11 @@ def to_table(result: StudyResult) -> str:
     ]
     parts = [_align([header, *means])]
     differences = [
-        [name, *_cells(found, study.numbers, signed=True)] for name, found in result.differences.items()
+        [name, study.versus(study.row(name)), *_cells(found, study.numbers, signed=True)]
+        for name, found in result.differences.items()
     ]
-    header = ["", *map(heading, study.numbers)]
-    parts.append(f"less {study.baseline}, paired by seed\n{_align([header, *differences])}")
+    header = ["", "less", *map(heading, study.numbers)]
+    parts.append(f"differences, paired by seed\n{_align([header, *differences], left=(0, 1))}")
     papers = [
         [row.name, row.source, *(_paper(row.paper, name) for name in study.numbers)]
         for row in study.rows
@@ -44,12 +45,14 @@ def to_table(result: StudyResult) -> str:
 def to_csv(result: StudyResult) -> str:
     """A line for each row and number, in percent, empty where there is none.
 
-    It has the mean, half the width of its 95 % interval, the same of the difference from the baseline, and
-    the paper's number.
+    It has the mean, half the width of its 95 % interval, the same of the difference from the row that the row
+    is compared with, and the paper's number.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "number", "runs", "mean", "margin", "difference", "difference_margin", "paper"])
+    writer.writerow(
+        ["row", "number", "runs", "mean", "margin", "difference", "difference_margin", "versus", "paper"]
+    )
     for row in result.study.rows:
         for name in result.study.numbers:
             mean = result.means[row.name].get(name)
@@ -61,6 +64,7 @@ def to_csv(result: StudyResult) -> str:
                     len(result.seeds[row.name]),
                     *_columns(mean),
                     *_columns(difference),
+                    result.study.versus(row),
                     row.paper.get(name, ""),
                 ]
             )

@@ -9,6 +9,8 @@ where there are masks: what can be compared is which way a difference goes.
     python scripts/study.py --study paper --dataset_dir CROWD --workdir studies/paper --jobs 2
 """
 
+from typing import Any
+
 from cascade_tf.study import Again, Claim, Row, Study
 
 COLUMNS = ("AP", "AP50", "AP60", "AP70", "AP80", "AP90")
@@ -63,24 +65,46 @@ def paper(*values: float, columns: tuple[str, ...] = COLUMNS) -> dict[str, float
     return dict(zip(columns, values, strict=True))
 
 
-def cascade(name: str, *changes: str, source: str, stage: int | None = None, figures: tuple = ()) -> Row:
+def cascade(
+    name: str,
+    *changes: str,
+    source: str,
+    stage: int | None = None,
+    figures: tuple = (),
+    versus: str = "",
+) -> Row:
     """The cascade with changes."""
     config, own = CASCADE
-    return Row(name, config, (*own, *changes), stage, paper(*figures) if figures else {}, source)
+    numbers = paper(*figures) if figures else {}
+    return Row(name, config, (*own, *changes), stage, numbers, source, versus=versus)
+
+
+def ablation(name: str, *changes: str, **settings: Any) -> Row:
+    """The cascade with changes, beside the cascade without."""
+    return cascade(name, *changes, versus="cascade", **settings)
 
 
 def masks(name: str, *changes: str, figures: tuple) -> Row:
     """A detector with masks; the paper's figures are those of the masks."""
-    return Row(name, "demo/cascade", changes, paper=paper(*figures, columns=MASKS), source="Table 9")
+    other = "masks_baseline" if name != "masks_baseline" else ""
+    numbers = paper(*figures, columns=MASKS)
+    return Row(name, "demo/cascade", changes, paper=numbers, source="Table 9", versus=other)
 
 
 def again(
-    name: str, row: str, program: str, *flags: str, source: str, line: str = "", figures: tuple = ()
+    name: str,
+    row: str,
+    program: str,
+    *flags: str,
+    source: str,
+    line: str = "",
+    figures: tuple = (),
+    versus: str = "",
 ) -> Row:
     """A row that is measured on the runs of another one."""
-    return Row(
-        name, paper=paper(*figures) if figures else {}, source=source, again=Again(row, program, flags, line)
-    )
+    measured = Again(row, program, flags, line)
+    numbers = paper(*figures) if figures else {}
+    return Row(name, paper=numbers, source=source, again=measured, versus=versus)
 
 
 def more_than(row: str, other: str, number: str) -> tuple[tuple[float, str, str], ...]:
@@ -119,54 +143,63 @@ ROWS = (
         "--set=model.heads.ensemble=last_stage",
         "--noerrors",
         source="Table 2",
+        versus="cascade",
         figures=(38.3, 56.6, 52.2, 46.3, 35.7, 15.9),
     ),
-    cascade(
+    ablation(
         "same_iou_same_statistics",
         "model.heads.ious=0.5,0.5,0.5",
         "model.heads.update_statistics=false",
         source="Table 3",
         figures=(36.8, 57.8, 52.9, 45.4, 32.0, 10.7),
     ),
-    cascade(
+    ablation(
         "same_statistics",
         "model.heads.update_statistics=false",
         source="Table 3",
         figures=(38.5, 58.4, 54.1, 47.1, 35.0, 13.1),
     ),
-    cascade(
+    ablation(
         "same_iou",
         "model.heads.ious=0.5,0.5,0.5",
         source="Table 3",
         figures=(37.5, 57.8, 53.1, 45.5, 33.3, 13.1),
     ),
-    cascade(
+    ablation(
         "average",
         "model.heads.weighting=avg",
         source="Table 3",
         figures=(38.9, 57.5, 53.4, 46.9, 35.8, 16.2),
     ),
-    cascade(
+    ablation(
         "two_stages",
         "model.heads.ious=0.5,0.6",
         source="Table 4",
         figures=(38.2, 58.0, 53.6, 46.7, 34.6, 13.6),
     ),
-    cascade("four_stages", FOUR, source="Table 4", figures=(38.6, 57.2, 52.8, 46.2, 35.5, 16.3)),
-    cascade(
+    ablation("four_stages", FOUR, source="Table 4", figures=(38.6, 57.2, 52.8, 46.2, 35.5, 16.3)),
+    ablation(
         "first_three_of_four", FOUR, stage=3, source="Table 4", figures=(38.9, 57.4, 53.2, 46.8, 36.0, 16.0)
     ),
-    cascade("class_aware", "model.heads.head.class_agnostic=false", source="6.1.2"),
-    cascade("half_deviations", f"model.heads.stds={DEVIATIONS[0]}", source="6.4"),
-    cascade("double_deviations", f"model.heads.stds={DEVIATIONS[1]}", source="6.4"),
-    cascade("measured_statistics", *MEASURED, source="6.4"),
-    cascade("half_the_units", "model.heads.head.units=128", source="6.1.3"),
+    ablation("class_aware", "model.heads.head.class_agnostic=false", source="6.1.2"),
+    ablation("half_deviations", f"model.heads.stds={DEVIATIONS[0]}", source="6.4"),
+    ablation("double_deviations", f"model.heads.stds={DEVIATIONS[1]}", source="6.4"),
+    ablation("measured_statistics", *MEASURED, source="6.4"),
+    ablation("half_the_units", "model.heads.head.units=128", source="6.1.3"),
     masks("masks_baseline", "model.heads.ious=0.5", figures=(33.9, 55.5, 49.8, 41.4, 28.6, 8.3)),
     masks("masks_first_stage", "model.heads.masks.stages=1", figures=(35.0, 56.3, 50.8, 43.0, 30.0, 9.3)),
     masks("masks_last_stage", figures=(35.4, 56.4, 50.9, 43.2, 31.0, 10.1)),
     masks("masks_all_stages", "model.heads.masks.stages=1,2,3", figures=(35.5, 56.5, 51.2, 43.4, 30.8, 10.0)),
     *(
-        again(f"{row}_with_objects", row, "analyze", "--figures=truth", source="Fig. 7 (b)", line=OBJECTS)
+        again(
+            f"{row}_with_objects",
+            row,
+            "analyze",
+            "--figures=truth",
+            source="Fig. 7 (b)",
+            line=OBJECTS,
+            versus="baseline_with_objects" if row != "baseline" else "",
+        )
         for row in ("baseline", "u60", "u70")
     ),
     *(
@@ -178,6 +211,7 @@ ROWS = (
             "--boxes_of={run:cascade}",
             source="Fig. 7 (a)",
             line=f"others/boxes of stage {stage}",
+            versus=row,
         )
         for row, stage in (("u60", 2), ("u70", 3))
     ),
@@ -189,6 +223,7 @@ ROWS = (
             "--figures=stages",
             source="Fig. 8",
             line=f"stages_{n}/head {n}",
+            versus=f"u{n + 4}0_on_stage{n}",
         )
         for n in (2, 3)
     ),

@@ -10,6 +10,7 @@ import math
 import pytest
 
 from cascade_tf.study import Claim, Row, Study, Verdict, summarize
+from cascade_tf.study.markdown import to_markdown
 from cascade_tf.study.page import write_page
 from cascade_tf.study.text import to_csv, to_table
 
@@ -120,3 +121,36 @@ def test_the_page_says_what_is_there_and_what_is_not(tmp_path):
     assert "paper 42.8" in text
     assert '<td class="up">shown</td>' in text
     assert "last, seed 0: 3 of 9 steps" in text
+
+
+def test_a_row_is_compared_with_the_one_that_it_names():
+    rows = (Row("base", "x"), Row("other", "y"), Row("last", "z", versus="other"))
+    found = measured() | {("last", seed): {"AP": 0.5} for seed in (1, 2)}
+    result = summarize(Study("s", rows, seeds=(0, 1, 2), numbers=("AP",)), found)
+    assert result.differences["last"]["AP"].differences == pytest.approx([0.06, 0.02])
+    assert result.differences["other"]["AP"].differences == pytest.approx([0.03, 0.02, 0.04])
+    assert "last   other" in to_table(result)
+    assert result.to_dict()["rows"]["last"]["versus"] == "other"
+    with pytest.raises(ValueError, match="got versus='last', expected one of base"):
+        Study("s", (Row("base", "x"), Row("last", "z", versus="last")))
+
+
+def test_markdown_has_the_paper_s_differences_and_masks_by_themselves():
+    rows = (
+        Row("base", "x", paper={"AP": 34.9}),
+        Row("other", "y", paper={"AP": 38.9}, source="Table 1"),
+        Row("masks", "z"),
+    )
+    found = measured() | {("masks", 0): {"mask_AP": 0.2}}
+    numbers = ("AP", "AP90", "mask_AP")
+    wanted = (claim((1.0, "other", "AP"), (-1.0, "base", "AP")),)
+    text = to_markdown(summarize(Study("s", rows, seeds=(0, 1, 2), numbers=numbers, claims=wanted), found))
+    lines = text.splitlines()
+    assert lines[0] == "# Study: s"
+    margin = 100 * T_2 * 0.01 / math.sqrt(3)
+    assert f"| `other` | `base` | +3.0 ± {margin:.1f} (+4.0) |  |" in lines
+    assert "| `masks` |  | 1 | 20.0 |" in lines
+    assert f"| It is so. | Section 4 | shown | +3.0 ± {margin:.1f} |" in lines
+    boxes, masks = text.split("## Results, masks")
+    assert "`masks`" not in boxes
+    assert "`other`" not in masks.split("## Claims")[0]
