@@ -38,8 +38,20 @@ _UNOPTIMISED = {"models", "scripts"}
 _TESTS = Path(__file__).parent
 
 
+# Tests marked `long` run where this is set: minutes of kills, hosts or calls that the suite has a few of.
+_LONG_TESTS = "CASCADE_TF_LONG_TESTS"
+
+
 def pytest_collection_modifyitems(items):
-    """Sorts files for several processes: what needs memory first, while these are small, then by length."""
+    """Skips long tests where nobody asked for them, and sorts files for several processes.
+
+    What needs memory comes first, while these are small, then by length.
+    """
+    if os.environ.get(_LONG_TESTS, "0") in ("", "0"):
+        reason = f"takes minutes; {_LONG_TESTS}=1 runs it"
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason=reason))
     counts = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path.name not in _LARGE, -counts[item.path], str(item.path)))
 
