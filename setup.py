@@ -1,4 +1,4 @@
-"""Builds the C++ ops; everything else about the package stands in pyproject.toml."""
+"""Builds the C++ ops and puts programs and configurations into wheels; the rest stands in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "custom_ops"
@@ -22,6 +23,36 @@ def load_build_module():
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def shared_files() -> list[Path]:
+    """What wheels have of the folders ``configs/`` and ``scripts/``, inside the package.
+
+    Benchmarks, and the programs that write this project's own documents, are for a clone.
+    """
+    scripts = [
+        path for path in sorted((ROOT / "scripts").glob("*.py")) if not path.name.startswith("document_")
+    ]
+    shared = sorted((ROOT / "scripts" / "program").rglob("*.py"))
+    return [*scripts, *shared, *sorted((ROOT / "configs").rglob("*.py"))]
+
+
+class BuildPackage(build_py):
+    """Copies the package, and into it what ``cascade-tf`` runs."""
+
+    def run(self) -> None:
+        super().run()
+        self.shared: list[str] = []
+        if getattr(self, "editable_mode", False):
+            return
+        for source in shared_files():
+            target = Path(self.build_lib) / "cascade_tf" / source.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            self.shared.append(str(target))
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        return [*super().get_outputs(include_bytecode), *getattr(self, "shared", [])]
 
 
 class BuildOps(build_ext):
@@ -76,5 +107,5 @@ sources = sorted(str(path.relative_to(ROOT)) for path in SOURCES.rglob("*.cc"))
 headers = sorted(str(path.relative_to(ROOT)) for path in SOURCES.rglob("*.h"))
 setup(
     ext_modules=[Extension("cascade_tf.ops._cascade_tf_ops", sources, depends=headers, optional=True)],
-    cmdclass={"build_ext": BuildOps},
+    cmdclass={"build_ext": BuildOps, "build_py": BuildPackage},
 )

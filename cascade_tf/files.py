@@ -9,6 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shared_folder(name: str) -> Path:
+    """The folder ``"configs"`` or ``"scripts"``: inside the installed package, else that of the clone."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path:
     r"""Writes a file under a temporary name beside it, then renames it.

@@ -204,7 +204,7 @@ def _detect_in_fresh_process(layout: Layout) -> None:
     """The exported model alone, without anything that this process holds."""
     places = {"--model": layout.export, "--dataset_dir": layout.unseen, "--output": layout.pictures}
     flags = [text for name, place in places.items() for text in (name, str(place))]
-    command = [sys.executable, str(program.ROOT / "scripts" / "predict.py"), *flags, "--batch_size", "4"]
+    command = [sys.executable, str(program.SCRIPTS / "predict.py"), *flags, "--batch_size", "4"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"detecting with the exported model failed: {done.stderr.strip()}")

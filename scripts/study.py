@@ -2,7 +2,7 @@ r"""Trains several configurations with several seeds and compares them.
 
 A study is a file with study() (--study, a name in configs/studies or a path), or a list of configurations of
 which the first is the baseline (--configs). Its runs lie below --workdir. What is trained is not trained
-again, and what was interrupted goes on. After each run study.html, study.json and study.csv there have what
+again, and what was interrupted goes on. After each run study.html, .md, .json and .csv there have what
 is known so far: means over the seeds with 95 % intervals, differences from the baseline paired by seed, the
 paper's numbers beside them, and the claims that the study decides.
 
@@ -42,7 +42,6 @@ OPTIONS.string("backbone_weights", None, "As of train.py, for all runs.", "FILE"
 OPTIONS.integer("jobs", 1, "Runs at the same time, which share the processor's cores.", lower=1)
 OPTIONS.boolean("print_commands", False, "Prints the commands of the runs that are left, and trains nothing.")
 
-SCRIPTS = Path(__file__).resolve().parent
 # In the folder of a measurement: what it is made by.
 COMMAND = "command.json"
 # Between two looks at the runs.
@@ -229,7 +228,7 @@ class Work:
     def _words(self, run: Run) -> tuple[str, ...]:
         weights = OPTIONS.values.backbone_weights
         return (
-            *(sys.executable, str(SCRIPTS / "train.py")),
+            *(sys.executable, str(program.SCRIPTS / "train.py")),
             f"--config={run.config}",
             f"--dataset_dir={self.dataset}",
             f"--workdir={run.workdir(self.folder)}",
@@ -244,7 +243,7 @@ class Work:
         assert again is not None
         workdirs = {name: self._workdir(name, seed) for name in again.rows}
         return (
-            *(sys.executable, str(SCRIPTS / f"{again.program}.py")),
+            *(sys.executable, str(program.SCRIPTS / f"{again.program}.py")),
             f"--workdir={workdirs[again.row]}",
             f"--dataset_dir={self.dataset}",
             f"--output={place / PROPOSALS if again.program == 'propose' else place}",

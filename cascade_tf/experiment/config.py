@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cascade_tf
+from cascade_tf import __version__
 from cascade_tf.data.settings import DataConfig
 from cascade_tf.experiment import first_step, overrides
 from cascade_tf.experiment.evaluation_settings import EvaluationConfig
-from cascade_tf.files import write_atomically
+from cascade_tf.files import shared_folder, write_atomically
 from cascade_tf.parts import Part, constructor_name, find_part, may_be_absent, takes_part, unknown_setting
 from cascade_tf.training.settings import TrainConfig
 from cascade_tf.wording import count_of
@@ -181,7 +181,7 @@ def to_json(experiment: Experiment) -> str:
     Raises:
         ValueError: the recipe or one of its settings cannot be written.
     """
-    content: dict[str, Any] = {"version": cascade_tf.__version__, "name": experiment.name}
+    content: dict[str, Any] = {"version": __version__, "name": experiment.name}
     content["model"] = _part_as_json(experiment.model, "model")
     for group in ("data", "train", "evaluation"):
         values = vars(getattr(experiment, group))
@@ -334,7 +334,7 @@ def _take(content: dict[str, Any], name: str, kind: type) -> Any:
 
 def _find_config(path: str | os.PathLike) -> Path:
     name = Path(path) if Path(path).suffix == ".py" else Path(f"{path}.py")
-    folders = [Path(), Path("configs"), Path(cascade_tf.__file__).resolve().parents[1] / "configs"]
+    folders = [Path(), Path("configs"), shared_folder("configs")]
     for folder in folders:
         if (folder / name).is_file():
             return folder / name

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cascade_tf
+from cascade_tf.files import shared_folder
 
 NUMBERS = ("AP", "AP50", "AP60", "AP70", "AP75", "AP80", "AP90")
 """Columns of a study that names none."""
@@ -241,7 +241,7 @@ def study_of_configs(configs: Sequence[str]) -> Study:
 
 def _find_study(path: str | os.PathLike[str]) -> Path:
     name = Path(path) if Path(path).suffix == ".py" else Path(f"{path}.py")
-    folder = Path(cascade_tf.__file__).resolve().parents[1] / "configs" / "studies"
+    folder = shared_folder("configs") / "studies"
     for found in (name, folder / name):
         if found.is_file():
             return found

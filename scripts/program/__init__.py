@@ -25,7 +25,7 @@ from .log import warn
 from .pool import Command, run_commands
 from .quiet import set_log_level
 from .resumption import check_resumption, has_checkpoint, has_started, tell_of_left_out_images
-from .root import ROOT
+from .root import ROOT, SCRIPTS
 from .running import run
 from .scenes import scenes_of
 from .splits import (
@@ -43,6 +43,7 @@ __all__ = [
     "PRECISIONS",
     "ROOT",
     "SCORE_THRESHOLD",
+    "SCRIPTS",
     "WEIGHTS_TEXT",
     "Command",
     "Flags",

@@ -6,7 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from .root import ROOT
+from .root import ROOT, SCRIPTS
 
 _LIST_ITEM = "\n  "
 
@@ -17,7 +17,7 @@ def is_users(error: Exception) -> bool:
         return True
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(ROOT / "cascade_tf")
-    ours = ours or (bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(ROOT / "scripts"))
+    ours = ours or (bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(SCRIPTS))
     return ours and isinstance(error, (ValueError, TypeError, ArithmeticError, RuntimeError))
 
 

@@ -15,7 +15,7 @@ from .flags import Flags
 from .log import start_log
 from .memory import keep_freed_memory
 from .quiet import await_tensorflow, forget_tensorflow
-from .root import ROOT
+from .root import SCRIPTS, as_commands
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
     argv = list(sys.argv if argv is None else argv)
     name = Path(argv[0]).name
     if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
-        print(options.help(document, _shown_path(argv[0])))
+        print(as_commands(options.help(document, _shown_path(argv[0]))))
         return 0
     for flag in options.values:
         # A program may be called more than once in a process.
@@ -51,8 +51,8 @@ def run(
 
 def _shown_path(path: str) -> str:
     """The program's path below ``scripts/``, as a command line names it."""
-    folder, program = ROOT / "scripts", Path(path).resolve()
-    return program.relative_to(folder).as_posix() if program.is_relative_to(folder) else program.name
+    program = Path(path).resolve()
+    return program.relative_to(SCRIPTS).as_posix() if program.is_relative_to(SCRIPTS) else program.name
 
 
 def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str, *, debug: bool) -> int:
