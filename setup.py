@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,10 +16,10 @@ ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "custom_ops"
 
 
-def load_build_module():
-    """The package's own build module, by path: importing the package needs what is being installed."""
-    path = ROOT / "cascade_tf" / "ops" / "build.py"
-    spec = importlib.util.spec_from_file_location("cascade_tf_build", path)
+def load_module(name: str):
+    """A module of the package's ops, by path: importing the package needs what is being installed."""
+    path = ROOT / "cascade_tf" / "ops" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"cascade_tf_{name}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -68,7 +69,7 @@ class BuildOps(build_ext):
         folder = (ROOT if in_place else Path(self.build_lib)) / "cascade_tf" / "ops"
         if not in_place:
             self.copy_sources(folder / "custom_ops")
-        build = load_build_module()
+        build = load_module("build")
         tensorflow = build.probe_tensorflow()
         if tensorflow is None:
             self.warn("no TensorFlow in this environment: the C++ ops will be compiled at their first use")
@@ -78,12 +79,28 @@ class BuildOps(build_ext):
         except build.BuildError as error:
             self.warn(f"the C++ ops were not built: {error}")
             return
+        libraries = [library]
+        if gpu_library := self.compile_for_gpus(build, folder, tensorflow):
+            libraries.append(gpu_library)
         if in_place:
-            remove_outdated(library, tensorflow.version)
-        self.outputs.append(str(library))
+            remove_outdated(libraries, tensorflow.version)
+        self.outputs.extend(map(str, libraries))
+
+    def compile_for_gpus(self, build, folder: Path, tensorflow) -> Path | None:
+        """The kernels for GPUs, where they can be built and be of use, or CASCADE_TF_CUDA says so."""
+        cuda_build = load_module("cuda_build")
+        if not cuda_build.wanted(tensorflow.cuda):
+            return None
+        try:
+            return cuda_build.CudaBuilder(build, SOURCES).compile_library(folder, tensorflow)
+        except build.BuildError as error:
+            if os.environ.get("CASCADE_TF_CUDA") == "1":
+                raise
+            self.warn(f"the kernels for GPUs were not built: {error}")
+            return None
 
     def copy_sources(self, folder: Path) -> None:
-        for source in load_build_module().source_files(SOURCES):
+        for source in load_module("build").source_files(SOURCES):
             target = folder / source.relative_to(SOURCES)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
@@ -96,11 +113,12 @@ class BuildOps(build_ext):
         return {}
 
 
-def remove_outdated(library: Path, tensorflow_version: str) -> None:
+def remove_outdated(libraries: list[Path], tensorflow_version: str) -> None:
     """Deletes libraries that earlier states of the sources left in a checkout."""
-    for old in library.parent.glob(f"_cascade_tf_ops-tf{tensorflow_version}-*.so"):
-        if old != library:
-            old.unlink()
+    for kind in ("ops", "gpu"):
+        for old in libraries[0].parent.glob(f"_cascade_tf_{kind}-tf{tensorflow_version}-*.so"):
+            if old not in libraries:
+                old.unlink()
 
 
 sources = sorted(str(path.relative_to(ROOT)) for path in SOURCES.rglob("*.cc"))

@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.python.ops import control_flow_util  # what XLA compiles has no public name
 
-from cascade_tf.ops import build
+from cascade_tf.ops import build, gpu_library
 
 IMPLEMENTATIONS = ("auto", "custom", "tensorflow")
 
@@ -39,8 +39,9 @@ def check_implementation(implementation: str) -> None:
 def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
     """The module of generated C++ op functions, or None if the twin is to run.
 
-    "auto" takes the C++ ops where they can be had. The kernels are for the CPU, so with a GPU "auto" means
-    the twin: copying feature maps to the host would cost more than the op gains. XLA compiles the twin too.
+    "auto" takes the C++ ops where they can be had. With a GPU it means the twin: most kernels for GPUs have
+    yet to run on one, and without them copying feature maps to the host would cost more than the op gains.
+    "custom" takes the kernels for GPUs where they were built. XLA compiles the twin.
     Inside of `twins_alone` it is the twin whatever is asked for.
 
     Args:
@@ -146,10 +147,12 @@ def _load() -> Any:
             "implementation='tensorflow'."
         )
     try:
-        return tf.load_op_library(str(path))
+        module = tf.load_op_library(str(path))
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
         remedy = "Remedy: delete the file to rebuild it."
         return f"{path} does not open in TensorFlow {tf.__version__}: {error}. {remedy}"
+    gpu_library.register()
+    return module
 
 
 def find() -> Path | None:

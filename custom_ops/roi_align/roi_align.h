@@ -29,11 +29,19 @@
 #include <cmath>
 #include <vector>
 
+#include "../common/host_device.h"
+
 namespace cascade_tf {
 
 constexpr int kMaxRatio = 256;
 // Neighbouring cells are not distinct float32 numbers beyond this coordinate; such an RoI yields zeros.
 constexpr float kMaxCells = 16777216.0f;
+
+// Cells of a map.
+struct MapSize {
+  int height;
+  int width;
+};
 
 // Extent of an RoI along one axis, in cells relative to the centre of cell 0.
 struct AxisExtent {
@@ -56,9 +64,29 @@ struct AxisTaps {
 };
 
 // False for NaN and infinity too.
-inline bool IsUsable(float cell) { return std::fabs(cell) <= kMaxCells; }
+CASCADE_TF_HOST_DEVICE bool IsUsable(float cell) { return std::fabs(cell) <= kMaxCells; }
 
-inline AxisExtent MakeExtent(float low, float high, int bins, int sampling_ratio, bool aligned) {
+CASCADE_TF_HOST_DEVICE int ClampLevel(int level, int num_levels) {
+  return std::min(std::max(level, 0), num_levels - 1);
+}
+
+// What an image has of a map: its entry of map_sizes, if there is one.
+CASCADE_TF_HOST_DEVICE MapSize SizeOfImage(const int* own, MapSize map) {
+  if (own == nullptr) return map;
+  return {std::min(std::max(own[0], 1), map.height), std::min(std::max(own[1], 1), map.width)};
+}
+
+// The corners of a box in cells; returns false if the box is not usable.
+CASCADE_TF_HOST_DEVICE bool MakeCells(const float* box, float stride, bool aligned, float* cells) {
+  const float shift = aligned ? 0.5f : 0.0f;
+  for (int i = 0; i < 4; ++i) {
+    cells[i] = box[i] / stride - shift;
+    if (!IsUsable(cells[i])) return false;
+  }
+  return true;
+}
+
+CASCADE_TF_HOST_DEVICE AxisExtent MakeExtent(float low, float high, int bins, int sampling_ratio, bool aligned) {
   float length = high - low;
   if (!aligned) length = std::max(length, 1.0f);
   const float bin = length / static_cast<float>(bins);
@@ -78,23 +106,31 @@ inline void AddTap(int cell, float weight, size_t first, std::vector<Tap>* taps)
   taps->push_back({cell, weight});
 }
 
+// Where sample k of an axis lies: between two cells, the upper of which has the share `fraction`. False outside.
+CASCADE_TF_HOST_DEVICE bool MakeSample(const AxisExtent& extent, int bins, double k, int num_cells, int* lower,
+                                       int* upper, float* fraction) {
+  const double last = num_cells - 1, parts = 2.0 * bins * std::max(extent.ratio, 1);
+  double position = extent.start + static_cast<double>(extent.length) * (2.0 * k + 1.0) / parts;
+  // Written so that a NaN would count as outside: the cast below must see a cell of the map.
+  if (!(position >= -1.0 && position <= last + 1.0)) return false;
+  position = std::min(std::max(position, 0.0), last);
+  *lower = static_cast<int>(position);
+  *upper = std::min(*lower + 1, num_cells - 1);
+  *fraction = static_cast<float>(position - *lower);
+  return true;
+}
+
 inline void MakeTaps(const AxisExtent& extent, int bins, int num_cells, AxisTaps* result) {
   result->taps.clear();
   result->begin.assign(1, 0);
   const float share = 1.0f / static_cast<float>(std::max(extent.ratio, 1));
-  const double last = num_cells - 1, start = extent.start, length = extent.length;
-  const double parts = 2.0 * bins * std::max(extent.ratio, 1);
   for (int bin = 0; bin < bins; ++bin) {
     const size_t first = result->taps.size();
     const double samples_before = static_cast<double>(bin) * extent.ratio;
     for (int sample = 0; sample < extent.ratio; ++sample) {
-      double position = start + length * (2.0 * (samples_before + sample) + 1.0) / parts;
-      // Written so that a NaN would count as outside: the cast below must see a cell of the map.
-      if (!(position >= -1.0 && position <= last + 1.0)) continue;
-      position = std::min(std::max(position, 0.0), last);
-      const int lower = static_cast<int>(position);
-      const int upper = std::min(lower + 1, num_cells - 1);
-      const float fraction = static_cast<float>(position - lower);
+      int lower, upper;
+      float fraction;
+      if (!MakeSample(extent, bins, samples_before + sample, num_cells, &lower, &upper, &fraction)) continue;
       AddTap(lower, (1.0f - fraction) * share, first, &result->taps);
       AddTap(upper, fraction * share, first, &result->taps);
     }

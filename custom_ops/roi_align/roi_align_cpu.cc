@@ -125,24 +125,12 @@ class RoiAlignOp : public OpKernel {
   }
 
   void Compute(OpKernelContext* context) override {
-    OpInputList features;
-    const Tensor *boxes, *levels, *map_sizes;
-    OP_REQUIRES_OK(context, context->input_list("features", &features));
-    OP_REQUIRES_OK(context, context->input("boxes", &boxes));
-    OP_REQUIRES_OK(context, context->input("levels", &levels));
-    OP_REQUIRES_OK(context, context->input("map_sizes", &map_sizes));
-    CheckRois(context, *boxes, *levels);
+    RoiAlignInputs inputs;
+    ReadInputs(context, &inputs);
     if (!context->status().ok()) return;
-    CheckMapSizes(context, *map_sizes, boxes->dim_size(0), features.size());
-    if (!context->status().ok()) return;
-    OP_REQUIRES(context, features[0].dims() == 4,
-                absl::InvalidArgumentError(absl::StrCat("roi_align: features must be [B, h, w, C], got ",
-                                                        features[0].shape().DebugString())));
-    const int64_t batch = boxes->dim_size(0), num_rois = boxes->dim_size(1), channels = features[0].dim_size(3);
-    for (const Tensor& feature : features) {
-      CheckFeature(context, feature.shape(), batch, channels);
-      if (!context->status().ok()) return;
-    }
+    const OpInputList& features = inputs.features;
+    const Tensor &boxes = *inputs.boxes, &levels = *inputs.levels, &map_sizes = *inputs.map_sizes;
+    const int64_t batch = boxes.dim_size(0), num_rois = boxes.dim_size(1), channels = features[0].dim_size(3);
     Tensor* output;
     TensorShape shape;
     OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(
@@ -152,7 +140,7 @@ class RoiAlignOp : public OpKernel {
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     tensorflow::Shard(workers.num_threads, workers.workers, batch * num_rois, CostPerRoi(settings_, channels),
                       [&](int64_t begin, int64_t end) {
-                        PoolRange(features, *boxes, *levels, *map_sizes, begin, end, output);
+                        PoolRange(features, boxes, levels, map_sizes, begin, end, output);
                       });
   }
 

@@ -16,7 +16,6 @@
 namespace cascade_tf {
 namespace {
 
-using tensorflow::OpInputList;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
@@ -125,54 +124,22 @@ class RoiAlignGradOp : public OpKernel {
   explicit RoiAlignGradOp(OpKernelConstruction* context) : OpKernel(context) { ReadSettings(context, &settings_); }
 
   void Compute(OpKernelContext* context) override {
-    OpInputList shapes, others;
-    const Tensor *upstream, *boxes, *levels, *map_sizes;
-    OP_REQUIRES_OK(context, context->input("upstream", &upstream));
-    OP_REQUIRES_OK(context, context->input("boxes", &boxes));
-    OP_REQUIRES_OK(context, context->input("levels", &levels));
-    OP_REQUIRES_OK(context, context->input("map_sizes", &map_sizes));
-    OP_REQUIRES_OK(context, context->input_list("feature_shapes", &shapes));
-    OP_REQUIRES_OK(context, context->input_list("others", &others));
-    OP_REQUIRES(context, others.size() == 0 || others.size() == shapes.size(),
-                absl::InvalidArgumentError(absl::StrCat("roi_align: got ", others.size(),
-                                                        " other gradients, expected none or ", shapes.size())));
-    CheckRois(context, *boxes, *levels);
+    RoiAlignGradInputs inputs;
+    ReadInputs(context, &inputs);
     if (!context->status().ok()) return;
-    CheckMapSizes(context, *map_sizes, boxes->dim_size(0), shapes.size());
-    if (!context->status().ok()) return;
-    const int64_t batch = boxes->dim_size(0), num_rois = boxes->dim_size(1);
-    OP_REQUIRES(context,
-                upstream->dims() == 5 && upstream->dim_size(0) == batch && upstream->dim_size(1) == num_rois,
-                absl::InvalidArgumentError(absl::StrCat("roi_align: upstream must be [", batch, ", ", num_rois,
-                                                        ", height, width, C], got ",
-                                                        upstream->shape().DebugString())));
+    const int64_t batch = inputs.boxes->dim_size(0);
     std::vector<Map> maps;
-    for (int i = 0; i < shapes.size(); ++i) {
-      TensorShape shape;
-      OP_REQUIRES(context, shapes[i].dims() == 1,
-                  absl::InvalidArgumentError(absl::StrCat("roi_align: feature_shapes must be vectors, got ",
-                                                          shapes[i].shape().DebugString())));
-      OP_REQUIRES_OK(context, tensorflow::TensorShapeUtils::MakeShape(shapes[i].vec<int>(), &shape));
-      CheckFeature(context, shape, batch, upstream->dim_size(4));
-      if (!context->status().ok()) return;
+    for (size_t i = 0; i < inputs.shapes.size(); ++i) {
+      const TensorShape& shape = inputs.shapes[i];
       Tensor* gradient;
-      const Element* other = nullptr;
-      if (others.size() == 0) {
-        OP_REQUIRES_OK(context, context->allocate_output(i, shape, &gradient));
-      } else {
-        OP_REQUIRES(context, others[i].shape() == shape,
-                    absl::InvalidArgumentError(absl::StrCat("roi_align: got another gradient of shape ",
-                                                            others[i].shape().DebugString(), ", expected ",
-                                                            shape.DebugString())));
-        other = ReadFrom<T>(others[i]);
-        const int input = context->num_inputs() - others.size() + i;
-        OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({input}, i, shape, &gradient));
-      }
+      OP_REQUIRES_OK(context, AllocateGradient(context, inputs, i, &gradient));
+      const Element* other = inputs.others.size() == 0 ? nullptr : ReadFrom<T>(inputs.others[i]);
       const int64_t first_row = maps.empty() ? 0 : maps.back().first_row + batch * maps.back().height;
       maps.push_back({WriteTo<T>(gradient), other, static_cast<int>(shape.dim_size(1)),
                       static_cast<int>(shape.dim_size(2)), first_row});
     }
-    Sum(context, CollectTerms(*upstream, *boxes, *levels, *map_sizes, maps), *upstream, maps);
+    const RowTerms terms = CollectTerms(*inputs.upstream, *inputs.boxes, *inputs.levels, *inputs.map_sizes, maps);
+    Sum(context, terms, *inputs.upstream, maps);
   }
 
  private:

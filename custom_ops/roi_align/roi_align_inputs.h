@@ -70,32 +70,91 @@ inline void CheckMapSizes(tensorflow::OpKernelContext* context, const tensorflow
                                                       num_levels, ", 2], got ", sizes.shape().DebugString())));
 }
 
-// Cells of a map.
-struct MapSize {
-  int height;
-  int width;
+// The inputs of the op; checked, as are those of its gradient, unless the context's status says otherwise.
+struct RoiAlignInputs {
+  tensorflow::OpInputList features;
+  const tensorflow::Tensor *boxes, *levels, *map_sizes;
 };
+
+inline void ReadInputs(tensorflow::OpKernelContext* context, RoiAlignInputs* inputs) {
+  OP_REQUIRES_OK(context, context->input_list("features", &inputs->features));
+  OP_REQUIRES_OK(context, context->input("boxes", &inputs->boxes));
+  OP_REQUIRES_OK(context, context->input("levels", &inputs->levels));
+  OP_REQUIRES_OK(context, context->input("map_sizes", &inputs->map_sizes));
+  CheckRois(context, *inputs->boxes, *inputs->levels);
+  if (!context->status().ok()) return;
+  CheckMapSizes(context, *inputs->map_sizes, inputs->boxes->dim_size(0), inputs->features.size());
+  if (!context->status().ok()) return;
+  const tensorflow::TensorShape& first = inputs->features[0].shape();
+  OP_REQUIRES(context, first.dims() == 4,
+              absl::InvalidArgumentError(
+                  absl::StrCat("roi_align: features must be [B, h, w, C], got ", first.DebugString())));
+  for (const tensorflow::Tensor& feature : inputs->features) {
+    CheckFeature(context, feature.shape(), inputs->boxes->dim_size(0), first.dim_size(3));
+    if (!context->status().ok()) return;
+  }
+}
+
+struct RoiAlignGradInputs {
+  const tensorflow::Tensor *upstream, *boxes, *levels, *map_sizes;
+  std::vector<tensorflow::TensorShape> shapes;  // of the features
+  tensorflow::OpInputList others;               // none, or as many
+};
+
+inline void ReadInputs(tensorflow::OpKernelContext* context, RoiAlignGradInputs* inputs) {
+  tensorflow::OpInputList shapes;
+  OP_REQUIRES_OK(context, context->input("upstream", &inputs->upstream));
+  OP_REQUIRES_OK(context, context->input("boxes", &inputs->boxes));
+  OP_REQUIRES_OK(context, context->input("levels", &inputs->levels));
+  OP_REQUIRES_OK(context, context->input("map_sizes", &inputs->map_sizes));
+  OP_REQUIRES_OK(context, context->input_list("feature_shapes", &shapes));
+  OP_REQUIRES_OK(context, context->input_list("others", &inputs->others));
+  OP_REQUIRES(context, inputs->others.size() == 0 || inputs->others.size() == shapes.size(),
+              absl::InvalidArgumentError(absl::StrCat("roi_align: got ", inputs->others.size(),
+                                                      " other gradients, expected none or ", shapes.size())));
+  CheckRois(context, *inputs->boxes, *inputs->levels);
+  if (!context->status().ok()) return;
+  const int64_t batch = inputs->boxes->dim_size(0), num_rois = inputs->boxes->dim_size(1);
+  CheckMapSizes(context, *inputs->map_sizes, batch, shapes.size());
+  if (!context->status().ok()) return;
+  const tensorflow::TensorShape& upstream = inputs->upstream->shape();
+  OP_REQUIRES(context, upstream.dims() == 5 && upstream.dim_size(0) == batch && upstream.dim_size(1) == num_rois,
+              absl::InvalidArgumentError(absl::StrCat("roi_align: upstream must be [", batch, ", ", num_rois,
+                                                      ", height, width, C], got ", upstream.DebugString())));
+  inputs->shapes.resize(shapes.size());
+  for (int i = 0; i < shapes.size(); ++i) {
+    OP_REQUIRES(context, shapes[i].dims() == 1,
+                absl::InvalidArgumentError(
+                    absl::StrCat("roi_align: feature_shapes must be vectors, got ", shapes[i].shape().DebugString())));
+    OP_REQUIRES_OK(context, tensorflow::TensorShapeUtils::MakeShape(shapes[i].vec<int>(), &inputs->shapes[i]));
+    CheckFeature(context, inputs->shapes[i], batch, upstream.dim_size(4));
+    if (!context->status().ok()) return;
+    OP_REQUIRES(context, inputs->others.size() == 0 || inputs->others[i].shape() == inputs->shapes[i],
+                absl::InvalidArgumentError(absl::StrCat("roi_align: got another gradient of shape ",
+                                                        inputs->others[i].shape().DebugString(), ", expected ",
+                                                        inputs->shapes[i].DebugString())));
+  }
+}
+
+// The gradient of a level, in the memory of the other one where nothing else reads that.
+inline absl::Status AllocateGradient(tensorflow::OpKernelContext* context, const RoiAlignGradInputs& inputs, int level,
+                                     tensorflow::Tensor** gradient) {
+  if (inputs.others.size() == 0) return context->allocate_output(level, inputs.shapes[level], gradient);
+  const int input = context->num_inputs() - inputs.others.size() + level;
+  return context->forward_input_or_allocate_output({input}, level, inputs.shapes[level], gradient);
+}
 
 // What an image has of the map of a level.
 inline MapSize SizeOfImage(const tensorflow::Tensor& sizes, int64_t image, int level, MapSize map) {
   if (sizes.NumElements() == 0) return map;
-  const int* own = sizes.flat<int>().data() + 2 * (image * sizes.dim_size(1) + level);
-  return {std::min(std::max(own[0], 1), map.height), std::min(std::max(own[1], 1), map.width)};
-}
-
-inline int ClampLevel(int level, size_t num_levels) {
-  return std::min(std::max(level, 0), static_cast<int>(num_levels) - 1);
+  return SizeOfImage(sizes.flat<int>().data() + 2 * (image * sizes.dim_size(1) + level), map);
 }
 
 // The taps of a box on a map of that size; returns false if the box is not usable.
 inline bool MakeRoiTaps(const RoiAlignSettings& settings, const float* box, float stride, MapSize map, AxisTaps* rows,
                         AxisTaps* columns) {
-  const float shift = settings.aligned ? 0.5f : 0.0f;
   float cells[4];
-  for (int i = 0; i < 4; ++i) {
-    cells[i] = box[i] / stride - shift;
-    if (!IsUsable(cells[i])) return false;
-  }
+  if (!MakeCells(box, stride, settings.aligned, cells)) return false;
   const int ratio = settings.sampling_ratio;
   MakeTaps(MakeExtent(cells[1], cells[3], settings.output_height, ratio, settings.aligned), settings.output_height,
            map.height, rows);

@@ -81,7 +81,7 @@ REGISTER_OP("CascadeTf>RoiAlign")
     .Attr("output_width: int >= 1")
     .Attr("sampling_ratio: int >= 0")
     .Attr("aligned: bool")
-    .Attr("T: {float, bfloat16} = DT_FLOAT")
+    .Attr("T: {float, bfloat16, half} = DT_FLOAT")
     .SetShapeFn(ForwardShape);
 
 REGISTER_OP("CascadeTf>RoiAlignGrad")
@@ -97,7 +97,7 @@ REGISTER_OP("CascadeTf>RoiAlignGrad")
     .Attr("strides: list(float)")
     .Attr("sampling_ratio: int >= 0")
     .Attr("aligned: bool")
-    .Attr("T: {float, bfloat16} = DT_FLOAT")
+    .Attr("T: {float, bfloat16, half} = DT_FLOAT")
     .SetShapeFn(GradientShape);
 
 }  // namespace cascade_tf

@@ -1,0 +1,48 @@
+"""The kernels for GPUs by their launchers, on the host and where there is one on a GPU.
+
+Needs neither TensorFlow nor the package. On a machine with a GPU, nvcc, NumPy and PyTorch or CuPy:
+
+    python -m pytest -c /dev/null --rootdir . --confcutdir tests/device --import-mode importlib tests/device
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from scripts.benchmarks import launchers as library
+
+
+@functools.cache
+def _launchers(where):
+    if where == "host":
+        return library.Launchers(library.compile_launchers(host=True), library.HostMemory())
+    try:
+        memory = library.gpu_memory()
+    except ImportError as error:
+        return str(error)
+    if not library.has_nvcc():
+        return "no nvcc to compile the kernels with"
+    return library.Launchers(library.compile_launchers(host=False), memory)
+
+
+@pytest.fixture(params=["host", "gpu"])
+def launchers(request):
+    """`Launchers` on the host, and once more on a GPU."""
+    found = _launchers(request.param)
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def host_launchers():
+    """`Launchers` on the host."""
+    return _launchers("host")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,114 @@
+"""The library of kernels for GPUs: it compiles, opens without a GPU, and TensorFlow knows its kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import kernels  # what TensorFlow has kernels for has no public name
+
+from cascade_tf.ops import build, cuda_build, gpu_library, library
+
+needs_nvcc = pytest.mark.skipif(cuda_build.find_nvcc() is None, reason="no nvcc on this machine")
+NAME = "_cascade_tf_gpu-tf2.21.0-cuda13.0-x86_64-0123456789ab.so"
+KERNELS = {
+    "RoiAlign": ["float32", "float16", "bfloat16"],
+    "RoiAlignGrad": ["float32", "float16", "bfloat16"],
+}
+
+
+@pytest.fixture(scope="module")
+def builder():
+    return cuda_build.CudaBuilder(build, build.source_folder())
+
+
+@pytest.fixture(scope="module")
+def opened(builder):
+    """The library for one architecture, kept in the user's cache; names of the ops with kernels for GPUs."""
+    info = build.TensorFlowInfo(
+        tf.__version__, tuple(tf.sysconfig.get_compile_flags()), tuple(tf.sysconfig.get_link_flags())
+    )
+    folder = build.cache_folder() / "one_architecture"
+    name = builder.library_name(tf.__version__, cuda_build.cuda_version(cuda_build.find_nvcc()))
+    if not (folder / name).is_file():
+        for old in folder.glob("*.so"):
+            old.unlink()
+        builder.compile_library(folder, info, architectures=[90])
+    library.load()
+    tf.load_library(str(folder / name))
+    return folder / name
+
+
+def types_on_gpu(op):
+    """The element types that an op has kernels for GPUs for; [None] for a kernel without."""
+    found = kernels.get_registered_kernels_for_op(f"CascadeTf>{op}").kernel
+    return [
+        tf.as_dtype(one.constraint[0].allowed_values.list.type[0]).name if one.constraint else None
+        for one in found
+        if one.device_type == "GPU"
+    ]
+
+
+@needs_nvcc
+@pytest.mark.parametrize("op", KERNELS)
+def test_tensorflow_knows_the_kernels(op, opened):
+    assert sorted(types_on_gpu(op)) == sorted(KERNELS[op])
+
+
+@needs_nvcc
+def test_ops_still_run_on_the_host(opened):
+    pooled = library.load().cascade_tf_roi_align(
+        features=[tf.ones([1, 8, 8, 2])],
+        boxes=[[[0.0, 0.0, 16.0, 16.0]]],
+        levels=[[0]],
+        map_sizes=tf.zeros([0], tf.int32),
+        strides=[4.0],
+        output_height=2,
+        output_width=2,
+        sampling_ratio=2,
+        aligned=True,
+    )
+    assert pooled.numpy().sum() == pytest.approx(8)
+
+
+def test_a_driver_of_an_older_generation_is_told_in_one_line():
+    message = gpu_library.too_old((12, 9), Path(NAME))
+    assert "\n" not in message
+    assert "the driver knows CUDA 12.9, they were built with 13.0" in message
+    assert gpu_library.too_old((13, 0), Path(NAME)) is None
+    assert gpu_library.too_old((14, 1), Path(NAME)) is None
+
+
+def test_an_old_driver_leaves_the_library_closed(monkeypatch):
+    messages = []
+    monkeypatch.setattr(gpu_library, "driver_version", lambda: (12, 4))
+    monkeypatch.setattr(gpu_library, "find", lambda: Path(NAME))
+    monkeypatch.setattr(tf, "load_library", lambda path: pytest.fail("opened"))
+    monkeypatch.setattr(gpu_library.logging, "warning", lambda *message: messages.append(message))
+    gpu_library.register.__wrapped__()
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("0", False), ("1", True), ("", False)])
+def test_the_environment_decides_what_is_built(monkeypatch, choice, expected):
+    monkeypatch.setenv("CASCADE_TF_CUDA", choice)
+    assert cuda_build.wanted(tensorflow_has_cuda=False) is expected
+
+
+def test_without_nvcc_nothing_is_built_unasked(monkeypatch, builder, tmp_path):
+    monkeypatch.setattr(cuda_build, "find_nvcc", lambda: None)
+    monkeypatch.delenv("CASCADE_TF_CUDA", raising=False)
+    assert not cuda_build.wanted(tensorflow_has_cuda=True)
+    with pytest.raises(build.BuildError, match="no nvcc found"):
+        builder.compile_objects(tmp_path)
+
+
+@needs_nvcc
+def test_one_architecture_of_each_generation(monkeypatch):
+    monkeypatch.delenv("CASCADE_TF_CUDA_ARCHITECTURES", raising=False)
+    chosen = cuda_build.chosen_architectures(cuda_build.find_nvcc())
+    assert {75, 80, 90} <= set(chosen)
+    assert len({one // 10 for one in chosen}) == len(chosen)
+    monkeypatch.setenv("CASCADE_TF_CUDA_ARCHITECTURES", "80,90")
+    assert cuda_build.chosen_architectures(cuda_build.find_nvcc()) == [80, 90]
