@@ -1,5 +1,6 @@
 # make demo    set up .venv, then train, evaluate, export and serve a small Cascade R-CNN on drawn images
 # make test    the same set-up plus the test extras, then lint, types, import direction and all tests
+# make sanitize    random calls of the C++ kernels, compiled with AddressSanitizer and UndefinedBehaviorSanitizer
 #
 # On a machine with a GPU: make demo TENSORFLOW='tensorflow[and-cuda]'
 
@@ -25,13 +26,16 @@ BASE := $(VENV)/base-$(call checksum,requirements/base.txt)-$(CHOICE).stamp
 TEST := $(VENV)/test-$(call checksum,$(wildcard requirements/*.txt))-$(CHOICE).stamp
 OPS := $(VENV)/ops-$(call checksum,$(OPS_SOURCES) pyproject.toml)-$(CHOICE).stamp
 
-.PHONY: demo test setup setup-test lint types imports unit clean help
+.PHONY: demo test sanitize setup setup-test lint types imports unit clean help
 .DELETE_ON_ERROR:
 
 demo: setup
 	@$(BIN)/python scripts/demo.py $(DEMO_FLAGS)
 
 test: lint types imports unit
+
+sanitize: setup-test
+	@CASCADE_TF_LONG_TESTS=1 $(BIN)/python -m pytest tests/ops/test_sanitizers.py $(PYTEST_FLAGS)
 
 setup: $(BASE) $(OPS)
 setup-test: setup $(TEST)

@@ -87,7 +87,9 @@ def _convolve(inputs: tf.Tensor, offsets: tf.Tensor, kernel: tf.Tensor, stride: 
 
     def add_tap(tap, total):
         samples = tf.cast(_sample(padded, positions[tap]), kernel.dtype)
-        return tap + 1, total + tf.cast(tf.nn.conv2d(samples, taps[tap], 1, "VALID"), tf.float32)
+        # oneDNN's convolution of no images has the channels of its input.
+        part = tf.reshape(tf.nn.conv2d(samples, taps[tap], 1, "VALID"), tf.shape(total))
+        return tap + 1, total + tf.cast(part, tf.float32)
 
     _, total = tf.while_loop(
         lambda tap, _: tap < tf.shape(taps)[0],

@@ -37,8 +37,8 @@ def grid_roi_align_tensorflow(
     inclusive_boxes: bool,
 ) -> tf.Tensor:
     """``grid_roi_align`` on checked arguments: float32 features, clamped levels."""
+    boxes = boxes_on_maps("grid_roi_align", boxes, [tf.shape(feature) for feature in features], levels)
     shapes = [tf.shape(feature)[:3] for feature in features]
-    boxes = boxes_on_maps("grid_roi_align", boxes, shapes, levels)
     sizes = tf.stack(shapes)
     height, width = tf.gather(sizes[:, 1], levels), tf.gather(sizes[:, 2], levels)
     scale = tf.gather(tf.constant([cells_per_pixel(stride) for stride in strides]), levels)[..., None]

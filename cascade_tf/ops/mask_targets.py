@@ -119,6 +119,7 @@ def _crop_tensorflow(
     That is the order of the C++ op within each bin. Boxes that have no more samples drop out, or add zeros
     under XLA, whose sizes are fixed.
     """
+    boxes = tf.ensure_shape(boxes, [None, None, 4])
     boxes = _fitting_boxes(masks, image_size, boxes, object_index, valid)
     _assert_values(masks, image_size, object_index, valid)
     crops = _make_crops(masks, image_size, boxes, object_index, valid, output_size)
@@ -157,9 +158,10 @@ def _fitting_boxes(
     masks: tf.Tensor, image_size: tf.Tensor, boxes: tf.Tensor, object_index: tf.Tensor, valid: tf.Tensor
 ) -> tf.Tensor:
     shape = tf.shape(boxes)
-    batches = tf.stack([tf.shape(masks)[0], tf.shape(image_size)[0]])
-    message = "crop_masks: boxes, masks and image_size must be of as many images, got"
-    boxes = with_equal_sizes(boxes, message, shape[0], batches)
+    message = "crop_masks: boxes and masks must be of as many images, got"
+    boxes = with_equal_sizes(boxes, message, shape[0], tf.shape(masks)[0])
+    message = "crop_masks: image_size must be (height, width) of as many images as boxes, got"
+    boxes = with_equal_sizes(boxes, message, tf.stack([shape[0], 2]), tf.shape(image_size))
     rows = tf.stack([tf.shape(object_index), tf.shape(valid)])
     return with_equal_sizes(boxes, "crop_masks: object_index and valid must be [B, S], got", shape[:2], rows)
 

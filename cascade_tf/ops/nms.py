@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from cascade_tf.ops import library
 from cascade_tf.ops.argument_checks import floats
-from cascade_tf.ops.selection import NMSOutput, nms_output, no_survivors, scored_boxes, select_in_turn
+from cascade_tf.ops.selection import NMSOutput, nms_output, scored_boxes, select_in_turn
 
 
 def batched_nms(
@@ -89,23 +89,24 @@ def _nms_tensorflow(
     boxes: tf.Tensor, scores: tf.Tensor, iou_threshold: float, score_threshold: float, max_outputs: int
 ) -> NMSOutput:
     """The twin: one core NMS op per image and class in a loop, so the graph does not grow with K."""
-    if 0 in (scores.shape[0], scores.shape[2]):
-        return no_survivors(tf.shape(scores)[0], max_outputs)  # an eager map_fn needs at least one element
     batch, num_boxes, num_classes = tf.unstack(tf.shape(scores))
+    box_sets = tf.shape(boxes)[2]
     # The core op orders the corners of a flipped box; here such a box has no area.
     corners = tf.concat([boxes[..., :2], tf.maximum(boxes[..., :2], boxes[..., 2:])], axis=-1)
     finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
     corners = tf.where(finite[..., None], corners, tf.zeros_like(corners))
     candidate_scores = tf.where(finite, scores, tf.fill(tf.shape(scores), -float("inf")))
-    boxes_by_class = tf.transpose(corners, [0, 2, 1, 3])
-    scores_by_class = tf.transpose(candidate_scores, [0, 2, 1])
-    last_box_set = tf.shape(boxes)[2] - 1
+    # One row more than there are, because a loop over none does not know the size of its result.
+    boxes_by_class = _rows(tf.transpose(corners, [0, 2, 1, 3]), [batch * box_sets, num_boxes, 4], 0.0)
+    scores_by_class = _rows(
+        tf.transpose(candidate_scores, [0, 2, 1]), [batch * num_classes, num_boxes], -float("inf")
+    )
 
     def kept_by_one_class(index):
-        image, class_index = index // num_classes, index % num_classes
-        class_scores = scores_by_class[image, class_index]
+        image, class_index = index // tf.maximum(num_classes, 1), index % tf.maximum(num_classes, 1)
+        class_scores = scores_by_class[index]
         kept, count = tf.raw_ops.NonMaxSuppressionV4(
-            boxes=boxes_by_class[image, tf.minimum(class_index, last_box_set)],
+            boxes=boxes_by_class[image * box_sets + tf.minimum(class_index, tf.maximum(box_sets - 1, 0))],
             scores=class_scores,
             max_output_size=max_outputs,
             iou_threshold=iou_threshold,
@@ -118,11 +119,17 @@ def _nms_tensorflow(
 
     survivors = tf.map_fn(
         kept_by_one_class,
-        tf.range(batch * num_classes),
+        tf.range(batch * num_classes + 1),
         fn_output_signature=tf.TensorSpec([None], tf.float32),
-    )
+    )[:-1]
     survivors = tf.transpose(tf.reshape(survivors, [batch, num_classes, num_boxes]), [0, 2, 1])
     return _best(tf.reshape(survivors, [batch, num_boxes * num_classes]), num_classes, max_outputs)
+
+
+def _rows(values: tf.Tensor, shape: list[Any], last: float) -> tf.Tensor:
+    """The values in another shape, and one row more, of one number."""
+    padding = [[0, 1], *[[0, 0]] * (len(shape) - 1)]
+    return tf.pad(tf.reshape(values, shape), padding, constant_values=last)
 
 
 def _nms_fixed_shapes(

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.ops import library
-from cascade_tf.ops.argument_checks import with_equal_sizes
+from cascade_tf.ops.argument_checks import after_check, with_equal_sizes
 
 
 def paste_masks(
@@ -54,6 +54,9 @@ def _paste(masks: Any, boxes: Any, image_size: Any, threshold: float, custom: An
         library.refuse_xla("paste_masks")
         message = "paste_masks: boxes and masks must be as many, got"
         boxes = with_equal_sizes(boxes, message, outer, tf.shape(masks)[:-2])
+        cells = tf.shape(masks)[-2:]
+        message = "paste_masks: masks must be [..., P, Q] with at least one cell, got"
+        boxes = after_check(boxes, tf.reduce_all(cells > 0), message, tf.shape(masks))
     flat_masks = tf.reshape(masks, tf.concat([[-1], tf.shape(masks)[-2:]], axis=0))
     flat_boxes = tf.reshape(boxes, [-1, 4])
     if custom is None:

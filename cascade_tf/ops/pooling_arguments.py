@@ -38,8 +38,8 @@ def checked_map(op: str, features: Any, boxes: Any, stride: float) -> MapAndBoxe
         raise ValueError(
             f"{op}: features must be floating [B, h, w, C], got {features.dtype.name} {features.shape}"
         )
-    if 0 in features.shape[1:3]:
-        raise ValueError(f"{op}: features must have h, w >= 1, got {features.shape}")
+    if 0 in features.shape[1:]:
+        raise ValueError(f"{op}: features must have h, w, C >= 1, got {features.shape}")
     if boxes.shape.rank != 3 or boxes.shape[2] not in (4, None):
         raise ValueError(f"{op}: boxes must be [B, R, 4], got {boxes.shape}")
     if boxes.shape[2] is None:
@@ -115,7 +115,8 @@ def boxes_on_maps(
     """The boxes for a twin; a running graph compares them with the maps and levels, as the C++ op does."""
     if not library.checks_sizes():
         return boxes
-    shape, sizes, wanted = tf.shape(boxes), [tf.stack(shapes)[:, 0]], [0] * len(shapes)
+    maps = tf.stack(shapes)
+    shape, sizes, wanted = tf.shape(boxes), [maps[:, 0]], [0] * len(shapes)
     if levels is not None:
         sizes.append(tf.shape(levels))
         wanted += [0, 1]
@@ -123,6 +124,10 @@ def boxes_on_maps(
         sizes.append(tf.shape(map_sizes)[:1])
         wanted.append(0)
     got = tf.concat(sizes, axis=0)
-    fits = tf.reduce_all(tf.equal(tf.gather(shape, wanted), got))
-    message = f"{op}: boxes must be [B, R, 4] with B of all features and map sizes, [B, R] of levels, got"
-    return after_check(boxes, fits, message, shape, got)
+    fits = tf.reduce_all(tf.equal(tf.gather(shape, wanted), got)) & tf.reduce_all(maps[:, 1:] > 0)
+    fits &= tf.reduce_all(tf.equal(maps[:, 3], maps[0, 3]))
+    message = (
+        f"{op}: boxes must be [B, R, 4] with B of all features and map sizes, [B, R] of levels, and features "
+        "[B, h, w, C] with h, w, C >= 1 and one C, got"
+    )
+    return after_check(boxes, fits, message, shape, got, "and features", maps)

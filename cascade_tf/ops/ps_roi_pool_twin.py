@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from cascade_tf.ops.argument_checks import after_check
 from cascade_tf.ops.caffe_pixels import cells_per_pixel, pixel_corners, round_half_away, usable
 from cascade_tf.ops.division import divide
 from cascade_tf.ops.pooling_arguments import boxes_on_maps
@@ -24,8 +25,10 @@ def ps_roi_pool_tensorflow(
     """``ps_roi_pool`` on checked arguments: float32 features."""
     shape = tf.shape(features)
     boxes = boxes_on_maps("ps_roi_pool", boxes, [shape])
-    batch, height, width = shape[0], shape[1], shape[2]
     bins = output_size[0] * output_size[1]
+    message = f"ps_roi_pool: channels must be a multiple of {bins}, got"
+    boxes = after_check(boxes, tf.equal(shape[3] % bins, 0), message, shape[3])
+    batch, height, width = shape[0], shape[1], shape[2]
     rows, columns = _cells_of_bins(boxes, stride, output_size, inclusive_boxes, shape[1:3])
 
     classes = shape[3] // bins

@@ -33,7 +33,7 @@ def resize_and_pad(
         [H', W', 3] uint8.
 
     Raises:
-        ValueError: the image has another shape, ``multiple`` is not positive, or the implementation is
+        ValueError: an argument has another shape, ``multiple`` is not positive, or the implementation is
             unknown.
         TypeError: the image is not uint8.
         tf.errors.InvalidArgumentError: the image is empty or a side of ``size`` is below 1.
@@ -48,11 +48,14 @@ def resize_and_pad(
             raise TypeError(f"resize_and_pad: image must be uint8, got {image.dtype.name}")
         if not image.shape.is_compatible_with([None, None, 3]):
             raise ValueError(f"resize_and_pad: image must be [H, W, 3], got {image.shape}")
-        size = tf.cast(tf.stack(size), tf.int32)
+        size, flip = tf.cast(tf.stack(size), tf.int32), tf.cast(flip, tf.bool)
+        for name, value, expected in (("size", size, [2]), ("flip", flip, [])):
+            if not value.shape.is_compatible_with(expected):
+                raise ValueError(f"resize_and_pad: {name} must have the shape {expected}, got {value.shape}")
         if custom is not None:
             return custom.cascade_tf_resize_and_pad(image=image, size=size, flip=flip, multiple=multiple)
         resized = tf.cast(resize_image(image, size), tf.uint8)
-        mirrored = tf.cond(tf.cast(flip, tf.bool), lambda: tf.reverse(resized, [1]), lambda: resized)
+        mirrored = tf.cond(flip, lambda: tf.reverse(resized, [1]), lambda: resized)
         return tf.ensure_shape(pad_images(mirrored, multiple), [None, None, 3])
 
 

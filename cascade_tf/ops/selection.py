@@ -56,8 +56,8 @@ def scored_boxes(op: str, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     """The boxes [B, N, Q, 4] for a twin, which a running graph compares with scores [B, N, K]."""
     if not library.checks_sizes():
         return boxes
-    sizes, wanted = tf.shape(boxes)[:3], tf.shape(scores)
-    fits = tf.equal(sizes, wanted) | tf.equal(sizes, [-1, -1, 1])
+    sizes, wanted = tf.shape(boxes), tf.concat([tf.shape(scores), [4]], axis=0)
+    fits = tf.equal(sizes, wanted) | tf.equal(sizes, [-1, -1, 1, -1])
     message = f"{op}: boxes must be [B, N, Q, 4] with Q = 1 or K for scores [B, N, K], got"
     return after_check(boxes, tf.reduce_all(fits), message, sizes, wanted)
 

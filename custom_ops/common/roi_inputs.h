@@ -31,18 +31,21 @@ inline absl::Status CheckBoxes(const char* op, const tensorflow::Tensor& boxes) 
 // A feature map's shape, given as it is or as the gradient op's input.
 inline absl::Status CheckMap(const char* op, const tensorflow::TensorShape& shape, int64_t batch) {
   if (shape.dims() == 4 && shape.dim_size(0) == batch && shape.dim_size(1) > 0 && shape.dim_size(2) > 0 &&
-      shape.dim_size(1) < kMaxCells && shape.dim_size(2) < kMaxCells) {
+      shape.dim_size(3) > 0 && shape.dim_size(1) < kMaxCells && shape.dim_size(2) < kMaxCells) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(op, ": features must be [", batch,
-                                                 ", h, w, C] with h, w >= 1, got ", shape.DebugString()));
+                                                 ", h, w, C] with h, w, C >= 1, got ", shape.DebugString()));
 }
 
-inline absl::Status CheckUpstream(const char* op, const tensorflow::Tensor& upstream,
-                                  const tensorflow::TensorShape& expected) {
-  if (upstream.shape() == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(op, ": upstream must be ", expected.DebugString(), ", got ",
-                                                 upstream.shape().DebugString()));
+// Looks at the sizes one by one: a shape of them, made to compare with, could have more elements than can be counted.
+inline absl::Status CheckUpstream(const char* op, const tensorflow::Tensor& upstream, int64_t batch,
+                                  int64_t num_rois) {
+  if (upstream.dims() == 5 && upstream.dim_size(0) == batch && upstream.dim_size(1) == num_rois) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(op, ": upstream must be [", batch, ", ", num_rois,
+                                                 ", height, width, channels], got ", upstream.shape().DebugString()));
 }
 
 // A box as the first Caffe layers see it: far corners are those of its last pixel.

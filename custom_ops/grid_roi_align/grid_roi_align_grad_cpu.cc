@@ -78,12 +78,7 @@ class GridRoiAlignGradOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, context->input_list("feature_shapes", &shapes));
     OP_REQUIRES_OK(context, CheckGridRois(*boxes, *levels));
     const int64_t batch = boxes->dim_size(0);
-    OP_REQUIRES(context, upstream->dims() == 5,
-                absl::InvalidArgumentError(absl::StrCat(
-                    "grid_roi_align: upstream must be [B, R, height, width, C], got ", upstream->shape().DebugString())));
-    const tensorflow::TensorShape expected(
-        {batch, boxes->dim_size(1), upstream->dim_size(2), upstream->dim_size(3), upstream->dim_size(4)});
-    OP_REQUIRES_OK(context, CheckUpstream("grid_roi_align", *upstream, expected));
+    OP_REQUIRES_OK(context, CheckUpstream("grid_roi_align", *upstream, batch, boxes->dim_size(1)));
     const int64_t least = settings_.average ? 1 : 2;
     OP_REQUIRES(context, upstream->dim_size(2) >= least && upstream->dim_size(3) >= least,
                 absl::InvalidArgumentError(absl::StrCat("grid_roi_align: upstream must have at least ", least,

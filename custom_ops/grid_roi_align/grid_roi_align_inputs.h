@@ -34,7 +34,7 @@ inline absl::Status CheckGridMap(const tensorflow::TensorShape& shape, int64_t b
   const absl::Status status = CheckMap("grid_roi_align", shape, batch);
   if (!status.ok() || shape.dim_size(3) == channels) return status;
   return absl::InvalidArgumentError(absl::StrCat("grid_roi_align: features must be [", batch, ", h, w, ", channels,
-                                                 "] with h, w >= 1, got ", shape.DebugString()));
+                                                 "] with h, w, C >= 1, got ", shape.DebugString()));
 }
 
 inline int NearestLevel(int level, size_t num_levels) {

@@ -10,6 +10,7 @@
 #include "../common/vectorize.h"
 #include "ps_roi_pool.h"
 #include "tensorflow/core/platform/threadpool.h"
+#include "tensorflow/core/util/overflow.h"
 
 namespace cascade_tf {
 namespace {
@@ -53,13 +54,9 @@ class PsRoiPoolGradOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, tensorflow::TensorShapeUtils::MakeShape(sizes.vec<int>(), &shape));
     const int64_t batch = boxes.dim_size(0);
     OP_REQUIRES_OK(context, CheckMap("ps_roi_pool", shape, batch));
-    OP_REQUIRES(context, upstream.dims() == 5,
-                absl::InvalidArgumentError(absl::StrCat("ps_roi_pool: upstream must be [B, R, height, width, D], got ",
-                                                        upstream.shape().DebugString())));
-    const tensorflow::TensorShape expected(
-        {batch, boxes.dim_size(1), upstream.dim_size(2), upstream.dim_size(3), upstream.dim_size(4)});
-    OP_REQUIRES_OK(context, CheckUpstream("ps_roi_pool", upstream, expected));
-    OP_REQUIRES(context, upstream.dim_size(2) * upstream.dim_size(3) * upstream.dim_size(4) == shape.dim_size(3),
+    OP_REQUIRES_OK(context, CheckUpstream("ps_roi_pool", upstream, batch, boxes.dim_size(1)));
+    const int64_t bins = tensorflow::MultiplyWithoutOverflow(upstream.dim_size(2), upstream.dim_size(3));
+    OP_REQUIRES(context, tensorflow::MultiplyWithoutOverflow(bins, upstream.dim_size(4)) == shape.dim_size(3),
                 absl::InvalidArgumentError(absl::StrCat("ps_roi_pool: features must have as many channels as upstream ",
                                                         upstream.shape().DebugString(), " has bins and classes, got ",
                                                         shape.DebugString())));

@@ -56,9 +56,9 @@ inline void CheckFeature(tensorflow::OpKernelContext* context, const tensorflow:
   OP_REQUIRES(
       context,
       shape.dims() == 4 && shape.dim_size(0) == batch && shape.dim_size(3) == channels && shape.dim_size(1) > 0 &&
-          shape.dim_size(2) > 0 && shape.dim_size(1) < kMaxCells && shape.dim_size(2) < kMaxCells,
+          shape.dim_size(2) > 0 && channels > 0 && shape.dim_size(1) < kMaxCells && shape.dim_size(2) < kMaxCells,
       absl::InvalidArgumentError(absl::StrCat("roi_align: features must be [", batch, ", h, w, ", channels,
-                                              "] with h, w >= 1, got ", shape.DebugString())));
+                                              "] with h, w, C >= 1, got ", shape.DebugString())));
 }
 
 inline void CheckMapSizes(tensorflow::OpKernelContext* context, const tensorflow::Tensor& sizes, int64_t batch,

@@ -89,12 +89,11 @@ class RoiPoolGradOp : public tensorflow::OpKernel {
     OP_REQUIRES(context, features.dim_size(1) * features.dim_size(2) <= std::numeric_limits<int32_t>::max(),
                 absl::InvalidArgumentError(absl::StrCat("roi_pool: features must have at most 2^31 cells, got ",
                                                         features.shape().DebugString())));
-    OP_REQUIRES(context, upstream.dims() == 5,
-                absl::InvalidArgumentError(absl::StrCat("roi_pool: upstream must be [B, R, height, width, C], got ",
-                                                        upstream.shape().DebugString())));
-    const tensorflow::TensorShape expected(
-        {batch, boxes.dim_size(1), upstream.dim_size(2), upstream.dim_size(3), features.dim_size(3)});
-    OP_REQUIRES_OK(context, CheckUpstream("roi_pool", upstream, expected));
+    OP_REQUIRES_OK(context, CheckUpstream("roi_pool", upstream, batch, boxes.dim_size(1)));
+    OP_REQUIRES(context, upstream.dim_size(4) == features.dim_size(3),
+                absl::InvalidArgumentError(absl::StrCat("roi_pool: upstream ", upstream.shape().DebugString(),
+                                                        " must have as many channels as features ",
+                                                        features.shape().DebugString())));
     tensorflow::Tensor* gradient;
     OP_REQUIRES_OK(context, context->allocate_output(0, features.shape(), &gradient));
     if (gradient->NumElements() == 0) return;

@@ -19,6 +19,7 @@ from cascade_tf.ops import (
     roi_align,
     roi_pool,
 )
+from cascade_tf.ops.resize_and_pad import resize_and_pad
 
 MAPS = {"features": (2, 8, 8, 4), "boxes": (2, 3, 4)}
 LEVELS = {**MAPS, "levels": (2, 3)}
@@ -91,6 +92,8 @@ WRONG = [
     ("ps_roi_pool", "boxes", (1, 3, 4)),
     ("ps_roi_pool", "features", (1, 8, 8, 4)),
     ("roi_pool", "boxes", (2, 4, 3)),
+    *((op, "features", (2, 8, 0, 4)) for op in ("roi_align-map_sizes", "roi_pool", "ps_roi_pool")),
+    ("grid_roi_align", "features", (2, 0, 8, 4)),
     *((op, *wrong) for op in ("batched_nms", "batched_soft_nms") for wrong in [
         ("boxes", (1, 6, 3, 4)), ("scores", (1, 6, 3)), ("boxes", (2, 1, 3, 4)), ("boxes", (2, 6, 2, 4)),
     ]),
@@ -101,6 +104,9 @@ WRONG = [
     ("crop_masks", "object_index", (2, 1)),
     ("paste_masks", "boxes", (2, 4)),
     ("paste_masks", "masks", (1, 4, 4)),
+    ("paste_masks", "masks", (3, 0, 4)),
+    ("batched_nms", "boxes", (2, 6, 3, 3)),
+    ("crop_masks", "image_size", (2, 1)),
 ]  # fmt: skip
 
 
@@ -181,8 +187,16 @@ MAP = np.zeros((2, 8, 8, 4), np.float32)
             "roi_align: sampling_ratio must be .* whole number of at most 256, got 1.5",
         ),
         (
+            lambda: roi_pool(MAP[..., :0], np.zeros((2, 3, 4)), stride=8, output_size=2),
+            r"roi_pool: features must have h, w, C >= 1, got \(2, 8, 8, 0\)",
+        ),
+        (
+            lambda: resize_and_pad(np.zeros((4, 4, 3), np.uint8), (2, 2), flip=[True]),
+            r"resize_and_pad: flip must have the shape \[\], got \(1,\)",
+        ),
+        (
             lambda: ps_roi_pool(MAP[:, :0], np.zeros((2, 3, 4)), stride=8, output_size=2),
-            r"ps_roi_pool: features must have h, w >= 1, got \(2, 0, 8, 4\)",
+            r"ps_roi_pool: features must have h, w, C >= 1, got \(2, 0, 8, 4\)",
         ),
     ],
 )  # fmt: skip
@@ -204,3 +218,39 @@ def test_boxes_of_any_number_type_are_float32(rng, dtype, implementation):
     for pool in (roi_align, grid_roi_align):
         result = pool([maps], tf.cast(boxes, dtype), **settings)
         np.testing.assert_array_equal(result, pool([maps], boxes, **settings))
+
+
+@pytest.mark.parametrize("implementation", ["custom", "tensorflow"])
+@pytest.mark.parametrize("op", ["batched_nms", "batched_soft_nms"])
+@pytest.mark.parametrize(
+    ("boxes", "scores"), [((0, 6, 3, 4), (0, 6, 3)), ((2, 0, 1, 4), (2, 0, 3)), ((2, 6, 1, 4), (2, 6, 0))]
+)
+def test_graphs_select_from_no_images_boxes_and_classes(op, boxes, scores, implementation):
+    found = traced(op, implementation)(*arguments(op, boxes=boxes, scores=scores))
+    for one in found:
+        assert one.shape[0] == boxes[0]
+        assert not one.numpy().any()
+
+
+@pytest.mark.parametrize("implementation", ["custom", "tensorflow"])
+def test_graphs_look_at_the_channels_of_all_levels(implementation):
+    @tf.function(input_signature=[tf.TensorSpec([None] * 4)] * 2, autograph=False)
+    def pool(fine, coarse):
+        boxes = tf.zeros([2, 3, 4])
+        return grid_roi_align(
+            [fine, coarse], boxes, strides=[8, 16], output_size=2, implementation=implementation
+        )
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"grid_roi_align: .*features"):
+        pool(tf.zeros([2, 8, 8, 4]), tf.zeros([2, 4, 4, 3]))
+
+
+@pytest.mark.parametrize("implementation", ["custom", "tensorflow"])
+def test_graphs_look_at_the_channels_of_all_bins(implementation):
+    @tf.function(input_signature=[tf.TensorSpec([None] * 4)], autograph=False)
+    def pool(features):
+        boxes = tf.zeros([2, 3, 4])
+        return ps_roi_pool(features, boxes, stride=8, output_size=2, implementation=implementation)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="ps_roi_pool: channels must be a multiple of 4"):
+        pool(tf.zeros([2, 8, 8, 6]))

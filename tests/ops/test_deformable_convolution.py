@@ -35,6 +35,19 @@ def test_equals_reference(rng, size, groups, stride):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
+def test_no_images(rng, stride):
+    """oneDNN's convolution of none has as many channels as its input."""
+    tensors = [tf.constant(one) for one in problem(rng, batch=0, stride=stride)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        outputs = deformable_conv2d(*tensors, stride=stride)
+    assert outputs.shape == (*tensors[1].shape[:3], 4)
+    for one, gradient in zip(tensors, tape.gradient(outputs, tensors), strict=True):
+        assert one.shape == gradient.shape
+        assert not gradient.numpy().any()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("channels", "filters", "groups"), [(3, 5, 1), (6, 4, 2), (4, 8, 4)])
 @pytest.mark.parametrize("size", [(8, 6), (7, 9)])
 def test_zero_offsets_make_an_ordinary_convolution(rng, size, channels, filters, groups, stride):

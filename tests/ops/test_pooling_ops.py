@@ -209,7 +209,7 @@ def test_twin_graph_is_small_and_of_core_ops(op):
 
     graph = pool.get_concrete_function().graph.as_graph_def()
     names = [node.op for node in graph.node] + [n.op for f in graph.library.function for n in f.node_def]
-    assert len(names) < 520
+    assert len(names) < 530
     assert not [name for name in names if "Cascade" in name or "PyFunc" in name]
 
 
@@ -322,11 +322,11 @@ def kernel(op, features, boxes, levels=(1, 2), **changes):
 @pytest.mark.parametrize(
     ("features", "boxes", "changes", "message"),
     [
-        ((8, 8, 4), (1, 2, 4), {}, r"features must be \[1, h, w, C\] with h, w >= 1, got \[8,8,4\]"),
+        ((8, 8, 4), (1, 2, 4), {}, r"features must be \[1, h, w, C\] with h, w, C >= 1, got \[8,8,4\]"),
         ((1, 8, 8, 4), (2, 4), {}, r"boxes must be \[B, R, 4\], got \[2,4\]"),
         ((1, 8, 8, 4), (1, 2, 5), {}, r"boxes must be \[B, R, 4\], got \[1,2,5\]"),
         ((2, 8, 8, 4), (1, 2, 4), {}, r"features must be \[1, h, w, C\]"),
-        ((1, 0, 8, 4), (1, 2, 4), {}, "h, w >= 1, got"),
+        ((1, 0, 8, 4), (1, 2, 4), {}, "h, w, C >= 1, got"),
         ((1, 8, 8, 4), (1, 2, 4), {"stride": -1.0}, "stride must be positive, got -1"),
         ((1, 8, 8, 4), (1, 2, 4), {"stride": float("nan")}, "stride must be positive, got nan"),
         (
@@ -382,7 +382,9 @@ def gradient_kernel(op, upstream, shape, boxes=(1, 2, 4)):
         ((1, 3, 2, 2, 4), [1, 8, 8, 4], "upstream must be .* got"),
         ((1, 2, 2, 2, 4), [1, 8, 8, 5], "upstream must be|as many channels|must be .1, h, w, 4."),
         ((1, 2, 2, 2, 4), [2, 8, 8, 4], r"features must be \[1, h, w, C\]"),
-        ((1, 2, 2, 2, 4), [1, 8, 0, 4], "h, w >= 1"),
+        ((1, 2, 2, 2, 4), [1, 8, 0, 4], "h, w, C >= 1"),
+        # No elements; with the boxes' number in place of the 0 they could not be counted.
+        ((1, 0, 2**29, 2**29, 4), [1, 8, 8, 4], "upstream must be .* got"),
     ],
 )
 def test_the_gradient_kernel_checks_its_inputs(upstream, shape, message, op):

@@ -66,7 +66,7 @@ def custom_forward(features, boxes, levels, strides=(4.0,), map_sizes=()):
         ((1, 8, 8, 3), (1, 2, 5), (1, 2), [4], r"boxes must be \[B, R, 4\]"),
         ((1, 8, 8, 3), (1, 2, 4), (1, 3), [4], r"levels must be \[B, R\]"),
         ((2, 8, 8, 3), (1, 2, 4), (1, 2), [4], r"features must be \[1, h, w, 3\]"),
-        ((1, 0, 8, 3), (1, 2, 4), (1, 2), [4], "h, w >= 1"),
+        ((1, 0, 8, 3), (1, 2, 4), (1, 2), [4], "h, w, C >= 1"),
         ((1, 8, 8, 3), (1, 2, 4), (1, 2), [4, 8], "1 levels need as many strides, got 2"),
         ((1, 8, 8, 3), (1, 2, 4), (1, 2), [0], "strides must be positive"),
     ],
