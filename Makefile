@@ -5,7 +5,8 @@
 # On a machine with a GPU: make demo TENSORFLOW='tensorflow[and-cuda]'
 
 TENSORFLOW ?= tensorflow-cpu
-TENSORFLOW_VERSION ?= 2.21.0
+# The list that pins it: requirements/tensorflow-and-cuda.txt is that of tensorflow[and-cuda].
+TENSORFLOW_PINS := requirements/$(subst ],,$(subst [,-,$(TENSORFLOW))).txt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +14,9 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
     $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Nothing that is downloaded gets in whose checksum is not in the list.
+PINNED := $(INSTALL) --require-hashes
+UV ?= uv
 
 # At its end each takes up to nine gigabytes. The tests of a file stay in one process.
 TEST_PROCESSES ?= 2
@@ -20,13 +24,13 @@ TEST_PROCESSES ?= 2
 # A stamp carries the checksum of what it was made from. While it matches, no installer runs and no network is
 # needed; a changed pin or C++ source has another name and is made again.
 checksum = $(shell cat $(1) 2>/dev/null | cksum | tr -d ' ')
-CHOICE := $(shell echo '$(TENSORFLOW)==$(TENSORFLOW_VERSION)' | cksum | tr -d ' ')
+CHOICE := $(call checksum,$(TENSORFLOW_PINS))
 OPS_SOURCES := $(sort $(shell find custom_ops -type f 2>/dev/null)) setup.py cascade_tf/ops/build.py
 BASE := $(VENV)/base-$(call checksum,requirements/base.txt)-$(CHOICE).stamp
 TEST := $(VENV)/test-$(call checksum,$(wildcard requirements/*.txt))-$(CHOICE).stamp
 OPS := $(VENV)/ops-$(call checksum,$(OPS_SOURCES) pyproject.toml)-$(CHOICE).stamp
 
-.PHONY: demo test sanitize setup setup-test lint types imports unit clean help
+.PHONY: demo test sanitize setup setup-test lint types imports unit pins clean help
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -58,10 +62,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot create an environment: install its venv module (Debian, Ubuntu: python3-venv)"; exit 1; }
 
 $(BASE): | $(BIN)/python
-	@echo "Installing the pinned dependencies and $(TENSORFLOW) $(TENSORFLOW_VERSION) (once, about 350 MB)"
+	@test -f $(TENSORFLOW_PINS) || { echo "TENSORFLOW=$(TENSORFLOW) has no $(TENSORFLOW_PINS): tensorflow-cpu, tensorflow and tensorflow[and-cuda] have"; exit 1; }
+	@echo "Installing the pinned dependencies and $(TENSORFLOW) (once, about 350 MB)"
 	@# Two distributions of TensorFlow share a folder: the one that was there before has to go.
 	@rm -f $(VENV)/*.stamp; $(BIN)/python -m pip uninstall --quiet --yes tensorflow tensorflow-cpu 2>/dev/null || true
-	@$(INSTALL) -r requirements/base.txt "$(TENSORFLOW)==$(TENSORFLOW_VERSION)"
+	@$(PINNED) -r requirements/base.txt -r $(TENSORFLOW_PINS)
 	@rm -f $(VENV)/base-*.stamp && touch $@
 
 $(OPS): $(BASE)
@@ -71,9 +76,15 @@ $(OPS): $(BASE)
 
 $(TEST): $(BASE) | $(OPS)
 	@echo "Installing the test tools"
-	@$(INSTALL) -r requirements/test.txt
-	@$(INSTALL) --no-deps -r requirements/keras_hub.txt
+	@$(PINNED) -r requirements/test.txt
+	@$(PINNED) --no-deps -r requirements/keras_hub.txt
 	@rm -f $(VENV)/test-*.stamp && touch $@
+
+# After a change of a list of versions, requirements/*.in: the checksums of all files of these versions.
+pins:
+	@for list in requirements/*.in; do \
+	    $(UV) pip compile --quiet --universal --no-deps --generate-hashes --no-annotate --no-header \
+	        --python-version 3.11 "$$list" --output-file "$${list%.in}.txt" || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
