@@ -107,10 +107,10 @@ def complain_on_purpose(error: Exception, folder: Path) -> None:
     assert len(str(error).encode("utf-8", "backslashreplace")) < 3000
 
 
-def read(folder: Path, layout: str, skip_broken: bool, masks: bool = False) -> bool:
+def read(folder: Path, layout: str, skip_broken: bool, masks: bool = False, split: str = "all") -> bool:
     """Whether a folder is read, and what was read can be used; what is not is refused on purpose."""
     try:
-        dataset = read_dataset_dir(folder, "all", layout=layout, skip_broken=skip_broken, segmentations=masks)
+        dataset = read_dataset_dir(folder, split, layout=layout, skip_broken=skip_broken, segmentations=masks)
     except (ValueError, FileNotFoundError) as error:
         complain_on_purpose(error, folder)
         return False
