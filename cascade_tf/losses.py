@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from cascade_tf.boxes import BoxCoder
 from cascade_tf.boxes.geometry import area, is_proper
+from cascade_tf.loss_counts import mean_over, whole_count
 from cascade_tf.structures import AnchorTargets, AreaOutput, RPNOutput, StageOutput, Tensor
 
 # Boxes above this IoU are taken for appended ground truth in the metrics.
@@ -78,7 +79,7 @@ def rpn_losses(
     box = tf.reduce_sum(smooth_l1(difference, beta))
     if samples_per_image is None:
         drawn, coordinates = _count(sampled), 4.0 * _count(foreground)
-        return tf.math.divide_no_nan(objectness, drawn), tf.math.divide_no_nan(box, coordinates)
+        return mean_over(objectness, drawn), mean_over(box, coordinates)
     count = tf.cast(samples_per_image * tf.shape(output.logits)[0], tf.float32)
     return objectness / count, box / count
 
@@ -109,7 +110,7 @@ def branch_losses(
 
     foreground, background = (tf.cast(mask, tf.float32) for mask in (labels > 0, labels == 0))
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
-    counts = total(foreground), total(background)
+    counts = whole_count(total(foreground)), whole_count(total(background))
     means = [
         tf.math.divide_no_nan(total(mask * entropy), count)
         for mask, count in zip((foreground, background), counts, strict=True)
@@ -152,9 +153,10 @@ def stage_losses(
     class_losses, box_losses = _roi_losses(output, coder, beta)
     if hard_examples is not None:
         valid = hardest(class_losses + box_losses, valid, hard_examples)
-    count = tf.maximum(tf.reduce_sum(tf.cast(valid, tf.float32)), 1.0)
+    count = whole_count(_count(valid))
     class_loss, box_loss = (
-        tf.reduce_sum(tf.where(valid, losses, 0.0)) / count for losses in (class_losses, box_losses)
+        tf.math.divide_no_nan(tf.reduce_sum(tf.where(valid, losses, 0.0)), count)
+        for losses in (class_losses, box_losses)
     )
     return class_loss, box_weight * box_loss
 
@@ -203,7 +205,7 @@ def mask_loss(logits: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
     cells = tf.reduce_sum(tf.cast(valid, tf.float32)) * tf.cast(
         tf.reduce_prod(tf.shape(logits)[2:]), tf.float32
     )
-    return tf.reduce_sum(entropy) / tf.maximum(cells, 1.0)
+    return mean_over(tf.reduce_sum(entropy), cells)
 
 
 def _own_deltas(output: StageOutput) -> Tensor:

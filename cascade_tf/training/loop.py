@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from cascade_tf.structures import ImageBatch, Targets
+from cascade_tf.training.accumulation import AccumulatedStep
 from cascade_tf.training.average import AveragedWeights
 from cascade_tf.training.best import BestKeeper
 from cascade_tf.training.checkpoint import (
@@ -71,7 +73,8 @@ class Trainer:
             and the precision of the settings.
         settings: how to train.
         workdir: folder of the run.
-        make_batches: first step -> data set of (ImageBatch, Targets) from that batch on, in global batches.
+        make_batches: number of a batch -> data set of (ImageBatch, Targets) from that one on, in global
+            batches, ``settings.accumulate`` of which are one step.
         evaluate_fn: (detector, step) -> numbers by name, the one of ``judge`` among them.
         judge: the number by which the best weights are kept.
         measured_by: what its name does not say of how it is measured; the best weights are kept among
@@ -163,17 +166,18 @@ class Trainer:
         return result
 
     def _train(self, start: int, log: RunLog, progress: Progress, stop: StopRequest) -> None:
-        batches = self.make_batches(start)
+        batches = self.make_batches(start * self.settings.accumulate)
         update = self._make_update(batches.element_spec)
         window, speed = Window(), Speed()
         step = start
-        for batch, targets in batches:
-            self._check_size(batch)
-            window.add(step + 1, update(batch, targets), batch.image_id)
+        for parts in self._parts_of_steps(batches):
+            window.add(
+                step + 1, update.of_parts(parts), tf.concat([batch.image_id for batch, _ in parts], axis=0)
+            )
             step += 1
             progress.advance()
             # The first step is spent on tracing and would spoil the speed.
-            speed.add(self.settings.batch_size) if step > start + 1 else speed.restart()
+            speed.add(self.settings.images_per_update) if step > start + 1 else speed.restart()
             if self._due(self.settings.log_every, step):
                 summary = window.summarize()
                 rate = speed.restart()
@@ -182,7 +186,7 @@ class Trainer:
             ends = step == self.settings.steps or stop.received is not None
             speed.pause()
             progress.pause()
-            self._between_steps(step, ends, window, log, (batch, targets))
+            self._between_steps(step, ends, window, log, parts[-1])
             speed.resume()
             progress.resume()
             if ends:
@@ -225,17 +229,20 @@ class Trainer:
             return
         log.evaluation(step, results)
 
-    def _make_update(self, element_spec: Any) -> UpdateStep:
+    def _make_update(self, element_spec: Any) -> UpdateStep | AccumulatedStep:
+        """What trains on the batches of one step."""
+        signature = batch_signature(element_spec, self.settings.batch_size)
+        base = (self.detector, self._optimizer, self.strategy, signature)
+        settings: dict[str, Any] = {
+            "clip_norm": self.settings.clip_norm,
+            "loss_scale": self._loss_scale,
+            "average": self._average,
+            "losses_over": self.settings.losses_over,
+        }
         with self.strategy.scope():
-            return UpdateStep(
-                self.detector,
-                self._optimizer,
-                self.strategy,
-                batch_signature(element_spec, self.settings.batch_size),
-                clip_norm=self.settings.clip_norm,
-                loss_scale=self._loss_scale,
-                average=self._average,
-            )
+            if self.settings.accumulate > 1:
+                return AccumulatedStep(*base, num_parts=self.settings.accumulate, **settings)
+            return UpdateStep(*base, **settings)
 
     def _state(self) -> dict[str, dict[str, Any]]:
         names = name_variables(self.detector.trainable_variables)
@@ -256,6 +263,15 @@ class Trainer:
 
     def _due(self, every: int, step: int) -> bool:
         return step == self.settings.steps or (every > 0 and step % every == 0)
+
+    def _parts_of_steps(self, batches: tf.data.Dataset) -> Iterator[list[tuple[ImageBatch, Targets]]]:
+        """The batches of one step after the other; what is left in the end and makes no whole step is not."""
+        iterator = iter(batches)
+        while len(parts := list(itertools.islice(iterator, self.settings.accumulate))):
+            for batch, _ in parts:
+                self._check_size(batch)
+            if len(parts) == self.settings.accumulate:
+                yield parts
 
     def _check_size(self, batch: ImageBatch) -> None:
         if batch.images.shape[0] != self.settings.batch_size:

@@ -71,9 +71,10 @@ def describe_learning_rate(settings: TrainConfig) -> str:
     For example ``learning rate 0.0025 = train.learning_rate 0.01 x batch 4 / 16, rising over the first 500
     steps, times 0.1 from step 6000, 8000``.
     """
-    batch, reference = settings.batch_size, settings.reference_batch_size
+    images, reference = settings.images_per_update, settings.reference_batch_size
+    batch = f"{settings.accumulate} x {settings.batch_size}" if settings.accumulate > 1 else f"{images}"
     scaling = f" {settings.learning_rate:.6g} x batch {batch} / {reference}"
-    why = f" for batches of {batch}" if batch == reference else scaling
+    why = f" for batches of {batch}" if images == reference else scaling
     parts = [f"learning rate {settings.scaled_learning_rate:.6g} = train.learning_rate{why}"]
     if settings.warmup_steps:
         parts.append(f"rising over the first {settings.warmup_steps} steps")

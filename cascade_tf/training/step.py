@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from cascade_tf.loss_counts import counts_become
 from cascade_tf.structures import ImageBatch, Targets, Tensor
 from cascade_tf.training.average import AveragedWeights
 from cascade_tf.training.distribution import local_share
@@ -44,8 +46,8 @@ class _Decision(NamedTuple):
     average_rate: Tensor
 
 
-class UpdateStep:
-    """Trains a detector on one global batch per call, on all replicas of a strategy.
+class Step:
+    """What updates from one batch and from several share: gradient, decision, changes of variables.
 
     The gradient is that of ``sum(losses)``, averaged over the replicas, and is clipped after the average:
     Keras' ``global_clipnorm`` clips each replica's own gradient, which is another direction altogether. An
@@ -61,6 +63,7 @@ class UpdateStep:
         clip_norm: largest global norm of the gradient; None: no limit.
         loss_scale: for float16; None: none.
         average: the weights' average to maintain; None: none.
+        losses_over: ``"update"`` or ``"device"``, see ``TrainConfig``.
 
     Raises:
         ValueError: the detector has no trainable variables (it is not built, say).
@@ -76,6 +79,7 @@ class UpdateStep:
         clip_norm: float | None = None,
         loss_scale: LossScale | None = None,
         average: AveragedWeights | None = None,
+        losses_over: str = "update",
     ) -> None:
         if not detector.trainable_variables:
             raise ValueError(
@@ -87,20 +91,18 @@ class UpdateStep:
         self.clip_norm = clip_norm
         self.loss_scale = loss_scale
         self.average = average
+        self.losses_over = losses_over
         optimizer.build(detector.trainable_variables)
         self._weights = [raw_variable(v) for v in detector.trainable_variables]
         self._statistics = [raw_variable(v) for v in detector.non_trainable_variables if _is_statistic(v)]
         once = tf.VariableAggregation.ONLY_FIRST_REPLICA
         self._failed = tf.Variable(0.0, trainable=False, dtype=tf.float32, aggregation=once)
-        self.function = tf.function(self._update, input_signature=signature, autograph=False)
+        self._signature = signature
 
-    def __call__(self, batch: ImageBatch, targets: Targets) -> StepReport:
-        """Updates the weights on a global batch."""
-        return self.function(batch, targets)
-
-    def _update(self, batch: ImageBatch, targets: Targets) -> StepReport:
-        outcome = self.strategy.run(self._compute, args=(batch, targets))
-        report, gradients, decision, statistics = outcome
+    def _apply(
+        self, report: StepReport, gradients: dict[int, Tensor], decision: _Decision, statistics: list[Tensor]
+    ) -> StepReport:
+        """Changes the variables on all replicas, and returns the report of the first."""
         for index, gradient in gradients.items():
             self._update_each(self._weights[index], self._descend, gradient, decision)
         if self.average is not None:
@@ -112,34 +114,48 @@ class UpdateStep:
         if self.loss_scale is not None:
             self._update_each(self.loss_scale.factor, self._rescale, decision)
         raw_variable(self.optimizer.iterations).assign_add(1)
-        return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], report)
+        return self._of_first_replica(report)
+
+    def _of_first_replica(self, values: Any) -> Any:
+        return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], values)
 
     def _update_each(self, variable: Any, function: Any, *args: Any) -> None:
         self.strategy.extended.update(variable, function, args=args, group=False)
 
-    def _compute(self, batch: ImageBatch, targets: Targets) -> tuple:
-        """Runs on each replica; what it returns, the statistics apart, is equal on all of them."""
-        statistics = [tf.identity(v) for v in self._statistics]
-        scale = 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale.factor)
-        with tf.GradientTape() as tape:
+    def _differentiate(
+        self, batch: ImageBatch, targets: Targets, divisor: Callable[[Tensor], Tensor]
+    ) -> tuple[dict[int, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Gradients by the weight's index, times the loss scale, losses and metrics of a replica's images."""
+        with tf.GradientTape() as tape, counts_become(divisor):
             losses, metrics = self.detector.compute_losses(*local_share((batch, targets)))
             losses = {name: tf.cast(value, tf.float32) for name, value in losses.items()}
             if self.detector.losses:
                 losses["regularization"] = tf.add_n(self.detector.losses)
             total = tf.add_n(list(losses.values()))
-            scaled = total * scale
+            scaled = total * self._scale()
         found = tape.gradient(scaled, self._weights)
         gradients = {i: tf.convert_to_tensor(g) for i, g in enumerate(found) if g is not None}
         metrics = {name: tf.cast(value, tf.float32) for name, value in metrics.items()}
-        context = tf.distribute.get_replica_context()
-        summed = (gradients, {**losses, "total": total}, metrics)
-        gradients, losses, metrics = context.all_reduce(tf.distribute.ReduceOp.SUM, summed)
-        share = 1.0 / context.num_replicas_in_sync
+        return gradients, {**losses, "total": total}, metrics
+
+    def _scale(self) -> Tensor | float:
+        return 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale.factor)
+
+    def _conclude(
+        self,
+        gradients: dict[int, Tensor],
+        losses: dict[str, Tensor],
+        metrics: dict[str, Tensor],
+        num_parts: int = 1,
+    ) -> tuple[StepReport, dict[int, Tensor], _Decision]:
+        """The report and the decision of an update, from sums over all replicas and ``num_parts`` batches."""
+        share = 1.0 / (num_parts * tf.distribute.get_replica_context().num_replicas_in_sync)
+        factor = share / self._scale()
         losses, metrics = tf.nest.map_structure(lambda value: value * share, (losses, metrics))
-        norm = tf.linalg.global_norm(list(gradients.values())) * (share / scale)
-        decision = self._decide(losses, norm, share / scale)
+        norm = tf.linalg.global_norm(list(gradients.values())) * factor
+        decision = self._decide(losses, norm, factor)
         report = StepReport(losses, metrics, decision.learning_rate, norm, decision.gate, decision.failed)
-        return report, gradients, decision, statistics
+        return report, gradients, decision
 
     def _decide(self, losses: dict[str, Tensor], norm: Tensor, factor: Tensor) -> _Decision:
         losses_finite = tf.reduce_all(tf.math.is_finite(tf.stack(list(losses.values()))))
@@ -167,6 +183,48 @@ class UpdateStep:
         next_factor, good_steps = self.loss_scale.next_values(decision.overflow)
         factor.assign(next_factor)
         self.loss_scale.good_steps.assign(good_steps)
+
+
+class UpdateStep(Step):
+    """Trains a detector on one global batch per call, on all replicas of a strategy.
+
+    Arguments are those of `Step`.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.function = tf.function(self._update, input_signature=self._signature, autograph=False)
+
+    def __call__(self, batch: ImageBatch, targets: Targets) -> StepReport:
+        """Updates the weights on a global batch."""
+        return self.function(batch, targets)
+
+    def of_parts(self, parts: Sequence[tuple[ImageBatch, Targets]]) -> StepReport:
+        """Updates the weights on one global batch, the only part of the update."""
+        ((batch, targets),) = parts
+        return self(batch, targets)
+
+    def _update(self, batch: ImageBatch, targets: Targets) -> StepReport:
+        return self._apply(*self.strategy.run(self._compute, args=(batch, targets)))
+
+    def _compute(self, batch: ImageBatch, targets: Targets) -> tuple:
+        """Runs on each replica; what it returns, the statistics apart, is equal on all of them."""
+        statistics = [tf.identity(v) for v in self._statistics]
+        divisor = _mean_over_replicas if self.losses_over == "update" else tf.identity
+        gradients, losses, metrics = self._differentiate(batch, targets, divisor)
+        summed = sum_over_replicas((gradients, losses, metrics))
+        return *self._conclude(*summed), statistics
+
+
+def sum_over_replicas(values: Any) -> Any:
+    """Sums on each replica, of a structure of tensors of all of them."""
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def _mean_over_replicas(count: Tensor) -> Tensor:
+    """The divisor with which the mean of the replicas' losses is the loss of all their images."""
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    return count if replicas == 1 else sum_over_replicas(count) / replicas
 
 
 def raw_variable(variable: Any) -> Any:

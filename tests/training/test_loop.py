@@ -97,6 +97,32 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+def test_an_accumulating_run_stops_after_a_whole_update_and_goes_on_from_there(tmp_path):
+    settings = {"accumulate": 3, "ema": 0.9, "clip_norm": 0.5}
+    whole = make_trainer(tmp_path / "whole", **settings)
+    assert whole.run().finished
+    # Batch 13 is in the middle of the fifth update.
+    result = make_trainer(tmp_path / "parts", batches=kill_at(13), **settings).run()
+    assert result[:3] == (5, False, signal.SIGTERM)
+    asked = []
+
+    def watched(start):
+        asked.append(start)
+        return make_batches(start)
+
+    second = make_trainer(tmp_path / "parts", batches=watched, **settings)
+    assert second.run()[:3] == (8, True, None)
+    assert asked == [15]
+    for name, value in everything(whole).items():
+        np.testing.assert_array_equal(everything(second)[name], value, err_msg=name)
+
+
+def test_data_that_end_within_an_update_are_refused(tmp_path):
+    trainer = make_trainer(tmp_path, batches=lambda start: make_batches(start, num_steps=8), accumulate=3)
+    with pytest.raises(ValueError, match=r"data set: ended after 2 steps, expected train.steps = 8"):
+        trainer.run()
+
+
 def test_resume_from_an_older_checkpoint_repeats_the_lost_steps(tmp_path):
     whole = make_trainer(tmp_path / "whole")
     whole.run()

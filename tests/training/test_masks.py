@@ -61,7 +61,16 @@ def build_of_halves(dataset):
     return detector
 
 
-def make_trainer(workdir, dataset, make=build, strategy=None, **changes):
+def _batches(dataset):
+    def make_batches(start_step):
+        return train_batches(
+            dataset, batch_size=2, short_sides=(64, 96), max_side=160, start_step=start_step, masks=True
+        )
+
+    return make_batches
+
+
+def make_trainer(workdir, dataset, make=build, strategy=None, batches=None, **changes):
     settings = {
         "batch_size": 2,
         "reference_batch_size": 2,
@@ -74,16 +83,11 @@ def make_trainer(workdir, dataset, make=build, strategy=None, **changes):
         "checkpoint_every": 2,
     }
 
-    def make_batches(start_step):
-        return train_batches(
-            dataset, batch_size=2, short_sides=(64, 96), max_side=160, start_step=start_step, masks=True
-        )
-
     return Trainer(
         lambda: make(dataset),
         TrainConfig(**{**settings, **changes}),
         workdir,
-        make_batches=make_batches,
+        make_batches=batches or _batches(dataset),
         strategy=strategy,
         progress_bar=False,
     )
@@ -121,14 +125,34 @@ def test_a_resumed_run_ends_with_the_same_weights(whole_run, dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_replicas_learn_the_masks_of_their_halves(dataset, tmp_path, two_replicas):
-    """The loss of a mask head is a mean over a device's own foreground, as in detectron2."""
-    two = make_trainer(tmp_path / "two", dataset, strategy=two_replicas, steps=2)
-    one = make_trainer(tmp_path / "one", dataset, build_of_halves, steps=2)
+@pytest.mark.parametrize(("over", "like"), [("update", build), ("device", build_of_halves)])
+def test_two_replicas_learn_masks_over_the_whole_batch_or_over_their_halves(
+    dataset, tmp_path, two_replicas, over, like
+):
+    two = make_trainer(tmp_path / "two", dataset, strategy=two_replicas, steps=2, losses_over=over)
+    one = make_trainer(tmp_path / "one", dataset, like, steps=2)
     two.run(), one.run()
-    for a, b in zip(read_metrics(tmp_path / "two"), read_metrics(tmp_path / "one"), strict=True):
+    _assert_equal_runs(one, two)
+
+
+@pytest.mark.slow
+def test_two_batches_of_one_update_learn_the_masks_of_one_large_batch(whole_run, dataset, tmp_path):
+    def halves(start):
+        large = _batches(dataset)(start // 2)
+        return large.unbatch().batch(1, drop_remainder=True)
+
+    _, whole, _ = whole_run
+    parts = make_trainer(
+        tmp_path, dataset, batches=halves, batch_size=1, accumulate=2, reference_batch_size=2
+    )
+    parts.run()
+    _assert_equal_runs(whole, parts)
+
+
+def _assert_equal_runs(one, other):
+    for a, b in zip(read_metrics(other.workdir), read_metrics(one.workdir), strict=True):
         assert a["losses"] == pytest.approx(b["losses"], rel=10 * TOLERANCE)
     for variable, a, b in zip(
-        one.detector.variables, two.detector.get_weights(), one.detector.get_weights(), strict=True
+        one.detector.variables, other.detector.get_weights(), one.detector.get_weights(), strict=True
     ):
         np.testing.assert_allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, err_msg=variable.path)

@@ -60,6 +60,10 @@ def test_serialisation():
             "rising over the first 500 steps, times 0.1 from step 6000, 8000",
         ),
         (
+            {"learning_rate": 0.01, "batch_size": 2, "accumulate": 4, "warmup_steps": 0, "decay_steps": ()},
+            "learning rate 0.005 = train.learning_rate 0.01 x batch 4 x 2 / 16",
+        ),
+        (
             {"warmup_steps": 0, "decay_steps": ()},
             "learning rate 0.02 = train.learning_rate for batches of 16",
         ),

@@ -15,6 +15,8 @@ from cascade_tf.training.settings import TrainConfig
     ("name", "value"),
     [
         ("batch_size", 0),
+        ("accumulate", 0),
+        ("losses_over", "batch"),
         ("steps", 0),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
