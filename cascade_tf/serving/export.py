@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -39,6 +39,8 @@ __all__ = ["core_ops", "export_saved_model"]
 _UNDECODABLE = (
     "image_bytes: cannot be decoded, expected whole JPEG, PNG, GIF or BMP files; positions in the batch:"
 )
+# What Pillow refuses: three times the pixels of the largest cameras in use.
+MAX_PIXELS = 178_956_970
 
 
 def export_saved_model(
@@ -51,6 +53,7 @@ def export_saved_model(
     overwrite: bool = False,
     export_status: bool = False,
     upright: bool | None = None,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> Path:
     """Writes ``folder/version/``, all of it or nothing.
 
@@ -95,19 +98,23 @@ def export_saved_model(
         export_status: answers images that cannot be decoded with empty results and a status.
         upright: turns encoded images as their EXIF orientation says; "original image" is then the upright
             one. None: as the detector's ``upright`` says.
+        max_pixels: an encoded image with more pixels counts as one that cannot be decoded: a file of a
+            megabyte may fill gigabytes. None: no limit.
 
     Returns:
         The version's folder.
 
     Raises:
-        ValueError: the version is no integer of at least 0, the detector takes its proposals from a file, or
-            a further output has the name of another, no name, or another shape.
+        ValueError: the version is no integer of at least 0, ``max_pixels`` is below 1, the detector takes its
+            proposals from a file, or a further output has the name of another, no name, or another shape.
         TypeError: a further output is no tensor, or a value of ``extra`` cannot be called.
         FileExistsError: the version exists and ``overwrite`` is off.
         OSError: the folder cannot be written.
     """
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise ValueError(f"version: got {version!r}, expected an integer of at least 0")
+    if max_pixels is not None and max_pixels < 1:
+        raise ValueError(f"max_pixels: got {max_pixels}, expected at least 1, or None for no limit")
     require_own_proposals(detector, "a server")
     extra = {} if extra is None else dict(extra)
     check_extra(detector, extra)
@@ -119,7 +126,7 @@ def export_saved_model(
     temporary = target.with_name(f".{version}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:
-        _write(detector, temporary, extra, batching, export_status, upright)
+        _write(detector, temporary, extra, batching, _Encoded(export_status, upright, max_pixels))
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
@@ -128,18 +135,24 @@ def export_saved_model(
     return target
 
 
-def _write(
-    detector: Any, folder: Path, extra: Extra, batching: bool, export_status: bool, upright: bool
-) -> None:
+class _Encoded(NamedTuple):
+    """How encoded images are read, and what becomes of those that cannot be."""
+
+    export_status: bool
+    upright: bool
+    max_pixels: int | None
+
+
+def _write(detector: Any, folder: Path, extra: Extra, batching: bool, encoded: _Encoded) -> None:
     labels = write_atomically(
         folder / serving_files.LABELS_FILE,
-        serving_files.labels_json(detector.class_names, detector.category_ids, upright),
+        serving_files.labels_json(detector.class_names, detector.category_ids, encoded.upright),
     )
     module = tf.Module(name="detector")
     module.labels = tf.saved_model.Asset(str(labels))
     with core_ops(detector), sizes_fit(), _folded_weights(detector) as weights:
         with no_new_weights():
-            signatures = _signatures(detector, extra, export_status, upright)
+            signatures = _signatures(detector, extra, encoded)
         module.weights = _with_further(weights, signatures.values())
         tf.saved_model.save(
             module,
@@ -183,7 +196,7 @@ def _with_further(weights: list[tf.Variable], functions: Iterable[Any]) -> list[
     return weights + [variable for key, variable in read.items() if key not in known]
 
 
-def _signatures(detector: Any, extra: Extra, export_status: bool, upright: bool) -> dict[str, Callable]:
+def _signatures(detector: Any, extra: Extra, encoded: _Encoded) -> dict[str, Callable]:
     category_ids = tf.constant([0, *detector.category_ids], tf.int64)
 
     @tf.function(
@@ -199,7 +212,7 @@ def _signatures(detector: Any, extra: Extra, export_status: bool, upright: bool)
         batch = ImageBatch(images, image_size, original_size, tf.zeros(tf.shape(images)[:1], tf.int64))
         detections, further = network_outputs(detector, batch, extra)
         outputs = detection_outputs(detections, batch, category_ids)
-        if export_status:
+        if encoded.export_status:
             seen = image_size[:, 0] > 0.0
             outputs["status"] = tf.cast(~seen, tf.int32)
             further = {name: zero_unless(seen, value) for name, value in further.items()}
@@ -215,12 +228,13 @@ def _signatures(detector: Any, extra: Extra, export_status: bool, upright: bool)
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def decode_all(image_bytes: Tensor) -> tuple[Tensor, ...]:
         def decode(content: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return resize(decode_image(content, upright=upright))
+            image = decode_image(content, upright=encoded.upright, max_pixels=encoded.max_pixels)
+            return resize(image)
 
         images, image_size, original_size, count = _batch(
             lambda content: _or_blank(content, decode, detector), image_bytes, detector.size_divisor
         )
-        if export_status:
+        if encoded.export_status:
             return images, image_size, original_size, count
         broken = tf.where(image_size[:count, 0] == 0.0)[:, 0]
         # The raw op: `tf.debugging.Assert` puts it into a branch of a condition.

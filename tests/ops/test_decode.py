@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -110,3 +111,21 @@ def test_decodes_inside_a_graph_with_a_dynamic_shape():
 def test_broken_data_is_refused(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_image(content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_images_with_too_many_pixels_are_refused(kind):
+    content = tf.constant(encode(Image.fromarray(PIXELS), kind))
+    np.testing.assert_array_equal(decode_image(content, max_pixels=600), decode_image(content))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image: got.*600.*at most.*599"):
+        decode_image(content, max_pixels=599)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_vast_images_are_refused_before_they_are_decoded(kind):
+    """The rest of the file is missing, which the decoder would complain of."""
+    content, size = encode(Image.fromarray(PIXELS), kind), (">HH" if kind == "JPEG" else ">II")
+    place = content.index(b"\xff\xc0") + 5 if kind == "JPEG" else 16
+    vast = content[:place] + struct.pack(size, 9000, 9000) + content[place + struct.calcsize(size) :]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image: got.*81000000"):
+        decode_image(tf.constant(vast[:-50]), max_pixels=80_000_000)

@@ -307,7 +307,7 @@ def test_a_failure_leaves_the_detector_and_the_folder_as_they_were(detector, tmp
     parts = (detector.proposals, detector.heads.pooling, detector.detection_output)
     monkeypatch.setattr(detector.heads.pooling, "implementation", "custom")
 
-    def fail(detector, extra, export_status, upright):
+    def fail(detector, extra, encoded):
         assert all(library.custom_ops(part.implementation) is None for part in parts)
         raise OSError("disk full")
 

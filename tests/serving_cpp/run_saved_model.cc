@@ -5,23 +5,10 @@
 //
 // Without files the batch is empty. Prints one line per output: name, shape as 2x100x4, values.
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <string>
-#include <vector>
 
-#include "tensorflow/cc/saved_model/loader.h"
-#include "tensorflow/core/public/session_options.h"
-
-using tensorflow::Tensor;
-
-static std::string Contents(const char* path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
+#include "saved_model.h"
 
 static void Check(const absl::Status& status) {
   if (status.ok()) return;
@@ -41,34 +28,11 @@ static Tensor MakeInput(int argc, char** argv) {
   return images;
 }
 
-static double Value(const Tensor& tensor, int64_t index) {
-  switch (tensor.dtype()) {
-    case tensorflow::DT_INT64: return double(tensor.flat<tensorflow::int64>()(index));
-    case tensorflow::DT_INT32: return tensor.flat<tensorflow::int32>()(index);
-    case tensorflow::DT_UINT8: return tensor.flat<tensorflow::uint8>()(index);
-    default: return tensor.flat<float>()(index);
-  }
-}
-
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
-  tensorflow::SavedModelBundle bundle;
-  Check(tensorflow::LoadSavedModel({}, {}, argv[1], {"serve"}, &bundle));
-  const auto& signature = bundle.GetSignatures().at(argv[2]);
-  std::vector<std::string> names, tensors;
-  for (const auto& [name, info] : signature.outputs()) {
-    names.push_back(name);
-    tensors.push_back(info.name());
-  }
-  std::vector<Tensor> outputs;
-  const std::string input = signature.inputs().begin()->second.name();
-  Check(bundle.GetSession()->Run({{input, MakeInput(argc, argv)}}, tensors, {}, &outputs));
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    std::printf("%s ", names[i].c_str());
-    for (int d = 0; d < outputs[i].dims(); ++d) std::printf(d ? "x%d" : "%d", int(outputs[i].dim_size(d)));
-    for (int64_t j = 0; j < outputs[i].NumElements(); ++j) {
-      std::printf(" %.9g", Value(outputs[i], j));
-    }
-    std::printf("\n");
-  }
+  Signature signature;
+  Check(signature.Load(argv[1], argv[2]));
+  std::string outputs;
+  Check(signature.Run(MakeInput(argc, argv), &outputs));
+  std::fputs(outputs.c_str(), stdout);
 }
