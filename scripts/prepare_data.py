@@ -9,6 +9,10 @@ and another one lacks, images that are missing from a benchmark.
     python scripts/prepare_data.py --dataset_dir VOCdevkit --nodecode
     python scripts/prepare_data.py --dataset_dir KITTI --coco KITTI_as_coco --set data.val_fraction=0.2
     python scripts/prepare_data.py --dataset_dir MY_DATA --to yolo --output MY_DATA_as_yolo --pictures copy
+    python scripts/prepare_data.py --dataset_dir MY_DATA --nodecode --tfrecords gs://BUCKET/MY_DATA
+
+What --tfrecords writes is a data set for all programs, see docs/large_scale.md. The same command again goes
+on where it was stopped.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ OPTIONS.integer("seed", 0, "Of the pictures of the page that are chosen at rando
 OPTIONS.string("coco", None, "Writes the data set in COCO's layout to this folder.", "DIR")
 OPTIONS.choice("to", None, ("coco", "voc", "yolo", "kitti"), "Writes it in this layout to --output.")
 OPTIONS.string("output", None, "Folder of --to.", "DIR")
+OPTIONS.string("tfrecords", None, "Writes TFRecord shards to this folder, any that TensorFlow reads.", "DIR")
+OPTIONS.integer("shard_megabytes", 256, "Pictures in each shard of --tfrecords.", lower=1)
 OPTIONS.choice(
     "pictures",
     "link",
@@ -55,6 +61,7 @@ def prepare(arguments: Sequence[str]) -> None:
 
     OPTIONS.need("dataset_dir")
     targets = _targets()
+    _check_shards()
     experiment = program.configured_experiment(OPTIONS)
     names = _split_names(experiment)
     splits, problems = _look(experiment, names)
@@ -73,6 +80,8 @@ def prepare(arguments: Sequence[str]) -> None:
         _write_overview(experiment, splits, remarks)
     for layout, folder in targets.items():
         _convert(splits, layout, folder)
+    if OPTIONS.values.tfrecords:
+        _write_shards(splits)
     if problems:
         raise ValueError(f"got {len(problems)} broken records and pictures, listed above; expected none")
 
@@ -104,6 +113,18 @@ def _empty_folder(path: str, layout: str) -> Path:
         listed = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
         raise ValueError(f"folder of {layout} {path}: got {listed} in it, expected an empty or a new folder")
     return folder
+
+
+def _check_shards() -> None:
+    """Raises a ValueError if something else than shards lies where shards are to be written."""
+    from cascade_tf.data.shards.storage import names_in, storage_path
+
+    folder = OPTIONS.values.tfrecords
+    others = (
+        [name for name in names_in(storage_path(folder), "*") if ".tfrecord" not in name] if folder else []
+    )
+    if others:
+        raise ValueError(f"folder of --tfrecords {folder}: got {others[0]} in it, expected shards or nothing")
 
 
 def _split_names(experiment: Experiment) -> tuple[str, ...]:
@@ -223,6 +244,20 @@ def _convert(splits: Mapping[str, Inspected], layout: str, folder: Path) -> None
     for line in lost:
         logging.warning("%s: %s", layout, line)
     print(f"\nThe data set in the layout {layout!r} lies in {folder}.")
+
+
+def _write_shards(splits: Mapping[str, Inspected]) -> None:
+    from cascade_tf.conversion.tfrecord import write_tfrecords
+
+    usable = {name: split.usable() for name, split in splits.items() if split.examples}
+    images = sum(len(dataset.examples) for dataset in usable.values())
+    folder = OPTIONS.values.tfrecords
+    with program.progress_bar(images, "writing shards", "image", first="reading the annotations") as bar:
+        written = write_tfrecords(
+            usable, folder, shard_bytes=OPTIONS.values.shard_megabytes << 20, progress=bar.update
+        )
+    kept = f", {written.kept} of them from before" if written.kept else ""
+    print(f"\nThe data set lies in {folder}, in {written.shards} shards{kept}.")
 
 
 if __name__ == "__main__":

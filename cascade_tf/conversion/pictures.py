@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from cascade_tf.data.shards.locations import parse_location, read_picture
+
 WAYS = ("link", "copy", "none")
 
 
@@ -20,7 +22,8 @@ def place_picture(source: str, target: Path, way: str) -> None:
         way: "link" makes a symbolic link, "copy" a copy, "none" nothing.
 
     Raises:
-        ValueError: there is no such way, the picture lies there itself, or the system makes no links.
+        ValueError: there is no such way, the picture lies there itself, the system makes no links, or none
+            can be made into a shard.
     """
     if way not in WAYS:
         raise ValueError(f"pictures: got {way!r}, expected one of {', '.join(WAYS)}")
@@ -30,6 +33,11 @@ def place_picture(source: str, target: Path, way: str) -> None:
     if target.exists() and not target.is_symlink() and os.path.samefile(source, target):
         raise ValueError(f"{target}: is the picture itself, expected another folder to write to")
     target.unlink(missing_ok=True)
+    if parse_location(source) is not None:
+        if way == "link":
+            raise ValueError(f"{target}: cannot be a link into a shard; --pictures copy makes copies")
+        target.write_bytes(read_picture(source))
+        return
     if way == "copy":
         shutil.copyfile(source, target)
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 from cascade_tf.coco_format.records import Noted
 from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.annotations.categories import read_categories
-from cascade_tf.data.annotations.files import Choice, find_image_files
+from cascade_tf.data.annotations.files import Choice
 from cascade_tf.data.annotations.images import read_images
 from cascade_tf.data.annotations.masks import Masks
 from cascade_tf.data.annotations.objects import ObjectReader
@@ -54,7 +54,7 @@ def assemble(
     report, noted = BrokenRecords(source.name, skip_broken), Noted()
     content = source.content(report)
     folder = source.image_dir(content["images"])
-    files = find_image_files(content["images"], folder, only, exact=source.exact_names)
+    files = source.find_pictures(content["images"], folder, only)
     masks = Masks(report) if segmentations else None
     categories = read_categories(content["categories"], content["annotations"], source.name, noted)
     images, unusable = read_images(content["images"], files, report, noted, upright)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ from cascade_tf.data.annotations.broken import BrokenRecords
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.examples import Example
 from cascade_tf.data.image_headers import read_header
+from cascade_tf.data.shards.locations import picture_size
 
 LEVELS = ("full", "headers", "none")
 """How much is looked at: header, size and end; header and size; nothing."""
@@ -124,7 +124,7 @@ def fault_of(example: Example, *, end: bool, upright: bool) -> str | None:
     except ValueError as error:
         return str(error)
     if not header.whole:
-        return f"is cut off ({os.path.getsize(example.path)} bytes), expected a whole {header.format}"
+        return f"is cut off ({picture_size(example.path)} bytes), expected a whole {header.format}"
     annotated = (example.height, example.width)
     if not end and header.format == "PNG" and annotated != header.upright_size:
         # The orientation may stand behind the pixels.

@@ -6,6 +6,7 @@ is not found.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -22,6 +23,7 @@ from cascade_tf.data.picture_files import (
 )
 from cascade_tf.data.png_header import SIGNATURE as PNG_SIGNATURE
 from cascade_tf.data.png_header import read_png
+from cascade_tf.data.shards.locations import parse_location, read_picture
 
 # Pillow's name for a JPEG with further pictures behind the first.
 _SAME_AS = {"MPO": "JPEG"}
@@ -63,7 +65,7 @@ def read_header(path: str | os.PathLike[str], *, end: bool = True) -> ImageHeade
     """Reads the header of a picture.
 
     Args:
-        path: the file; its name's suffix is not looked at.
+        path: the file, or the place of a picture in a shard; its name's suffix is not looked at.
         end: also look whether the file ends as it should. What follows the end does not matter: padding, the
             film of a motion photo, a second picture.
 
@@ -73,8 +75,11 @@ def read_header(path: str | os.PathLike[str], *, end: bool = True) -> ImageHeade
             does not name the file.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            header = _read(file, end)
+        if parse_location(path) is not None:
+            header = _read(io.BytesIO(read_picture(path)), end)
+        else:
+            with Path(path).open("rb", buffering=0) as file:
+                header = _read(file, end)
     except FileNotFoundError:
         raise
     except OSError as error:

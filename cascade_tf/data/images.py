@@ -12,6 +12,8 @@ import tensorflow as tf
 from absl import logging
 
 from cascade_tf.data.picture_files import HEAD_BYTES, decode_with_pillow, is_core_format
+from cascade_tf.data.shards.locations import Location, parse_location
+from cascade_tf.data.shards.storage import file_size
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.orientation import orientation_of, turn_upright, upright_size
 from cascade_tf.structures import Tensor
@@ -25,13 +27,16 @@ def foreign_files(paths: Sequence[str]) -> np.ndarray:
     """Which files are pictures that TensorFlow cannot decode and Pillow may, by their content.
 
     Args:
-        paths: M files; one that cannot be read counts as TensorFlow's, which then says so.
+        paths: M files; one that cannot be read counts as TensorFlow's, which then says so. Of those within
+            shards the place says it.
 
     Returns:
         [M] bool.
     """
 
     def is_foreign(path: str) -> bool:
+        if location := parse_location(path):
+            return location.decoder == "pillow"
         try:
             with open(path, "rb", buffering=0) as file:
                 head = file.read(HEAD_BYTES)
@@ -47,12 +52,16 @@ class ImageReader:
     """Reads the images of a data set inside its graph.
 
     Args:
-        paths: M files.
+        paths: M files, or places of pictures within shards.
         upright: turns images as their EXIF orientation says, unless only the stored size is the annotated
             one; without it they stay as they are stored.
 
     Attributes:
         needs_python: whether some of the files are decoded by Pillow, in Python.
+
+    Raises:
+        FileNotFoundError: there is no such shard.
+        ValueError: some pictures are files and others lie within shards.
     """
 
     def __init__(self, paths: Sequence[str], *, upright: bool) -> None:
@@ -60,6 +69,12 @@ class ImageReader:
         self.needs_python = bool(foreign.any())
         self._upright = upright
         self._foreign = foreign
+        places = [place for path in paths if (place := parse_location(path)) is not None]
+        if places and len(places) < len(paths):
+            raise ValueError(
+                f"got {len(places)} of {len(paths)} pictures within shards, expected all or none"
+            )
+        self._shards = _ShardTable(places) if places else None
 
     def try_read(self, index: Tensor, path: Tensor, size: tuple[Tensor, Tensor]) -> Tensor:
         """Reads one file, see `try_read_image`.
@@ -70,11 +85,46 @@ class ImageReader:
             size: the annotated (height, width).
         """
         is_foreign = tf.gather(self._foreign, index) if self.needs_python else None
-        return try_read_image(path, size, upright=self._upright, is_foreign=is_foreign)
+        content = None if self._shards is None else self._shards.content_of(index)
+        return try_read_image(path, size, upright=self._upright, is_foreign=is_foreign, content=content)
+
+
+class _ShardTable:
+    """Where pictures lie within shards, for a graph that reads each by itself: in any order, without Python.
+
+    Args:
+        places: of M pictures.
+    """
+
+    def __init__(self, places: Sequence[Location]) -> None:
+        numbers = {shard: number for number, shard in enumerate(dict.fromkeys(p.shard for p in places))}
+        sizes = [file_size(shard) for shard in numbers]
+        with tf.device("CPU:0"):
+            self._paths = tf.constant(list(numbers))
+            self._sizes = tf.constant(sizes, tf.int64)
+            self._numbers = tf.constant([numbers[place.shard] for place in places])
+            self._ranges = tf.constant([(place.offset, place.length) for place in places], tf.int64)
+
+    def content_of(self, index: Tensor) -> tf.data.Dataset:
+        """A data set of one element, the bytes of a picture."""
+        shard = self._numbers[index]
+        offset, length = tf.unstack(self._ranges[index])
+        return tf.data.FixedLengthRecordDataset(
+            self._paths[shard],
+            record_bytes=length,
+            header_bytes=offset,
+            footer_bytes=self._sizes[shard] - offset - length,
+            buffer_size=length,
+        )
 
 
 def try_read_image(
-    path: Tensor, size: tuple[Tensor, Tensor], *, upright: bool = True, is_foreign: Tensor | None = None
+    path: Tensor,
+    size: tuple[Tensor, Tensor],
+    *,
+    upright: bool = True,
+    is_foreign: Tensor | None = None,
+    content: tf.data.Dataset | None = None,
 ) -> Tensor:
     """Reads and decodes a file; a failure is a result, not an error. For a function that a Dataset maps.
 
@@ -87,13 +137,13 @@ def try_read_image(
             not upright stays as stored.
         upright: turns the image as its EXIF orientation says.
         is_foreign: bool scalar, decodes with Pillow, in Python; None: no file is, and no Python is needed.
+        content: of the file as a data set of one string; None: ``path`` is read.
 
     Returns:
         [H, W, 3] uint8 RGB, or [0, 0, 3] if the file does not exist, is truncated or of an unknown format.
     """
 
-    def read(name: Tensor) -> Tensor:
-        content = tf.io.read_file(name)
+    def decode(content: Tensor) -> Tensor:
         if is_foreign is None:
             return _decode_core(content, size, upright)
         return tf.cond(
@@ -103,7 +153,10 @@ def try_read_image(
         )
 
     nothing = tf.data.Dataset.from_tensors(tf.zeros([0, 0, 3], tf.uint8))
-    decoded = tf.data.Dataset.from_tensors(path).map(read)
+    if content is None:
+        decoded = tf.data.Dataset.from_tensors(path).map(lambda name: decode(tf.io.read_file(name)))
+    else:
+        decoded = content.map(decode)
     attempt = decoded.ignore_errors().concatenate(nothing).take(1)
     return tf.ensure_shape(attempt.get_single_element(), [None, None, 3])
 

@@ -66,6 +66,7 @@ def train_batches(
     crop_size: Sequence[int] = (),
     object_scales: Sequence[float] = (),
     min_object_height: float = 0.0,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches for training, step after step; batch s is a pure function of the data set, the settings and s.
 
@@ -107,6 +108,8 @@ def train_batches(
         object_scales: for every second image, the smallest and the largest scale that one of its objects is
             brought to before the image is cut around it, see ``object_scales.draw_size``; empty: none.
         min_object_height: an object is to be ignored if its box, at the network's scale, is lower, pixels.
+        part: which of how many equal parts of each batch: worker 1 of 4 takes ``(1, 4)``, and reads no
+            picture that another one reads. The parts of a batch, one behind the other, are the batch.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
@@ -130,6 +133,7 @@ def train_batches(
         workers=workers,
     )
     _check_at_least(0, start_step=start_step, num_steps=num_steps)
+    _check_part(part, batch_size)
     if not short_sides or min(short_sides) < 1:
         raise ValueError(
             f"train_batches: short_sides is {short_sides!r}, expected at least one positive length"
@@ -196,13 +200,13 @@ def train_batches(
             drawn = _only_valid(drawn[0], valid), drawn[1]
         return batch, _with_masks(targets, *drawn)
 
-    batches = _planned(plan, start_step, num_steps).map(
+    batches = _planned(plan, start_step, num_steps, part).map(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
     )
     capacity = table.capacity
     shapes = Targets([capacity, 4], [capacity], [capacity], [capacity], [2])
     all_shapes = (_shapes_of_images(given), _INSTANCE_SHAPES if masks else shapes)
-    return _finish(batches.padded_batch(batch_size, all_shapes, drop_remainder=True))
+    return _finish(batches.padded_batch(batch_size // part[1], all_shapes, drop_remainder=True))
 
 
 def eval_batches(
@@ -217,6 +221,7 @@ def eval_batches(
     workers: int | None = None,
     skip_broken: bool = False,
     upright: bool = True,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Every image once, in the data set's order; the last batch may be smaller.
 
@@ -232,6 +237,7 @@ def eval_batches(
         skip_broken: leave out an image that cannot be read and log its name, instead of stopping.
         upright: turn images as their EXIF orientation says, unless only the stored size is the annotated one;
             without it they stay as they are stored.
+        part: which of how many parts: worker 1 of 4 takes ``(1, 4)``, every fourth image from the second on.
 
     Returns:
         Dataset of ImageBatch; images are uint8 RGB. Where the data set has proposals, of ProposalBatch.
@@ -248,6 +254,7 @@ def eval_batches(
         size_divisor=size_divisor,
         workers=workers,
     )
+    _check_part(part)
     table = ExampleTable.of(dataset.examples, None)
     reader = images.ImageReader([example.path for example in dataset.examples], upright=upright)
     broken = images.BrokenImages()
@@ -273,7 +280,7 @@ def eval_batches(
             proposals = proposals._replace(boxes=moved)
         return _batch(table, index, image, size, proposals), intact
 
-    order = tf.data.Dataset.range(len(dataset.examples), output_type=tf.int32)
+    order = tf.data.Dataset.range(part[0], len(dataset.examples), part[1], output_type=tf.int32)
     loaded = order.map(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
     )
@@ -294,15 +301,17 @@ def _successors(buckets: Sequence[np.ndarray]) -> np.ndarray:
     return following
 
 
-def _planned(plan: BatchPlan, start_step: int, num_steps: int | None) -> tf.data.Dataset:
-    """The plan's examples, one after the other."""
+def _planned(
+    plan: BatchPlan, start_step: int, num_steps: int | None, part: tuple[int, int]
+) -> tf.data.Dataset:
+    """The plan's examples in a part of each batch, one after the other."""
     if num_steps is not None:
         # All at once takes about a microsecond an image, and leaves a graph that runs in other processes too.
-        return tf.data.Dataset.from_tensor_slices(plan.steps(start_step, num_steps))
+        return tf.data.Dataset.from_tensor_slices(plan.steps(start_step, num_steps, part))
 
     def endless() -> Iterator[PlannedSteps]:
         for step in itertools.count(start_step, _PLANNED_STEPS):
-            yield plan.steps(step, _PLANNED_STEPS)
+            yield plan.steps(step, _PLANNED_STEPS, part)
 
     signature = PlannedSteps(*(tf.TensorSpec([None, *shape], dtype) for shape, dtype in _PLAN_SPEC))
     return tf.data.Dataset.from_generator(endless, output_signature=signature).unbatch()
@@ -387,6 +396,14 @@ def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
     # Each worker of a cluster plans the whole run and keeps its share of every batch: no files to share out.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_part(part: tuple[int, int], batch_size: int | None = None) -> None:
+    index, count = part
+    if not 0 <= index < count:
+        raise ValueError(f"part: got {part}, expected an index below the number of parts, from 0")
+    if batch_size is not None and batch_size % count:
+        raise ValueError(f"part: got {count} parts of batch_size {batch_size}, expected parts of one size")
 
 
 def _check_at_least(least: int, **settings: int | None) -> None:

@@ -11,6 +11,7 @@ CHECK_LEVELS = ("full", "headers", "none")
 LAYOUTS = (
     *("auto", "coco", "voc", "kitti", "citypersons", "widerface"),
     *("yolo", "xml", "via", "createml", "labelme", "datumaro"),
+    "tfrecord",
 )
 DIFFICULT = ("ignore", "learn")
 
@@ -24,8 +25,9 @@ class DataConfig:
             as labelling tools export COCO's format or their own, or one annotation file; or a data set as it
             is distributed, see `layout`.
         layout: how the folder is laid out: "auto" recognises it; "coco", "voc", "kitti", "citypersons" or
-            "widerface" says it, and of labelling tools "yolo", "xml" (labelImg, CVAT, Roboflow), "via",
-            "createml", "labelme" or "datumaro".
+            "widerface" says it, of labelling tools "yolo", "xml" (labelImg, CVAT, Roboflow), "via",
+            "createml", "labelme" or "datumaro", and "tfrecord" of TFRecord shards, which may lie wherever
+            TensorFlow reads.
         class_attribute: attribute of objects that names their class, where a tool has several, as VIA has;
             None: the only one.
         train_split: the split to train on, any that the data set has, such as KITTI's "trainval"; "val" is

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from cascade_tf.data.dataset import CocoDataset
 from cascade_tf.data.examples import Example
 from cascade_tf.data.image_check import AS_STORED, fault_of, look_at_all
 from cascade_tf.data.picture_files import PILLOW_ERRORS, SILENCE, decode_with_pillow
+from cascade_tf.data.shards.locations import parse_location, picture_size, read_picture
 
 LEVELS = ("decode", "full", "headers", "none")
 """How much is looked at: all pixels; header, size and end; header and size; nothing."""
@@ -82,7 +83,7 @@ def _look(examples: Sequence[Example], *, level: str, upright: bool) -> list[str
 def _decoding_fault(path: str) -> str | None:
     try:
         with SILENCE:
-            decode_with_pillow(Path(path).read_bytes())
+            decode_with_pillow(read_picture(path))
     except PILLOW_ERRORS as error:
         return f"cannot be decoded ({str(error) or type(error).__name__})"
     return None
@@ -105,7 +106,7 @@ def find_duplicates(
     for split, files in paths.items():
         for path in files:
             try:
-                by_size[os.path.getsize(path)].append((split, path))
+                by_size[picture_size(path)].append((split, path))
             except OSError:
                 continue
     alone = sum(len(group) == 1 for group in by_size.values())
@@ -125,7 +126,7 @@ def find_duplicates(
 def _digest(path: str) -> bytes | None:
     digest = hashlib.blake2b(digest_size=16)
     try:
-        with open(path, "rb") as file:
+        with io.BytesIO(read_picture(path)) if parse_location(path) else open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from cascade_tf.data.shards.locations import parse_location
 from cascade_tf.data.sources.tools.folders import is_picture
 from cascade_tf.inspection.inspected import Inspected
 from cascade_tf.inspection.pictures import find_duplicates
@@ -107,6 +108,8 @@ def unread_remarks(splits: Mapping[str, Inspected], root: str | os.PathLike[str]
     read: dict[str, set[str]] = {}
     for split in splits.values():
         for example in split.dataset.examples:
+            if parse_location(example.path) is not None:
+                continue  # shards hold nothing else
             folder, name = os.path.split(os.path.normpath(example.path))
             read.setdefault(folder, set()).add(name)
     # Which picture a broken annotation is of may be unknown.

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from cascade_tf.data.picture_files import SILENCE, decode_with_pillow, turn
+from cascade_tf.data.shards.locations import read_picture
 from cascade_tf.inspection.selection import Chosen
 from cascade_tf.visualization import draw_detections
 
@@ -63,7 +64,7 @@ def _pixels(chosen: Chosen) -> np.ndarray:
     """The picture in the frame of its boxes."""
     example = chosen.example
     with SILENCE:
-        stored, orientation = decode_with_pillow(Path(example.path).read_bytes())
+        stored, orientation = decode_with_pillow(read_picture(example.path))
     upright = turn(stored, orientation)
     fits = upright.shape[:2] == (example.height, example.width)
     return np.ascontiguousarray(upright if fits else stored)

@@ -21,6 +21,7 @@ from cascade_tf.data.picture_files import (
     pixels_of_pil,
     turn,
 )
+from cascade_tf.data.shards.locations import read_picture
 from cascade_tf.ops.decode import decode_image
 from cascade_tf.ops.orientation import orientation_of
 
@@ -33,8 +34,9 @@ def read_image(source: Any, *, upright: bool = True, size: tuple[int, int] | Non
     remain.
 
     Args:
-        source: a file's path, the bytes of a file, a PIL image, or an array [H, W], [H, W, 1], [H, W, 3] or
-            [H, W, 4] of uint8 (0..255) or uint16 (0..65535) in the order RGB(A).
+        source: a file's path (or the place of a picture in a shard), the bytes of a file, a PIL image, or an
+            array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] of uint8 (0..255) or uint16 (0..65535) in the
+            order RGB(A).
         upright: turns pictures as their EXIF orientation says, as viewers and labelling tools do; without it
             they stay as they are stored. Arrays have no orientation.
         size: (height, width) of the picture that annotations refer to; one that is not of this size upright,
@@ -66,10 +68,10 @@ def read_image(source: Any, *, upright: bool = True, size: tuple[int, int] | Non
 
 
 def _read_file(path: Path) -> tuple[np.ndarray, int]:
-    if not path.exists():
-        raise FileNotFoundError(f"image {path}: got no such file")
     try:
-        content = path.read_bytes()
+        content = read_picture(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"image {path}: got no such file") from None
     except OSError as error:
         raise ValueError(f"image {path}: cannot be read ({error.strerror})") from None
     return _decode(content, f"image {path}")

@@ -8,6 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from cascade_tf.conversion.tfrecord import write_tfrecords
+from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.sources.layout import LAYOUTS
 from cascade_tf.experiment.config import load_config
 from cascade_tf.experiment.overrides import apply_overrides
@@ -49,7 +51,7 @@ PROTOCOLS = {"voc": "voc2007", "kitti": "kitti", "citypersons": "citypersons", "
 
 
 def test_there_is_a_sample_of_every_layout():
-    assert {*TOOLS, *PROTOCOLS} == set(LAYOUTS)
+    assert {*TOOLS, *PROTOCOLS, "tfrecord"} == set(LAYOUTS)
 
 
 @pytest.fixture
@@ -60,10 +62,14 @@ def written(tmp_path):
         folder = tmp_path / "data"
         if layout in TOOLS:
             return tool_samples.write(folder, tool_samples.WHOLE[TOOLS[layout]][1]())
-        if layout == "coco":
+        if layout in ("coco", "tfrecord"):
             folder.mkdir()
             write_pictures(folder / "images")
-            return write_annotations(folder, content()).parent
+            write_annotations(folder, content())
+            if layout == "coco":
+                return folder
+            write_tfrecords({"train": read_dataset_dir(folder, "train")}, tmp_path / "shards")
+            return tmp_path / "shards"
         if layout == "voc":
             return layouts.write_voc(folder).folder
         if layout == "kitti":

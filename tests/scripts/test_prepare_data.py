@@ -70,6 +70,26 @@ def test_writes_coco(call, drawn, tmp_path):
         assert after.categories == before.categories
 
 
+def test_writes_shards_and_goes_on(call, drawn, tmp_path):
+    flags = (f"--dataset_dir={drawn}", "--nodecode", f"--tfrecords={tmp_path / 'shards'}")
+    said = call("prepare_data", *flags)
+    assert said.status == 0, said.err
+    assert f"The data set lies in {tmp_path / 'shards'}, in 2 shards." in said.out
+    assert "in 2 shards, 2 of them from before." in call("prepare_data", *flags).out
+    rows = [line for line in call("prepare_data", *flags[:2]).out.splitlines() if line]
+    as_shards = call("prepare_data", f"--dataset_dir={tmp_path / 'shards'}").out.splitlines()
+    assert [line for line in as_shards if line.startswith(("images", "objects"))] == [
+        line for line in rows if line.startswith(("images", "objects"))
+    ]
+
+
+def test_shards_are_not_written_among_other_files(call, drawn, tmp_path):
+    (tmp_path / "notes.txt").write_text("keep me")
+    said = call("prepare_data", f"--dataset_dir={drawn}", f"--tfrecords={tmp_path}")
+    assert "got notes.txt in it, expected shards or nothing" in said.complaint
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_nothing_is_written_over_what_is_there(call, drawn, tmp_path):
     (tmp_path / "notes.txt").write_text("keep me")
     for flags in ((f"--coco={tmp_path}",), ("--to=yolo", f"--output={tmp_path}")):

@@ -12,6 +12,7 @@ from cascade_tf.data.sources.citypersons import find_citypersons, is_citypersons
 from cascade_tf.data.sources.coco import find_coco
 from cascade_tf.data.sources.kitti import find_kitti, is_kitti
 from cascade_tf.data.sources.source import Source
+from cascade_tf.data.sources.tfrecord import find_tfrecord, is_tfrecord
 from cascade_tf.data.sources.tools.pascal_xml import is_cvat_devkit
 from cascade_tf.data.sources.tools.recognition import TOOLS, recognise_tool, tools_in
 from cascade_tf.data.sources.voc import find_voc, is_voc
@@ -50,8 +51,9 @@ def _written_by(name: str) -> Callable[[Path], bool]:
 LAYOUTS: Mapping[str, Layout] = {
     **_BENCHMARKS,
     **{name: Layout(_written_by(name), tool.find) for name, tool in TOOLS.items()},
+    "tfrecord": Layout(is_tfrecord, find_tfrecord),
 }
-"""Layouts in which data sets are distributed, and those of labelling tools, by their names."""
+"""Layouts in which data sets are distributed, those of labelling tools, and shards, by their names."""
 
 
 def find_source(
@@ -61,7 +63,8 @@ def find_source(
 
     Args:
         dataset_dir: the folder of the data set, or one annotation file: in COCO's format, of a tool that
-            writes one for many images, or a description of YOLO's.
+            writes one for many images, or a description of YOLO's. A folder of shards may lie anywhere that
+            TensorFlow reads.
         split: as in `cascade_tf.data.coco.read_dataset_dir`.
         layout: "coco", one of ``LAYOUTS``, or "auto": COCO's where files bear its names, else the benchmark
             whose folders are there, else the only tool whose files are.
@@ -72,6 +75,8 @@ def find_source(
         FileNotFoundError: there is no such folder, or no such split in it.
         ValueError: there is no such layout, or as the layout says.
     """
+    if layout in ("auto", "tfrecord") and is_tfrecord(dataset_dir):
+        return find_tfrecord(dataset_dir, split, splitting=splitting)
     folder = Path(dataset_dir)
     if layout not in ("auto", "coco", *LAYOUTS):
         raise ValueError(f"layout: got {layout!r}, expected auto, coco, {', '.join(LAYOUTS)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from cascade_tf.data.annotations.broken import BrokenRecords
+from cascade_tf.data.annotations.files import Choice, ImageFiles, find_image_files
 
 
 class Published(NamedTuple):
@@ -79,6 +80,16 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def image_dir(self, images: Sequence[Any]) -> Path:
         """The folder to which the images' ``file_name`` is relative."""
+
+    def find_pictures(self, records: Sequence[Any], folder: Path, only: Choice | None) -> ImageFiles:
+        """Finds the pictures of the images, see `find_image_files`.
+
+        Args:
+            records: the images.
+            folder: that `image_dir` gave.
+            only: chooses the images to read; None: all.
+        """
+        return find_image_files(records, folder, only, exact=self.exact_names)
 
     @abc.abstractmethod
     def note(self, image_dir: Path) -> str | None:
