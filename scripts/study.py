@@ -12,8 +12,8 @@ paper's numbers beside them, and the claims that the study decides.
     python scripts/study.py --study paper --dataset_dir DRAWN --workdir studies/paper --print_commands
 
 With --print_commands nothing is trained: the runs that are left come out as commands, one a line, for GNU
-parallel, a job array or any other machine that sees the folder. A later call of the same study collects what
-has finished.
+parallel, a job array or any other machine that sees the folder; what has finished is collected. When all
+trainings have, a second call prints the measurements that are made on them.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def run_study(arguments: Sequence[str]) -> int:
     dataset = Path(OPTIONS.need("dataset_dir")).resolve()
     work = Work(study, folder, dataset)
     if OPTIONS.values.print_commands:
+        work.write_results()
         # What is measured on runs comes when they are there.
         for command in (work.trainings() or work.measurements()).values():
             print(shlex.join(command.words))
@@ -91,7 +92,7 @@ def chosen_study() -> Study:
     named, configs = OPTIONS.values.study, OPTIONS.values.configs
     if bool(named) == bool(configs):
         raise ValueError("got both --study and --configs" if named else "got no --study and no --configs")
-    study = load_study(named) if named else study_of_configs(configs.split(","))
+    study = load_study(named) if named else study_of_configs([name.strip() for name in configs.split(",")])
     changes = (*study.changes, *OPTIONS.overrides)
     if not OPTIONS.values.seeds:
         return dataclasses.replace(study, changes=changes)
@@ -217,7 +218,7 @@ class Work:
         if row.again is not None:
             place = self._place(row, seed)
             if _is_there(place, self._words_again(row, seed), row.again):
-                return numbers_again(row.again, place), ""
+                return numbers_again(row.again, place, row.stage), ""
             return None, self.failed.get(place, f"not measured on {row.again.row} yet")
         run = run_of(self.study, row, seed)
         state, place = self.state(run), run.workdir(self.folder)
@@ -227,6 +228,7 @@ class Work:
 
     def _words(self, run: Run) -> tuple[str, ...]:
         weights = OPTIONS.values.backbone_weights
+        weights = str(Path(weights).resolve()) if weights and Path(weights).exists() else weights
         return (
             *(sys.executable, str(program.SCRIPTS / "train.py")),
             f"--config={run.config}",
@@ -292,7 +294,7 @@ def _begin(place: Path, words: tuple[str, ...], again: Again) -> None:
 
 def _without_machine(words: tuple[str, ...]) -> list[str]:
     """A command without what is another one on another machine."""
-    own = ("--dataset_dir=", "--workdir=", "--output=")
+    own = ("--dataset_dir=", "--workdir=", "--output=", "--boxes_of=")
     return [Path(words[1]).name, *(word for word in words[2:] if not word.startswith(own))]
 
 

@@ -1,6 +1,6 @@
 """Several configurations with several seeds each, and what can be said of their differences."""
 
-from cascade_tf.study.plan import Again, Claim, Row, Run, Study, load_study, runs, study_of_configs
+from cascade_tf.study.plan import Again, Claim, Row, Run, Study, load_study, more_than, runs, study_of_configs
 from cascade_tf.study.result import StudyResult, Verdict, summarize
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "StudyResult",
     "Verdict",
     "load_study",
+    "more_than",
     "runs",
     "study_of_configs",
     "summarize",

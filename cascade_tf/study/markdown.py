@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cascade_tf.analysis.paired import PairedDifference
 from cascade_tf.study.numbers import heading
-from cascade_tf.study.plan import Row, Study
 from cascade_tf.study.result import StudyResult
+from cascade_tf.study.tables import column_groups, other_numbers, paper_difference, rows_with, words_of
 
-_MASKS = "mask_"
 _NOTE = (
     "In percent, with half the width of the 95 % interval over the seeds (Student's t); in brackets what the "
     "paper has."
 )
 _DIFFERENCE_NOTE = "Paired by seed; in brackets the paper's difference."
-_CLAIM_NOTE = "The sum is above zero where the claim is true, and its interval decides."
+_CLAIM_NOTE = "Sums are above zero where a claim is true, and their intervals decide."
 
 
 def to_markdown(result: StudyResult) -> str:
@@ -25,22 +24,18 @@ def to_markdown(result: StudyResult) -> str:
     A row without one of a table's numbers is not in it.
     """
     study = result.study
-    boxes = [name for name in study.numbers if not name.startswith(_MASKS)]
-    masks = [name for name in study.numbers if name.startswith(_MASKS)]
-    groups = [(numbers, what) for numbers, what in ((boxes, "Boxes"), (masks, "Masks")) if numbers]
+    groups = column_groups(study)
     parts = [f"# Study: {study.name}"]
-    for numbers, what in groups:
-        title = f", {what.lower()}" if len(groups) > 1 else ""
+    for what, numbers in groups:
+        title = f", {what}" if len(groups) > 1 else ""
         if means := _means(result, numbers):
             parts += [f"## Results{title}", means, _NOTE]
         if differences := _differences(result, numbers):
             parts += [f"## Differences{title}", differences, _DIFFERENCE_NOTE]
+    if others := _others(result):
+        parts += ["## Other numbers", others, _NOTE]
     if result.claims:
-        rows = [
-            [one.claim.sentence, one.claim.source, one.verdict.value, _cell(one.found, signed=True)]
-            for one in result.claims
-        ]
-        parts += ["## Claims", _table(["claim", "paper", "verdict", "sum"], rows), _CLAIM_NOTE]
+        parts += ["## Claims", _claims(result), _CLAIM_NOTE]
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,33 +45,47 @@ def _means(result: StudyResult, numbers: Sequence[str]) -> str:
             f"`{row.name}`",
             row.source,
             str(len(result.seeds[row.name])),
-            *(_with_paper(found.get(name), row.paper.get(name)) for name in numbers),
+            *(_with_paper(result.means[row.name].get(name), row.paper.get(name)) for name in numbers),
         ]
-        for row in result.study.rows
-        if _has_some(found := result.means[row.name], numbers)
+        for row in rows_with(result.study, result.means, numbers)
     ]
     return _table(["row", "paper", "runs", *map(heading, numbers)], rows)
 
 
 def _differences(result: StudyResult, numbers: Sequence[str]) -> str:
     rows = []
-    for name, found in result.differences.items():
-        if not _has_some(found, numbers):
-            continue
-        row = result.study.row(name)
-        papers = _paper_difference(result.study, row)
-        cells = (_with_paper(found.get(number), papers.get(number), signed=True) for number in numbers)
-        rows.append([f"`{name}`", f"`{result.study.versus(row)}`", *cells])
+    for row in rows_with(result.study, result.differences, numbers):
+        found, papers = result.differences[row.name], paper_difference(result.study, row)
+        cells = (_with_paper(found.get(name), papers.get(name), signed=True) for name in numbers)
+        rows.append([f"`{row.name}`", f"`{result.study.versus(row)}`", *cells])
     return _table(["row", "less", *map(heading, numbers)], rows)
 
 
-def _paper_difference(study: Study, row: Row) -> dict[str, float]:
-    other = study.row(study.versus(row)).paper
-    return {name: value - other[name] for name, value in row.paper.items() if name in other}
+def _others(result: StudyResult) -> str:
+    rows = [
+        [
+            f"`{row.name}`",
+            row.source,
+            str(len(result.seeds[row.name])),
+            name,
+            _with_paper(value, row.paper.get(name)),
+        ]
+        for row, name, value in other_numbers(result)
+        if value is not None
+    ]
+    return _table(["row", "paper", "runs", "number", "value"], rows)
 
 
-def _has_some(found: Mapping[str, PairedDifference], numbers: Sequence[str]) -> bool:
-    return any(name in found for name in numbers)
+def _claims(result: StudyResult) -> str:
+    rows = []
+    for claim, sums, verdict in result.claims:
+        for index, (terms, found) in enumerate(zip(claim.sums, sums, strict=True)):
+            first = (
+                [f"*{claim.name}*: {claim.sentence}", claim.source, verdict.value] if not index else [""] * 3
+            )
+            runs = str(len(found.differences)) if found else "0"
+            rows.append([*first, words_of(terms), runs, _cell(found, signed=True)])
+    return _table(["claim", "paper", "verdict", "sum", "runs", "value"], rows)
 
 
 def _with_paper(value: PairedDifference | None, paper: float | None, *, signed: bool = False) -> str:

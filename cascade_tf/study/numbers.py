@@ -45,20 +45,20 @@ def numbers_of(row: Row, workdir: Path) -> dict[str, float]:
     return {**_summary(file), **shared}
 
 
-def numbers_again(again: Again, folder: Path) -> dict[str, float]:
+def numbers_again(again: Again, folder: Path, stage: int | None = None) -> dict[str, float]:
     """The numbers of a row that was measured on another one's run.
 
-    ``evaluate`` has COCO's, ``propose`` ``"AR1000"`` and so on. Of ``analyze`` a figure of AP has the numbers
-    of ``again.line``, such as ``"stages_3/head 2"``: ``"AP50"`` to ``"AP95"`` and their mean ``"AP"``;
-    ``samples`` has the shares of boxes above a threshold, ``"samples_2/0.6"`` of the second stage in
-    training, ``"proposals_2/0.6"`` at test; and a curve has its values, ``"localization/regressor 1/0.8875"``
-    at the middle of a bin.
+    ``evaluate`` has COCO's, of a stage where one is named, ``propose`` has ``"AR1000"`` and so on. Of
+    ``analyze`` a figure of AP has the numbers of ``again.line``, such as ``"stages_3/head 2"``: ``"AP50"`` to
+    ``"AP95"`` and their mean ``"AP"``; ``samples`` has the shares of boxes above a threshold,
+    ``"samples_2/0.6"`` of the second stage in training, ``"proposals_2/0.6"`` at test; and a curve has its
+    values, ``"localization/regressor 1/0.8875"`` at the middle of a bin.
 
     Raises:
         ValueError: a file is missing or broken, or there is no such line.
     """
     if again.program == "evaluate":
-        return _summary(folder / "val.json")
+        return _summary(folder / ("val.json" if stage is None else f"val_stage{stage}.json"))
     if again.program == "propose":
         return _summary((folder / PROPOSALS).with_suffix(".json"))
     found: dict[str, float] = {}

@@ -15,7 +15,17 @@ from cascade_tf.report.charts import Series, line_chart
 from cascade_tf.report.elements import definitions, percent, signed, table
 from cascade_tf.report.frame import document
 from cascade_tf.study.numbers import heading, lower_is_better
+from cascade_tf.study.plan import Study
 from cascade_tf.study.result import StudyResult, Verdict
+from cascade_tf.study.tables import (
+    column_groups,
+    origin_of,
+    other_numbers,
+    paper_difference,
+    rows_with,
+    words_of,
+)
+from cascade_tf.wording import count_of
 
 _NOTE = "Means over the seeds in percent, with half the width of their 95 % interval (Student's t)."
 _PAPER_NOTE = " Below a mean stands what the paper has, which was measured on other data."
@@ -25,8 +35,8 @@ _DIFFERENCE_NOTE = (
     "for the better: less, where a number has an arrow down."
 )
 _CLAIM_NOTE = (
-    "A claim is a sum of numbers that is above zero where it is true. It is shown where the 95 % interval of "
-    "the sum lies above zero, contradicted where it lies below, and not shown otherwise."
+    "A claim has sums of numbers that are all above zero where it is true. It is shown where the 95 % "
+    "intervals of all of them lie above zero, contradicted where one lies below, and not shown otherwise."
 )
 _AT_IOU = re.compile(r"(.*)AP(\d\d)")
 _COLORS = {Verdict.SHOWN: "up", Verdict.CONTRADICTED: "down"}
@@ -45,39 +55,55 @@ def write_page(path: str | os.PathLike[str], result: StudyResult, *, waiting: Se
     whole = len(study.rows) * len(study.seeds)
     summary = f"{len(study.rows)} rows with {len(study.seeds)} seeds; {count} of {whole} results are there."
     sections = [
-        _mean_section(result),
-        _difference_section(result),
+        *(_mean_section(result, what, numbers) for what, numbers in column_groups(study)),
+        *(_difference_section(result, what, numbers) for what, numbers in column_groups(study)),
+        _other_section(result),
         _chart_section(result),
-        _claim_section(result),
         _row_section(result),
         _waiting_section(waiting),
+        _claim_section(result),
     ]
     return write_atomically(path, document(f"Study: {study.name}", summary, sections))
 
 
-def _mean_section(result: StudyResult) -> str:
+def _mean_section(result: StudyResult, what: str, numbers: Sequence[str]) -> str:
     rows = []
-    for row in result.study.rows:
+    for row in rows_with(result.study, result.means, numbers):
         found = result.means[row.name]
         cells = [f"<td>{len(result.seeds[row.name])}</td>"]
-        for name in result.study.numbers:
-            paper = row.paper.get(name)
-            below = "" if paper is None else f"<br><small>paper {paper:.1f}</small>"
-            cells.append(f"<td>{_mean(found.get(name))}{below}</td>")
+        cells += [f"<td>{_beside_paper(found.get(name), row.paper.get(name))}</td>" for name in numbers]
         rows.append(_line(row.name, cells))
-    body = table(("", "runs", *map(heading, result.study.numbers)), rows)
+    body = table(("", "runs", *map(heading, numbers)), rows)
     note = _NOTE + (_PAPER_NOTE if any(row.paper for row in result.study.rows) else "")
-    return f'<section><h2>Results</h2>{body}<p class="foot">{note}</p></section>'
+    return f'<section><h2>Results: {what}</h2>{body}<p class="foot">{note}</p></section>'
 
 
-def _difference_section(result: StudyResult) -> str:
+def _difference_section(result: StudyResult, what: str, numbers: Sequence[str]) -> str:
     rows = []
-    for name, found in result.differences.items():
-        cells = [_difference(number, found.get(number)) for number in result.study.numbers]
-        other = html.escape(result.study.versus(result.study.row(name)))
-        rows.append(_line(name, [f"<td>{other}</td>", *cells]))
-    body = table(("", "less", *map(heading, result.study.numbers)), rows)
-    return f'<section><h2>Differences</h2>{body}<p class="foot">{_DIFFERENCE_NOTE}</p></section>'
+    for row in rows_with(result.study, result.differences, numbers):
+        found, papers = result.differences[row.name], paper_difference(result.study, row)
+        cells = [_difference(name, found.get(name), papers.get(name)) for name in numbers]
+        rows.append(_line(row.name, [f"<td>{html.escape(result.study.versus(row))}</td>", *cells]))
+    body = table(("", "less", *map(heading, numbers)), rows)
+    return f'<section><h2>Differences: {what}</h2>{body}<p class="foot">{_DIFFERENCE_NOTE}</p></section>'
+
+
+def _other_section(result: StudyResult) -> str:
+    """The rows that have numbers of their own."""
+    rows = [
+        _line(
+            row.name,
+            [
+                f"<td>{html.escape(row.source)}</td><td>{len(result.seeds[row.name])}</td>",
+                f"<td>{html.escape(name)}</td><td>{_beside_paper(value, row.paper.get(name))}</td>",
+            ],
+        )
+        for row, name, value in other_numbers(result)
+    ]
+    if not rows:
+        return ""
+    body = table(("", "source", "runs", "number", "value"), rows)
+    return f'<section><h2>Other numbers</h2>{body}<p class="foot">{_NOTE}</p></section>'
 
 
 def _chart_section(result: StudyResult) -> str:
@@ -88,9 +114,24 @@ def _chart_section(result: StudyResult) -> str:
     boxes = {name: iou for name, iou in at_iou.items() if name.startswith("AP")}
     if len(boxes) < 2:
         return ""
-    means = _chart("AP over IoU", "AP, %", result.means, boxes)
-    gains = _chart("Differences", "points", result.differences, boxes, first_color=1)
-    return f'<section><h2>Over the IoU threshold</h2><div class="pair">{means}{gains}</div></section>'
+    figures = []
+    for source, names in _chart_groups(result.study).items():
+        title = f"AP over IoU{f', {source}' if source else ''}"
+        means = {name: result.means[name] for name in names if result.means[name]}
+        gains = {name: result.differences[name] for name in names if result.differences.get(name)}
+        figures.append(_chart(title, "AP, %", means, boxes))
+        figures.append(_chart(f"Differences{f', {source}' if source else ''}", "points", gains, boxes, 1))
+    return f'<section><h2>Over the IoU threshold</h2><div class="pair">{"".join(figures)}</div></section>'
+
+
+def _chart_groups(study: Study) -> dict[str, list[str]]:
+    """The rows of each of the paper's tables and figures, with the baseline: six colours do for them."""
+    groups: dict[str, list[str]] = {}
+    for row in study.rows:
+        if not row.numbers:
+            groups.setdefault(row.source, [study.baseline])
+            groups[row.source] += [row.name] if row.name != study.baseline else []
+    return {source: names for source, names in groups.items() if len(names) > 1}
 
 
 def _chart(
@@ -113,25 +154,27 @@ def _claim_section(result: StudyResult) -> str:
     if not result.claims:
         return ""
     rows = []
-    for claim, found, verdict in result.claims:
+    for claim, sums, verdict in result.claims:
         kind = _COLORS.get(verdict, "")
+        lines = [
+            f"{html.escape(words_of(terms))}: {_with_margin(found, signed)}"
+            f" <small>{count_of(len(found.differences) if found else 0, 'run', 'runs')}</small>"
+            for terms, found in zip(claim.sums, sums, strict=True)
+        ]
         cells = [
+            f'<td class="text">{html.escape(claim.sentence)}</td>',
             f'<td class="{kind}">{verdict.value}</td>',
-            f"<td>{_with_margin(found, signed)}</td>",
+            f'<td class="text">{"<br>".join(lines)}</td>',
             f"<td>{html.escape(claim.source)}</td>",
         ]
-        rows.append(_line(claim.sentence, cells))
-    body = table(("", "verdict", "sum", "source"), rows)
+        rows.append(_line(claim.name, cells))
+    body = table(("", "claim", "verdict", "sums", "source"), rows)
     return f'<section><h2>Claims</h2>{body}<p class="foot">{_CLAIM_NOTE}</p></section>'
 
 
 def _row_section(result: StudyResult) -> str:
     study = result.study
-    entries = []
-    for row in study.rows:
-        stage = "" if row.stage is None else f" · measured after stage {row.stage}"
-        settings = " ".join(("", *row.changes))
-        entries.append((row.name, f"{row.config}{settings}{stage}{f' · {row.source}' if row.source else ''}"))
+    entries = [(row.name, origin_of(row)) for row in study.rows]
     if study.changes:
         entries.append(("all rows", " ".join(study.changes)))
     entries.append(("seeds", ", ".join(map(str, study.seeds))))
@@ -149,17 +192,19 @@ def _line(name: str, cells: Sequence[str]) -> str:
     return f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>'
 
 
-def _mean(value: PairedDifference | None) -> str:
-    return _with_margin(value, percent)
+def _beside_paper(value: PairedDifference | None, paper: float | None) -> str:
+    below = "" if paper is None else f"<br><small>paper {paper:.1f}</small>"
+    return f"{_with_margin(value, percent)}{below}"
 
 
-def _difference(number: str, value: PairedDifference | None) -> str:
+def _difference(number: str, value: PairedDifference | None, paper: float | None) -> str:
     kind = ""
     if value is not None and not math.isnan(value.margin):
         low, high = value.interval
         better, worse = (high < 0, low > 0) if lower_is_better(number) else (low > 0, high < 0)
         kind = "up" if better else "down" if worse else ""
-    return f'<td class="{kind}">{_with_margin(value, signed)}</td>'
+    below = "" if paper is None else f"<br><small>paper {signed(paper / 100)}</small>"
+    return f'<td class="{kind}">{_with_margin(value, signed)}{below}</td>'
 
 
 def _with_margin(value: PairedDifference | None, show: Callable[[float], str]) -> str:

@@ -58,11 +58,12 @@ class Row:
         config: a configuration file, or a name in ``configs/``; empty where the row has no runs of its own.
         changes: settings as ``--set`` takes them.
         stage: of a cascade, whose detections are measured instead of the detector's own. Rows that differ in
-            it alone share their runs.
+            it alone share their runs. Measured again, it takes the program ``evaluate``.
         paper: what the paper's table has, in percent, by the numbers' names.
         source: where in the paper, such as ``"Table 1"``.
         again: how it is measured where it has no runs of its own.
         versus: the row that it is compared with; empty for the study's baseline.
+        numbers: what it has in place of the study's columns, such as ``("AR100",)`` of proposals.
     """
 
     name: str
@@ -73,23 +74,38 @@ class Row:
     source: str = ""
     again: Again | None = None
     versus: str = ""
+    numbers: tuple[str, ...] = ()
+
+
+Sum = tuple[tuple[float, str, str], ...]
+"""(weight, row, number) of each summand."""
+
+
+def more_than(row: str, other: str, number: str) -> Sum:
+    """A row's number less another row's."""
+    return ((1.0, row, number), (-1.0, other, number))
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A sentence that is true where a weighted sum of numbers is above zero.
+    """A sentence that is true where weighted sums of numbers are above zero, all of them.
 
     Attributes:
         name: short, for tables.
         sentence: what is claimed.
         source: where the paper says so.
-        terms: (weight, row, number) of each summand; a comparison of two rows has the weights 1 and -1.
+        sums: one or more; of a comparison of two rows ``more_than`` is the sum.
     """
 
     name: str
     sentence: str
     source: str
-    terms: tuple[tuple[float, str, str], ...]
+    sums: tuple[Sum, ...]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The rows that it is about, each once."""
+        return tuple(dict.fromkeys(row for terms in self.sums for _, row, _ in terms))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +149,9 @@ class Study:
         for row in self.rows:
             self._check_row(row)
         for claim in self.claims:
-            unknown = [row for _, row, _ in claim.terms if row not in names]
-            if unknown or not claim.terms:
-                got = f"the row {unknown[0]!r}" if unknown else "no terms"
+            unknown = [row for row in claim.rows if row not in names]
+            if unknown or not (claim.sums and all(claim.sums)):
+                got = f"the row {unknown[0]!r}" if unknown else "no sum, or one of nothing"
                 raise ValueError(f"claim {claim.name!r}: got {got}, expected rows among {', '.join(names)}")
 
     def _check_row(self, row: Row) -> None:
@@ -149,6 +165,10 @@ class Study:
             raise ValueError(f"row {row.name!r}: got {got}, expected a config, or how it is measured again")
         if row.again is None:
             return
+        if row.stage is not None and row.again.program != "evaluate":
+            raise ValueError(
+                f"row {row.name!r}: got stage={row.stage} with {row.again.program}, expected evaluate"
+            )
         if row.again.program not in PROGRAMS:
             known = ", ".join(PROGRAMS)
             raise ValueError(
@@ -235,8 +255,23 @@ def load_study(path: str | os.PathLike[str]) -> Study:
 
 
 def study_of_configs(configs: Sequence[str]) -> Study:
-    """A study of configurations as they are, the first being the baseline."""
-    return Study(", ".join(configs), tuple(Row(config.replace("/", "-"), config) for config in configs))
+    """A study of configurations as they are, the first being the baseline.
+
+    Args:
+        configs: files, or names in ``configs/``. A name is that of its row, with dashes for slashes; of a
+            file it is the file's own, with its folder's where two files have the same.
+    """
+    files = [config if Path(config).suffix == ".py" else "" for config in configs]
+    stems = [Path(file).stem for file in files if file]
+    rows = []
+    for config, file in zip(configs, files, strict=True):
+        name = config.replace("/", "-")
+        if file:
+            path = Path(file).resolve()
+            name = path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}-{path.stem}"
+            config = str(path)
+        rows.append(Row(name, config))
+    return Study(", ".join(row.name for row in rows), tuple(rows))
 
 
 def _find_study(path: str | os.PathLike[str]) -> Path:

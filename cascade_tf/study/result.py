@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cascade_tf.analysis.paired import PairedDifference, paired_difference
-from cascade_tf.study.plan import Claim, Study
+from cascade_tf.study.plan import Claim, Row, Study, Sum
 
 Numbers = Mapping[str, float]
 
 
 class Verdict(Enum):
-    """What the interval of a claim's sum says: it lies above zero, holds zero, or lies below."""
+    """What the intervals of a claim's sums say: all lie above zero, neither, or one lies below."""
 
     SHOWN = "shown"
     NOT_SHOWN = "not shown"
@@ -30,12 +30,12 @@ class Decided(NamedTuple):
 
     Attributes:
         claim: the claim.
-        found: its sum over the seeds, as fractions; None where no run has all of its numbers.
-        verdict: what that says.
+        found: each of its sums over the seeds that have all of its numbers, as fractions; None without any.
+        verdict: what they say.
     """
 
     claim: Claim
-    found: PairedDifference | None
+    found: tuple[PairedDifference | None, ...]
     verdict: Verdict
 
 
@@ -66,8 +66,7 @@ class StudyResult:
             "baseline": self.study.baseline,
             "rows": {
                 row.name: {
-                    "config": row.config,
-                    "changes": [*self.study.changes, *row.changes],
+                    **_origin(self.study, row),
                     "seeds": self.seeds[row.name],
                     "versus": self.study.versus(row),
                     "numbers": {name: _plain(value) for name, value in self.means[row.name].items()},
@@ -84,7 +83,10 @@ class StudyResult:
                     "sentence": one.claim.sentence,
                     "source": one.claim.source,
                     "verdict": one.verdict.value,
-                    **({"sum": _plain(one.found)} if one.found else {}),
+                    "sums": [
+                        {"terms": terms, **(_plain(found) if found else {})}
+                        for terms, found in zip(one.claim.sums, one.found, strict=True)
+                    ],
                 }
                 for one in self.claims
             ],
@@ -100,15 +102,17 @@ def summarize(study: Study, measured: Mapping[tuple[str, int], Numbers]) -> Stud
     """
     seeds = {row.name: [seed for seed in study.seeds if (row.name, seed) in measured] for row in study.rows}
     means = {
-        name: _over_seeds(study.numbers, [measured[name, seed] for seed in there])
-        for name, there in seeds.items()
+        row.name: _over_seeds(
+            row.numbers or study.numbers, [measured[row.name, seed] for seed in seeds[row.name]]
+        )
+        for row in study.rows
     }
     differences = {}
     for row in study.rows:
         if other := study.versus(row):
             shared = [seed for seed in seeds[row.name] if seed in seeds[other]]
             differences[row.name] = _over_seeds(
-                study.numbers,
+                row.numbers or study.numbers,
                 [measured[row.name, seed] for seed in shared],
                 [measured[other, seed] for seed in shared],
             )
@@ -130,27 +134,42 @@ def _over_seeds(
 
 
 def _decide(claim: Claim, study: Study, measured: Mapping[tuple[str, int], Numbers]) -> Decided:
-    sums = []
-    for seed in study.seeds:
-        values = [
-            weight * measured.get((row, seed), {}).get(number, math.nan)
-            for weight, row, number in claim.terms
-        ]
-        if np.isfinite(values).all():
-            sums.append(math.fsum(values))
-    if not sums:
-        return Decided(claim, None, Verdict.UNDECIDED)
-    found = paired_difference([0.0] * len(sums), sums)
+    found = tuple(_over_all(terms, study, measured) for terms in claim.sums)
     return Decided(claim, found, _verdict(found))
 
 
-def _verdict(found: PairedDifference) -> Verdict:
-    if math.isnan(found.margin):
+def _over_all(
+    terms: Sum, study: Study, measured: Mapping[tuple[str, int], Numbers]
+) -> PairedDifference | None:
+    sums = []
+    for seed in study.seeds:
+        values = [
+            weight * measured.get((row, seed), {}).get(number, math.nan) for weight, row, number in terms
+        ]
+        if np.isfinite(values).all():
+            sums.append(math.fsum(values))
+    return paired_difference([0.0] * len(sums), sums) if sums else None
+
+
+def _verdict(found: Sequence[PairedDifference | None]) -> Verdict:
+    intervals = [one.interval for one in found if one is not None and not math.isnan(one.margin)]
+    if any(high < 0 for _, high in intervals):
+        return Verdict.CONTRADICTED
+    if len(intervals) < len(found):
         return Verdict.UNDECIDED
-    low, high = found.interval
-    if low > 0:
-        return Verdict.SHOWN
-    return Verdict.CONTRADICTED if high < 0 else Verdict.NOT_SHOWN
+    return Verdict.SHOWN if all(low > 0 for low, _ in intervals) else Verdict.NOT_SHOWN
+
+
+def _origin(study: Study, row: Row) -> dict[str, Any]:
+    if row.again is not None:
+        again = row.again
+        return {
+            "runs_of": again.row,
+            "program": again.program,
+            "flags": list(again.flags),
+            "line": again.line,
+        }
+    return {"config": row.config, "changes": [*study.changes, *row.changes]}
 
 
 def _plain(value: PairedDifference) -> dict[str, Any]:

@@ -10,35 +10,43 @@ from collections.abc import Sequence
 from cascade_tf.analysis.paired import PairedDifference
 from cascade_tf.study.numbers import heading
 from cascade_tf.study.result import StudyResult
+from cascade_tf.study.tables import column_groups, other_numbers, rows_with
 
 
 def to_table(result: StudyResult) -> str:
     """The means of all rows, their differences from the baseline and the claims; in percent."""
-    study = result.study
-    header = ["", "runs", *map(heading, study.numbers)]
-    means = [
-        [row.name, str(len(result.seeds[row.name])), *_cells(result.means[row.name], study.numbers)]
-        for row in study.rows
-    ]
-    parts = [_align([header, *means])]
-    differences = [
-        [name, study.versus(study.row(name)), *_cells(found, study.numbers, signed=True)]
-        for name, found in result.differences.items()
-    ]
-    header = ["", "less", *map(heading, study.numbers)]
-    parts.append(f"differences, paired by seed\n{_align([header, *differences], left=(0, 1))}")
-    papers = [
-        [row.name, row.source, *(_paper(row.paper, name) for name in study.numbers)]
-        for row in study.rows
-        if row.paper
-    ]
-    if papers:
-        parts.append(f"the paper's\n{_align([['', '', *study.numbers], *papers])}")
+    study, parts = result.study, []
+    for _, numbers in column_groups(study):
+        header = ["", "runs", *map(heading, numbers)]
+        means = [
+            [row.name, str(len(result.seeds[row.name])), *_cells(result.means[row.name], numbers)]
+            for row in rows_with(study, result.means, numbers)
+        ]
+        parts.append(_align([header, *means]))
+        differences = [
+            [row.name, study.versus(row), *_cells(result.differences[row.name], numbers, signed=True)]
+            for row in rows_with(study, result.differences, numbers)
+        ]
+        header = ["", "less", *map(heading, numbers)]
+        parts.append(f"differences, paired by seed\n{_align([header, *differences], left=(0, 1))}")
+        papers = [
+            [row.name, row.source, *(_paper(row.paper, name) for name in numbers)]
+            for row in study.rows
+            if row.paper.keys() & set(numbers)
+        ]
+        if papers:
+            parts.append(f"the paper's\n{_align([['', '', *numbers], *papers])}")
+    if others := [
+        [row.name, name, _cell(value), _paper(row.paper, name)] for row, name, value in other_numbers(result)
+    ]:
+        parts.append(_align([["", "number", "", "the paper's"], *others], left=(0, 1)))
     if result.claims:
         claims = [
-            [one.verdict.value, _cell(one.found, signed=True), one.claim.sentence] for one in result.claims
+            [one.verdict.value, one.claim.name, "; ".join(_cell(found, signed=True) for found in one.found)]
+            for one in result.claims
         ]
-        parts.append(_align([["claim", "sum", ""], *claims], left=(0, 2)))
+        sentences = "\n".join(f"{one.claim.name}: {one.claim.sentence}" for one in result.claims)
+        parts += [_align([["claim", "", "sums"], *claims], left=(0, 1, 2)), sentences]
     return "\n\n".join(parts)
 
 
@@ -54,7 +62,7 @@ def to_csv(result: StudyResult) -> str:
         ["row", "number", "runs", "mean", "margin", "difference", "difference_margin", "versus", "paper"]
     )
     for row in result.study.rows:
-        for name in result.study.numbers:
+        for name in row.numbers or result.study.numbers:
             mean = result.means[row.name].get(name)
             difference = result.differences.get(row.name, {}).get(name)
             writer.writerow(

@@ -89,7 +89,7 @@ def training(tmp_path, monkeypatch) -> Path:
         (tmp_path / f"{run.name}-seed{run.seed}.json").write_text(to_json(experiment_of(run)))
     monkeypatch.syspath_prepend(str(SCRIPTS))
     program = importlib.import_module("study")
-    monkeypatch.setattr(program, "SCRIPTS", tmp_path)
+    monkeypatch.setattr(program.program, "SCRIPTS", tmp_path)
     monkeypatch.setattr(program, "SECONDS", 0.05)
     return tmp_path
 
@@ -171,7 +171,11 @@ def test_an_interruption_lets_the_runs_end(study, training):
 
 def test_commands_of_the_runs_that_are_left(study, training):
     assert study("--seeds=0").status == 0
+    for result in (training / "out").glob("study.*"):
+        result.unlink()
     said = study("--print_commands")
+    # It collects what has finished.
+    assert "4 of 8 results are there" in (training / "out" / "study.html").read_text()
     lines = [shlex.split(line) for line in said.out.splitlines()]
     assert len(lines) == 2
     for row, line in zip(("base", "three"), lines, strict=True):

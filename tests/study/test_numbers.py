@@ -51,6 +51,8 @@ def test_a_measurement_of_a_run(tmp_path):
     (tmp_path / "val.json").write_text('{"summary": {"AP": 0.3}}')
     (tmp_path / "boxes.json").write_text('{"summary": {"AR1000": 0.6}}')
     assert numbers_again(Again("a"), tmp_path) == {"AP": 0.3}
+    (tmp_path / "val_stage2.json").write_text('{"summary": {"AP": 0.2}}')
+    assert numbers_again(Again("a"), tmp_path, stage=2) == {"AP": 0.2}
     assert numbers_again(Again("a", "propose"), tmp_path) == {"AR1000": 0.6}
 
 

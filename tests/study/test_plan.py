@@ -64,10 +64,10 @@ def test_configurations_alone_are_a_study_too():
         ({"seeds": ()}, r"got the seeds \(\), expected one or more"),
         ({"seeds": (1, 1)}, "each once"),
         (
-            {"claims": (Claim("c", "s", "", ((1.0, "four", "AP"),)),)},
+            {"claims": (Claim("c", "s", "", (((1.0, "four", "AP"),),)),)},
             "claim 'c': got the row 'four', expected rows",
         ),
-        ({"claims": (Claim("c", "s", "", ()),)}, "claim 'c': got no terms"),
+        ({"claims": (Claim("c", "s", "", ()),)}, "claim 'c': got no sum, or one of nothing"),
         ({"rows": (*ROWS, Row("none"))}, "row 'none': got neither, expected a config, or how it is measured"),
         ({"rows": (*ROWS, Row("two", "x", again=Again("base")))}, "row 'two': got both"),
         (
@@ -117,3 +117,17 @@ def test_other_files_are_refused(tmp_path, text, message):
 def test_a_study_that_is_not_there_is_named():
     with pytest.raises(FileNotFoundError, match="study 'nothing': got no such file"):
         load_study("nothing")
+
+
+def test_rows_of_files_have_the_names_of_the_files(tmp_path):
+    files = [tmp_path / name / f"{stem}.py" for name, stem in (("a", "one"), ("a", "two"), ("b", "two"))]
+    found = study_of_configs(["custom/faster", *map(str, files)])
+    assert [row.name for row in found.rows] == ["custom-faster", "one", "a-two", "b-two"]
+    assert [row.config for row in found.rows] == ["custom/faster", *map(str, files)]
+    (row, _) = study_of_configs(["./x.py", "y.py"]).rows
+    assert (row.name, Path(row.config).is_absolute()) == ("x", True)
+
+
+def test_only_evaluate_measures_a_stage_again():
+    with pytest.raises(ValueError, match="got stage=2 with propose, expected evaluate"):
+        Study("s", (Row("a", "x"), Row("b", again=Again("a", "propose"), stage=2)))

@@ -9,7 +9,7 @@ import math
 
 import pytest
 
-from cascade_tf.study import Claim, Row, Study, Verdict, summarize
+from cascade_tf.study import Again, Claim, Row, Study, Verdict, more_than, summarize
 from cascade_tf.study.markdown import to_markdown
 from cascade_tf.study.page import write_page
 from cascade_tf.study.text import to_csv, to_table
@@ -29,8 +29,12 @@ def measured(**more):
     return found | more
 
 
-def claim(*terms) -> Claim:
-    return Claim("c", "It is so.", "Section 4", terms)
+def claim(*sums) -> Claim:
+    return Claim("c", "It is so.", "Section 4", sums)
+
+
+LESS = more_than("other", "base", "AP")
+MORE = more_than("base", "other", "AP")
 
 
 def test_means_have_the_interval_of_student():
@@ -61,30 +65,33 @@ def test_seeds_without_a_partner_do_not_count():
 
 
 @pytest.mark.parametrize(
-    ("terms", "verdict"),
+    ("sums", "verdict"),
     [
-        (((1.0, "other", "AP"), (-1.0, "base", "AP")), Verdict.SHOWN),
-        (((-1.0, "other", "AP"), (1.0, "base", "AP")), Verdict.CONTRADICTED),
-        (((1.0, "other", "AP"), (-1.0, "base", "AP"), (-0.3, "other", "AP90")), Verdict.NOT_SHOWN),
-        (((1.0, "last", "AP"),), Verdict.UNDECIDED),
-        (((1.0, "base", "AP90"),), Verdict.UNDECIDED),
+        ((LESS,), Verdict.SHOWN),
+        ((MORE,), Verdict.CONTRADICTED),
+        (((*LESS, (-0.3, "other", "AP90")),), Verdict.NOT_SHOWN),
+        ((((1.0, "last", "AP"),),), Verdict.UNDECIDED),
+        ((((1.0, "base", "AP90"),),), Verdict.UNDECIDED),
+        # All sums have to be above zero, and one below is enough to the contrary.
+        ((LESS, ((1.0, "base", "AP"),)), Verdict.SHOWN),
+        ((LESS, MORE), Verdict.CONTRADICTED),
+        ((LESS, ((1.0, "last", "AP"),)), Verdict.UNDECIDED),
+        ((MORE, ((1.0, "last", "AP"),)), Verdict.CONTRADICTED),
     ],
 )
-def test_a_claim_is_decided_by_the_interval_of_its_sum(terms, verdict):
-    (decided,) = summarize(study(claim(*terms)), measured()).claims
+def test_a_claim_is_decided_by_the_intervals_of_its_sums(sums, verdict):
+    (decided,) = summarize(study(claim(*sums)), measured()).claims
     assert decided.verdict is verdict
 
 
 def test_one_run_decides_nothing():
-    (decided,) = summarize(
-        study(claim((1.0, "other", "AP"), (-1.0, "base", "AP")), seeds=(0,)), measured()
-    ).claims
+    (decided,) = summarize(study(claim(LESS), seeds=(0,)), measured()).claims
     assert decided.verdict is Verdict.UNDECIDED
-    assert decided.found.mean == pytest.approx(0.03)
+    assert decided.found[0].mean == pytest.approx(0.03)
 
 
 def test_tables_are_in_percent():
-    result = summarize(study(claim((1.0, "other", "AP"), (-1.0, "base", "AP"))), measured())
+    result = summarize(study(claim(LESS)), measured())
     text = to_table(result)
     assert "42.0 ±5.0" in text
     assert "+3.0 ±2.5" in text
@@ -114,12 +121,15 @@ def test_less_of_a_miss_rate_is_better(tmp_path):
 
 
 def test_the_page_says_what_is_there_and_what_is_not(tmp_path):
-    result = summarize(study(claim((1.0, "other", "AP"), (-1.0, "base", "AP"))), measured())
+    result = summarize(study(claim(LESS)), measured())
     text = write_page(tmp_path / "study.html", result, waiting=["last, seed 0: 3 of 9 steps"]).read_text()
     assert "6 of 9 results are there" in text
     assert '<td class="up">+3.0 <small>±2.5</small></td>' in text
     assert "paper 42.8" in text
     assert '<td class="up">shown</td>' in text
+    assert "other AP − base AP: +3.0 <small>±2.5</small> <small>3 runs</small>" in text
+    # The page ends with the claims.
+    assert text.index("<h2>Claims</h2>") == text.rindex("<h2>")
     assert "last, seed 0: 3 of 9 steps" in text
 
 
@@ -143,14 +153,46 @@ def test_markdown_has_the_paper_s_differences_and_masks_by_themselves():
     )
     found = measured() | {("masks", 0): {"mask_AP": 0.2}}
     numbers = ("AP", "AP90", "mask_AP")
-    wanted = (claim((1.0, "other", "AP"), (-1.0, "base", "AP")),)
+    wanted = (claim(LESS),)
     text = to_markdown(summarize(Study("s", rows, seeds=(0, 1, 2), numbers=numbers, claims=wanted), found))
     lines = text.splitlines()
     assert lines[0] == "# Study: s"
     margin = 100 * T_2 * 0.01 / math.sqrt(3)
     assert f"| `other` | `base` | +3.0 ± {margin:.1f} (+4.0) |  |" in lines
     assert "| `masks` |  | 1 | 20.0 |" in lines
-    assert f"| It is so. | Section 4 | shown | +3.0 ± {margin:.1f} |" in lines
+    said = "| *c*: It is so. | Section 4 | shown | other AP − base AP | 3 |"
+    assert f"{said} +3.0 ± {margin:.1f} |" in lines
     boxes, masks = text.split("## Results, masks")
     assert "`masks`" not in boxes
     assert "`other`" not in masks.split("## Claims")[0]
+
+
+def test_rows_may_have_numbers_of_their_own(tmp_path):
+    again = Again("other", "propose", ("--stage=2",))
+    recall = Row("recall", again=again, numbers=("AR100",), paper={"AR100": 55.3}, source="Table 8")
+    rows = (Row("base", "x"), Row("other", "y"), recall)
+    found = measured() | {("recall", 0): {"AR100": 0.5, "AP": 0.1}}
+    result = summarize(Study("s", rows, seeds=(0, 1, 2), numbers=("AP",)), found)
+    assert result.means["recall"].keys() == {"AR100"}
+    text = to_markdown(result)
+    assert "| `recall` | Table 8 | 1 | AR100 | 50.0 (55.3) |" in text.splitlines()
+    assert "`recall`" not in text.split("## Other numbers")[0]
+    page = write_page(tmp_path / "study.html", result).read_text()
+    assert "runs of other: propose --stage=2 · Table 8" in page
+    assert "<td>AR100</td><td>50.0<br><small>paper 55.3</small></td>" in page
+    assert "AR100" in to_table(result)
+    assert ("recall", "AR100", "50.000") in {
+        (row["row"], row["number"], row["mean"]) for row in csv.DictReader(io.StringIO(to_csv(result)))
+    }
+    content = result.to_dict()["rows"]["recall"]
+    assert (content["runs_of"], content["program"], content["flags"]) == ("other", "propose", ["--stage=2"])
+
+
+def test_a_chart_has_the_rows_of_one_source_beside_the_baseline(tmp_path):
+    numbers = ("AP50", "AP90")
+    rows = [Row(f"row{n}", "x", source=f"Table {n // 8}", changes=(f"a={n}",)) for n in range(16)]
+    found = {(row.name, 0): {"AP50": 0.5, "AP90": 0.1} for row in rows}
+    result = summarize(Study("s", tuple(rows), seeds=(0,), numbers=numbers), found)
+    text = write_page(tmp_path / "study.html", result).read_text()
+    assert "AP over IoU, Table 0" in text
+    assert "AP over IoU, Table 1" in text
