@@ -41,7 +41,7 @@ class CascadeHeads(Layer):
         pooling: pools the boxes of every stage, a part of the kind "pooling".
         rescale_heads: each head learns at full rate and only the gradient that it sends into the shared
             features is multiplied by its stage's weight; equal to weighting the losses and multiplying the
-            head's learning rate by 1 / weight (Sec. 5.2). False weights the losses alone.
+            head's learning rate by 1 / weight (Sec. 6.4). False weights the losses alone.
         append_ground_truth: whether the objects' own boxes join the proposals, ``"all"`` stages (the authors'
             code), the ``"first"`` only (detectron2) or ``"none"``.
         redundant_iou: with ``append_ground_truth="all"``, boxes that came in with at least this IoU do not go
@@ -49,7 +49,7 @@ class CascadeHeads(Layer):
         clip_boxes: whether boxes are clipped to the image between the stages (detectron2; the authors do
             not).
         ensemble: class probabilities at test: ``"last_boxes"`` averages all classifiers on the last stage's
-            boxes (the paper, Sec. 4.3), ``"own_boxes"`` averages what each said of its own boxes
+            boxes (the paper, Table 2), ``"own_boxes"`` averages what each said of its own boxes
             (detectron2), ``"own_logits"`` averages the logits of these before the softmax (mmdetection),
             ``"last_stage"`` takes the last classifier alone, ``"first_stage"`` the first on its own boxes.
         crowd_cover: see ``match_boxes``.

@@ -21,10 +21,10 @@ class Stage(Layer):
 
     Args:
         head: its classifier and regressor.
-        iou: threshold that tells foreground from background in training (u of Eq. 5).
+        iou: threshold that tells foreground from background in training (u of Eq. 9 and 10).
         std: standard deviations of the offsets that this stage regresses; they shrink from stage to stage
-            (Sec. 4.1, Fig. 5).
-        weight: of this stage's losses (Sec. 5.2).
+            (Sec. 4.2 and 6.4, Fig. 5).
+        weight: of this stage's losses (Sec. 6.4).
         num_samples: S, RoIs per image in training; None keeps every box of the stage before.
         foreground_fraction: share of foreground among ``num_samples``, at most.
         mean: means of the offsets (Eq. 5).

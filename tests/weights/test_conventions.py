@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from cascade_tf.weights.families.detectron2 import DETECTRON2
 from cascade_tf.weights.families.mmdetection import MMDETECTION
 from tests.weights import conventions_cases
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "conventions.md"
 COLUMNS = ("default", "Caffe", "Detectron", "detectron2", "MMDetection")
 
 
@@ -72,3 +74,17 @@ def test_imports(column):
     for name, row in table().items():
         if column in row:
             assert_same(settings[name], row[column], name)
+
+
+def test_what_the_paper_says_of_the_defaults_is_what_its_settings_have():
+    """The page names the settings on which the paper says something; the others have no source in it."""
+    (sentence,) = re.findall(
+        r'^"default" is what the paper says, (.+?)\.\n', PAGE.read_text(), re.DOTALL | re.MULTILINE
+    )
+    said = set(re.findall(r"`([\w.]+)`", sentence))
+    families = json.loads((ROOT / "configs" / "paper" / "settings.json").read_text())["families"]
+    sourced = {entry["setting"] for family in families for entry in family["settings"] if entry["paper"]}
+    # What these two give is what the data has.
+    given = {"stages.weights": "model.heads.weighting", "stages.stds": "model.heads.round_statistics"}
+    sourced = {given.get(name, name) for name in sourced}
+    assert {name for name in table() if f"model.{name}" in sourced} == said
