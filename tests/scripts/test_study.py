@@ -55,7 +55,9 @@ if (row, seed) == ("three", "seed1") and (here / "broken").exists():
     print("train.py: error: no luck")
     sys.exit(1)
 workdir.mkdir(parents=True, exist_ok=True)
-(workdir / "experiment.json").write_text((here / f"{row}-{seed}.json").read_text())
+# Whole or not at all, as a training writes it: the study may look at any moment.
+(workdir / "new").write_text((here / f"{row}-{seed}.json").read_text())
+(workdir / "new").rename(workdir / "experiment.json")
 ap = {"base": 0.3, "three": 0.4}[row] + 0.01 * int(seed[-1])
 lines = [
     {"step": 3, "metrics": {"stage1_positives": 7.0}, "time": 10.0},
