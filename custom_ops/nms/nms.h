@@ -17,7 +17,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
+
+#include "../common/elements.h"
 
 namespace cascade_tf {
 
@@ -27,13 +30,33 @@ struct Candidate {
 };
 
 // The order of visits and of the result.
-inline bool IsBetter(const Candidate& a, const Candidate& b) {
+CASCADE_TF_HOST_DEVICE bool IsBetter(const Candidate& a, const Candidate& b) {
   return a.score > b.score || (a.score == b.score && a.index < b.index);
 }
 
-inline bool IsFinite(const float* box) {
-  return std::isfinite(box[0]) && std::isfinite(box[1]) && std::isfinite(box[2]) && std::isfinite(box[3]);
+CASCADE_TF_HOST_DEVICE bool IsFinite(const float* box) {
+  bool finite = true;
+  for (int i = 0; i < 4; ++i) finite = finite && std::fabs(box[i]) <= std::numeric_limits<float>::max();
+  return finite;
 }
+
+// A number that is the lower, the higher the score; -0 and 0 are equal. No number has all bits set.
+CASCADE_TF_HOST_DEVICE uint32_t ScoreKey(float score) {
+  const uint32_t bits = BitsOfFloat(score + 0.0f);
+  return bits >> 31 ? bits : ~bits & 0x7fffffff;
+}
+
+struct PreparedBox {
+  float x1, y1, x2, y2, area;
+
+  // A flipped box has no area.
+  CASCADE_TF_HOST_DEVICE explicit PreparedBox(const float* box)
+      : x1(box[0]),
+        y1(box[1]),
+        x2(std::max(box[0], box[2])),
+        y2(std::max(box[1], box[3])),
+        area((x2 - x1) * (y2 - y1)) {}
+};
 
 }  // namespace cascade_tf
 

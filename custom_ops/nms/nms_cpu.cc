@@ -1,6 +1,5 @@
 // Batched NMS on the CPU: threads take images. All classes of an image are visited in one order from the best score
 // down, so that as many candidates are looked at as the results need.
-#include <cstring>
 #include <limits>
 
 #include "../common/vectorize.h"
@@ -27,18 +26,6 @@ struct BoxBlock {
     std::fill_n(y2, kSize, std::numeric_limits<float>::lowest());
     std::fill_n(area, kSize, 0.0f);
   }
-};
-
-struct PreparedBox {
-  float x1, y1, x2, y2, area;
-
-  // A flipped box has no area.
-  explicit PreparedBox(const float* box)
-      : x1(box[0]),
-        y1(box[1]),
-        x2(std::max(box[0], box[2])),
-        y2(std::max(box[1], box[3])),
-        area((x2 - x1) * (y2 - y1)) {}
 };
 
 [[gnu::always_inline]] inline float Intersection(const PreparedBox& box, const BoxBlock& block, int i) {
@@ -96,7 +83,9 @@ class KeptBoxes {
 // Candidates in the order of their visits, of which only the beginning is sorted.
 class Visits {
  public:
-  void Add(float score, int32_t index) { keys_.push_back(Key(score) << 32 | static_cast<uint32_t>(index)); }
+  void Add(float score, int32_t index) {
+    keys_.push_back(uint64_t{ScoreKey(score)} << 32 | static_cast<uint32_t>(index));
+  }
 
   size_t size() const { return keys_.size(); }
 
@@ -107,14 +96,6 @@ class Visits {
   }
 
  private:
-  // A number that is the lower, the higher the score; -0 and 0 are equal.
-  static uint64_t Key(float score) {
-    const float unsigned_zero = score + 0.0f;
-    uint32_t bits;
-    std::memcpy(&bits, &unsigned_zero, sizeof(bits));
-    return bits >> 31 ? bits : ~bits & 0x7fffffff;
-  }
-
   void SortMore() {
     const size_t end = std::min(keys_.size(), sorted_ + std::max(sorted_, kFirstSorted));
     if (end < keys_.size()) std::nth_element(keys_.begin() + sorted_, keys_.begin() + end, keys_.end());
@@ -152,12 +133,12 @@ class BatchedNmsOp : public SuppressionOp {
     Visits visits = Collect(score, num_boxes * num_classes);
     std::vector<KeptBoxes> kept(num_classes);
     std::vector<Candidate> survivors;
-    for (size_t visit = 0; visit < visits.size() && static_cast<int>(survivors.size()) < max_outputs_; ++visit) {
+    for (size_t visit = 0; visit < visits.size() && static_cast<int>(survivors.size()) < settings_.max_outputs; ++visit) {
       const int32_t index = visits[visit], n = index / num_classes, k = index % num_classes;
       const float* own_box = box + (n * box_sets + k % box_sets) * 4;
       if (!IsFinite(own_box)) continue;
       const PreparedBox prepared(own_box);
-      if (kept[k].Overlap(prepared, iou_threshold_)) continue;
+      if (kept[k].Overlap(prepared, settings_.iou_threshold)) continue;
       kept[k].Add(prepared);
       survivors.push_back({score[index], index});
     }
@@ -168,7 +149,7 @@ class BatchedNmsOp : public SuppressionOp {
   Visits Collect(const float* scores, int64_t count) const {
     Visits visits;
     for (int64_t i = 0; i < count; ++i) {
-      if (scores[i] > score_threshold_) visits.Add(scores[i], static_cast<int32_t>(i));
+      if (scores[i] > settings_.score_threshold) visits.Add(scores[i], static_cast<int32_t>(i));
     }
     return visits;
   }

@@ -26,11 +26,20 @@ struct Decay {
 
   // The factor for an IoU above 0. float64 inside the exponential: every implementation of exp then rounds to the
   // same float32.
-  float operator()(float iou) const {
+  CASCADE_TF_HOST_DEVICE float operator()(float iou) const {
     if (gaussian) return static_cast<float>(std::exp(-(static_cast<double>(iou) * iou) / sigma));
     return iou > iou_threshold ? 1.0f - iou : 1.0f;
   }
 };
+
+// IoU; with a box without area it is 0 or 0 / 0.
+CASCADE_TF_HOST_DEVICE float OverlapOf(float ax1, float ay1, float ax2, float ay2, float bx1, float by1, float bx2,
+                                       float by2, float area_a, float area_b) {
+  const float width = std::max(std::min(ax2, bx2) - std::max(ax1, bx1), 0.0f);
+  const float height = std::max(std::min(ay2, by2) - std::max(ay1, by1), 0.0f);
+  const float intersection = width * height;
+  return intersection / (area_a + area_b - intersection);
+}
 
 // The candidates of one class that have not been selected yet, in the order of their indices.
 class DecayingBoxes {
@@ -64,12 +73,8 @@ class DecayingBoxes {
   }
 
  private:
-  // IoU; with a box without area it is 0 or 0 / 0.
   float Overlap(size_t a, size_t b) const {
-    const float width = std::max(std::min(x2_[a], x2_[b]) - std::max(x1_[a], x1_[b]), 0.0f);
-    const float height = std::max(std::min(y2_[a], y2_[b]) - std::max(y1_[a], y1_[b]), 0.0f);
-    const float intersection = width * height;
-    return intersection / (area_[a] + area_[b] - intersection);
+    return OverlapOf(x1_[a], y1_[a], x2_[a], y2_[a], x1_[b], y1_[b], x2_[b], y2_[b], area_[a], area_[b]);
   }
 
   std::vector<float> x1_, y1_, x2_, y2_, area_;

@@ -14,17 +14,7 @@ using tensorflow::Tensor;
 class BatchedSoftNmsOp : public SuppressionOp {
  public:
   explicit BatchedSoftNmsOp(OpKernelConstruction* context) : SuppressionOp(context, "batched_soft_nms") {
-    std::string method;
-    OP_REQUIRES_OK(context, context->GetAttr("method", &method));
-    OP_REQUIRES_OK(context, context->GetAttr("sigma", &decay_.sigma));
-    OP_REQUIRES(context, decay_.sigma > 0.0f,
-                absl::InvalidArgumentError(
-                    absl::StrCat("batched_soft_nms: sigma must be positive, got ", decay_.sigma)));
-    OP_REQUIRES(context, score_threshold_ >= 0.0f,
-                absl::InvalidArgumentError(
-                    absl::StrCat("batched_soft_nms: score_threshold must be at least 0, got ", score_threshold_)));
-    decay_.gaussian = method == "gaussian";
-    decay_.iou_threshold = iou_threshold_;
+    ReadDecay(context, settings_, &decay_);
   }
 
  protected:
@@ -33,7 +23,7 @@ class BatchedSoftNmsOp : public SuppressionOp {
     const int64_t batch = scores.dim_size(0);
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     std::vector<std::vector<Candidate>> survivors(batch);
-    const int64_t cost_per_image = 1000 + scores.dim_size(1) * (scores.dim_size(2) + max_outputs_);
+    const int64_t cost_per_image = 1000 + scores.dim_size(1) * (scores.dim_size(2) + settings_.max_outputs);
     tensorflow::Shard(workers.num_threads, workers.workers, batch, cost_per_image, [&](int64_t begin, int64_t end) {
       for (int64_t image = begin; image < end; ++image) survivors[image] = Select(Collect(boxes, scores, image));
     });
@@ -50,7 +40,7 @@ class BatchedSoftNmsOp : public SuppressionOp {
     for (int64_t n = 0; n < num_boxes; ++n) {
       for (int64_t k = 0; k < num_classes; ++k) {
         const int32_t index = static_cast<int32_t>(n * num_classes + k);
-        if (!(score[index] > score_threshold_)) continue;
+        if (!(score[index] > settings_.score_threshold)) continue;
         const float* own_box = box + (n * box_sets + k % box_sets) * 4;
         if (IsFinite(own_box)) by_class[k].Add(own_box, score[index], index);
       }
@@ -60,14 +50,14 @@ class BatchedSoftNmsOp : public SuppressionOp {
 
   std::vector<Candidate> Select(std::vector<DecayingBoxes> by_class) const {
     std::vector<Candidate> survivors;
-    while (static_cast<int>(survivors.size()) < max_outputs_) {
+    while (static_cast<int>(survivors.size()) < settings_.max_outputs) {
       DecayingBoxes* next = nullptr;
       for (DecayingBoxes& one : by_class) {
         if (one.best() != nullptr && (next == nullptr || IsBetter(*one.best(), *next->best()))) next = &one;
       }
       if (next == nullptr) break;
       survivors.push_back(*next->best());
-      next->SelectBest(decay_, score_threshold_);
+      next->SelectBest(decay_, settings_.score_threshold);
     }
     return survivors;
   }

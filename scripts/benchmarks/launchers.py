@@ -215,6 +215,79 @@ class _RoiAlignCall(ctypes.Structure):
     )
 
 
+class _NmsCall(ctypes.Structure):
+    """CascadeTfNms of custom_ops/nms/nms_gpu.h."""
+
+    _fields_ = (
+        ("boxes", ctypes.c_void_p),
+        ("scores", ctypes.c_void_p),
+        ("box_index", ctypes.c_void_p),
+        ("class_index", ctypes.c_void_p),
+        ("selected_scores", ctypes.c_void_p),
+        ("count", ctypes.c_void_p),
+        ("batch", ctypes.c_int64),
+        ("num_boxes", ctypes.c_int64),
+        ("num_classes", ctypes.c_int64),
+        ("box_sets", ctypes.c_int64),
+        ("max_outputs", ctypes.c_int),
+        ("iou_threshold", ctypes.c_float),
+        ("score_threshold", ctypes.c_float),
+        ("sigma", ctypes.c_float),
+        ("gaussian", ctypes.c_int),
+    )
+
+
+class Suppression:
+    """A call of hard or soft suppression that can be launched again and again.
+
+    Args:
+        launchers: of the library that runs it.
+        boxes: [B, N, Q, 4] float32.
+        scores: [B, N, K] float32.
+        iou_threshold: see `cascade_tf.ops.batched_nms`, as the next two.
+        score_threshold: see there.
+        max_outputs: see there.
+        method: "linear" or "gaussian" for soft suppression.
+        sigma: of the Gaussian one.
+    """
+
+    def __init__(
+        self,
+        launchers: Launchers,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        *,
+        iou_threshold: float,
+        score_threshold: float,
+        max_outputs: int,
+        method: str | None = None,
+        sigma: float = 0.5,
+    ) -> None:
+        self._launchers, memory = launchers, launchers.memory
+        batch = scores.shape[0]
+        self._inputs = memory.send(boxes), memory.send(scores)
+        self._outputs = [memory.room((batch, max_outputs), np.int32) for _ in range(2)]
+        self._outputs.append(memory.room((batch, max_outputs), np.float32))
+        self._outputs.append(memory.room((batch,), np.int32))
+        self._call = _NmsCall(*map(memory.pointer, (*self._inputs, *self._outputs)))
+        self._call.batch, self._call.num_boxes, self._call.num_classes = scores.shape
+        self._call.box_sets, self._call.max_outputs = boxes.shape[2], max_outputs
+        self._call.iou_threshold, self._call.score_threshold = iou_threshold, score_threshold
+        self._call.sigma, self._call.gaussian = sigma, int(method == "gaussian")
+        self._name = "cascade_tf_nms" if method is None else "cascade_tf_soft_nms"
+        self._workspace = launchers.workspace(f"{self._name}_workspace", ctypes.byref(self._call))
+
+    def launch(self) -> None:
+        """Suppresses, without a wait."""
+        self._launchers.launch(
+            self._name, ctypes.byref(self._call), self._launchers.argument(self._workspace)
+        )
+
+    def results(self) -> list[np.ndarray]:
+        """Box index, class index, score, count."""
+        return [self._launchers.memory.fetch(one) for one in self._outputs]
+
+
 class Launchers:
     """Calls the launchers of a library; what they take and give are arrays of a `Memory`.
 
@@ -245,8 +318,8 @@ class Launchers:
         element: str = "float32",
     ) -> Any:
         """What both directions of RoIAlign take: ``shapes`` of the maps, arrays, settings."""
-        call = _RoiAlignCall(boxes=self._pointer(boxes), levels=self._pointer(levels))
-        call.map_sizes = None if map_sizes is None else self._pointer(map_sizes)
+        call = _RoiAlignCall(boxes=self.pointer(boxes), levels=self.pointer(levels))
+        call.map_sizes = None if map_sizes is None else self.pointer(map_sizes)
         for i, (shape, stride) in enumerate(zip(shapes, strides, strict=True)):
             call.heights[i], call.widths[i], call.strides[i] = shape[1], shape[2], stride
         call.batch, call.channels, call.num_levels = shapes[0][0], shapes[0][3], len(shapes)
@@ -258,35 +331,39 @@ class Launchers:
     def roi_align(self, call: Any, features: Sequence[Any], output: Any) -> None:
         """Fills ``output`` [B, R, height, width, C]; ``call.rois`` is set before."""
         for i, feature in enumerate(features):
-            call.features[i] = self._pointer(feature)
-        self._launch("cascade_tf_roi_align", ctypes.byref(call), self._argument(output))
+            call.features[i] = self.pointer(feature)
+        self.launch("cascade_tf_roi_align", ctypes.byref(call), self.argument(output))
 
     def roi_align_workspace(self, call: Any) -> Any:
         """Room for the gradient's own use."""
-        return self._workspace("cascade_tf_roi_align_grad_workspace", ctypes.byref(call))
+        return self.workspace("cascade_tf_roi_align_grad_workspace", ctypes.byref(call))
 
     def roi_align_gradient(
         self, call: Any, upstream: Any, gradients: Sequence[Any], workspace: Any, others: Sequence[Any] = ()
     ) -> None:
         """Fills ``gradients``, of the maps' shapes."""
         for i, gradient in enumerate(gradients):
-            call.gradients[i] = self._pointer(gradient)
-            call.features[i] = self._pointer(others[i]) if others else None
-        arguments = (ctypes.byref(call), self._argument(upstream), self._argument(workspace))
-        self._launch("cascade_tf_roi_align_grad", *arguments)
+            call.gradients[i] = self.pointer(gradient)
+            call.features[i] = self.pointer(others[i]) if others else None
+        arguments = (ctypes.byref(call), self.argument(upstream), self.argument(workspace))
+        self.launch("cascade_tf_roi_align_grad", *arguments)
 
-    def _pointer(self, array: Any) -> int:
+    def pointer(self, array: Any) -> int:
+        """Where an array begins, for a structure."""
         return self.memory.pointer(array)
 
-    def _argument(self, array: Any) -> ctypes.c_void_p:
-        return ctypes.c_void_p(self._pointer(array))
+    def argument(self, array: Any) -> ctypes.c_void_p:
+        """The same as an argument."""
+        return ctypes.c_void_p(self.pointer(array))
 
-    def _workspace(self, name: str, *arguments: Any) -> Any:
+    def workspace(self, name: str, *arguments: Any) -> Any:
+        """Room of as many bytes as a function of the library says."""
         function = self._library[name]
         function.restype = ctypes.c_int64
         return self.memory.room([function(*arguments)], np.uint8)
 
-    def _launch(self, name: str, *arguments: Any) -> None:
+    def launch(self, name: str, *arguments: Any) -> None:
+        """Calls a launcher; raises RuntimeError with CUDA's error code."""
         error = self._library[name](*arguments, ctypes.c_void_p(self.memory.stream()))
         if error:
             raise RuntimeError(f"{name}: CUDA error {error}")

@@ -46,3 +46,20 @@ def host_launchers():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def both_orders(host_launchers):
+    """Calls a function with threads and blocks in one order and in the other; the results must be equal."""
+
+    def run(compute):
+        forwards = compute()
+        host_launchers.run_backwards(True)
+        try:
+            backwards = compute()
+        finally:
+            host_launchers.run_backwards(False)
+        for one, other in zip(forwards, backwards, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    return run

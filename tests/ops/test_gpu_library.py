@@ -15,6 +15,8 @@ NAME = "_cascade_tf_gpu-tf2.21.0-cuda13.0-x86_64-0123456789ab.so"
 KERNELS = {
     "RoiAlign": ["float32", "float16", "bfloat16"],
     "RoiAlignGrad": ["float32", "float16", "bfloat16"],
+    "BatchedNms": [None],
+    "BatchedSoftNms": [None],
 }
 
 
