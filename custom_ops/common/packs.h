@@ -41,7 +41,20 @@ CASCADE_TF_HOST_DEVICE void AddProduct(float weight, const T* values, float* sum
 
 inline bool IsAligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 
-// Calls launch(T(), pack size) for the type and, where `wide` and the channels allow it, for packs of 16 bytes.
+// Returns Launch<T>(...) for the type.
+#define CASCADE_TF_DISPATCH(type, Launch, ...)                \
+  switch (type) {                                             \
+    case kFloat32:                                            \
+      return Launch<float>(__VA_ARGS__);                      \
+    case kFloat16:                                            \
+      return Launch<Float16>(__VA_ARGS__);                    \
+    case kBfloat16:                                           \
+      return Launch<Bfloat16>(__VA_ARGS__);                   \
+    default:                                                  \
+      return kUnknownType;                                    \
+  }
+
+// Returns Launch<T, pack size>(...), for packs of 16 bytes where `wide` and the channels allow it.
 #define CASCADE_TF_DISPATCH_PACKS(type, channels, wide, Launch, ...)                                   \
   switch (type) {                                                                                      \
     case kFloat32:                                                                                     \

@@ -7,6 +7,7 @@
 #include "../roi_align/roi_align.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "pixel_corners.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor_shape.h"
 
@@ -47,26 +48,6 @@ inline absl::Status CheckUpstream(const char* op, const tensorflow::Tensor& upst
   return absl::InvalidArgumentError(absl::StrCat(op, ": upstream must be [", batch, ", ", num_rois,
                                                  ", height, width, channels], got ", upstream.shape().DebugString()));
 }
-
-// A box as the first Caffe layers see it: far corners are those of its last pixel.
-struct PixelCorners {
-  float x1, y1, x2, y2;
-};
-
-// Widens the box on each side by `pad_ratio` times its size in pixels. The order of the operations is Caffe's,
-// because what is rounded afterwards depends on the last bit.
-inline PixelCorners MakePixelCorners(const float* box, bool inclusive_boxes, float pad_ratio) {
-  const float one = inclusive_boxes ? 0.0f : 1.0f;
-  const float x2 = box[2] - one, y2 = box[3] - one;
-  const float pad_x = (x2 - box[0] + 1.0f) * pad_ratio, pad_y = (y2 - box[1] + 1.0f) * pad_ratio;
-  return {box[0] - pad_x, box[1] - pad_y, x2 + pad_x, y2 + pad_y};
-}
-
-// Cells begin .. end - 1 of one axis.
-struct CellRange {
-  int begin, end;
-  bool empty() const { return end <= begin; }
-};
 
 }  // namespace cascade_tf
 

@@ -20,7 +20,8 @@
 #include <cmath>
 #include <vector>
 
-#include "../common/roi_inputs.h"
+#include "../common/pixel_corners.h"
+#include "../roi_align/roi_align.h"
 
 namespace cascade_tf {
 
@@ -29,27 +30,45 @@ struct PsRoiPoolSettings {
   bool inclusive_boxes;
 };
 
-// The cells of each bin along one axis, for a box from `low` to `high` in cells.
-inline void MakeMeanBins(float low, float high, int bins, int num_cells, std::vector<CellRange>* ranges) {
-  const float bin = std::max(high - low, 0.1f) / static_cast<float>(bins);
-  ranges->resize(bins);
-  for (int i = 0; i < bins; ++i) {
+// A box along one axis: the cells that its bins divide.
+struct MeanAxis {
+  float low;  // in cells
+  float bin;  // length of a bin
+  int num_cells;
+
+  CASCADE_TF_HOST_DEVICE CellRange Bin(int i) const {
     const int begin = static_cast<int>(std::floor(static_cast<float>(i) * bin + low));
     const int end = static_cast<int>(std::ceil((static_cast<float>(i) + 1.0f) * bin + low));
-    (*ranges)[i] = {std::min(std::max(begin, 0), num_cells), std::min(std::max(end, 0), num_cells)};
+    return {std::min(std::max(begin, 0), num_cells), std::min(std::max(end, 0), num_cells)};
   }
+};
+
+CASCADE_TF_HOST_DEVICE MeanAxis MakeMeanAxis(float low, float high, int bins, int num_cells) {
+  return {low, std::max(high - low, 0.1f) / static_cast<float>(bins), num_cells};
 }
 
-// The bins of a box; returns false if the box is not usable.
-inline bool MakeMeanBins(const PsRoiPoolSettings& settings, const float* box, int height, int width,
-                         std::vector<CellRange>* rows, std::vector<CellRange>* columns) {
+// Both axes of a box; returns false if the box is not usable.
+CASCADE_TF_HOST_DEVICE bool MakeMeanAxes(const PsRoiPoolSettings& settings, const float* box, int output_height,
+                                         int output_width, int height, int width, MeanAxis* rows,
+                                         MeanAxis* columns) {
   const PixelCorners corners = MakePixelCorners(box, settings.inclusive_boxes, 0.0f);
   const float scale = 1.0f / settings.stride;
   const float x1 = std::round(corners.x1) * scale, y1 = std::round(corners.y1) * scale;
   const float x2 = (std::round(corners.x2) + 1.0f) * scale, y2 = (std::round(corners.y2) + 1.0f) * scale;
   if (!IsUsable(x1) || !IsUsable(y1) || !IsUsable(x2) || !IsUsable(y2)) return false;
-  MakeMeanBins(y1, y2, static_cast<int>(rows->size()), height, rows);
-  MakeMeanBins(x1, x2, static_cast<int>(columns->size()), width, columns);
+  *rows = MakeMeanAxis(y1, y2, output_height, height);
+  *columns = MakeMeanAxis(x1, x2, output_width, width);
+  return true;
+}
+
+// The cells of the bins of a box; returns false if the box is not usable.
+inline bool MakeMeanBins(const PsRoiPoolSettings& settings, const float* box, int height, int width,
+                         std::vector<CellRange>* rows, std::vector<CellRange>* columns) {
+  const int output_height = static_cast<int>(rows->size()), output_width = static_cast<int>(columns->size());
+  MeanAxis y, x;
+  if (!MakeMeanAxes(settings, box, output_height, output_width, height, width, &y, &x)) return false;
+  for (int i = 0; i < output_height; ++i) (*rows)[i] = y.Bin(i);
+  for (int i = 0; i < output_width; ++i) (*columns)[i] = x.Bin(i);
   return true;
 }
 

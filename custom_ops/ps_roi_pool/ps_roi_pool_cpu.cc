@@ -6,7 +6,7 @@
 
 #include "../common/number_types.h"
 #include "../common/vectorize.h"
-#include "ps_roi_pool.h"
+#include "ps_roi_pool_inputs.h"
 #include "tensorflow/core/util/work_sharder.h"
 
 namespace cascade_tf {
@@ -53,22 +53,17 @@ template <typename T>
 class PsRoiPoolOp : public tensorflow::OpKernel {
  public:
   explicit PsRoiPoolOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("stride", &settings_.stride));
-    OP_REQUIRES_OK(context, context->GetAttr("inclusive_boxes", &settings_.inclusive_boxes));
+    ReadSettings(context, &settings_);
     OP_REQUIRES_OK(context, context->GetAttr("output_height", &output_height_));
     OP_REQUIRES_OK(context, context->GetAttr("output_width", &output_width_));
-    OP_REQUIRES_OK(context, CheckStride("ps_roi_pool", settings_.stride));
   }
 
   void Compute(tensorflow::OpKernelContext* context) override {
+    const int64_t bins = int64_t{output_height_} * output_width_;
+    CheckPsRoiPoolInputs(context, bins);
+    if (!context->status().ok()) return;
     const tensorflow::Tensor &features = context->input(0), &boxes = context->input(1);
-    OP_REQUIRES_OK(context, CheckBoxes("ps_roi_pool", boxes));
-    const int64_t batch = boxes.dim_size(0), num_rois = boxes.dim_size(1);
-    OP_REQUIRES_OK(context, CheckMap("ps_roi_pool", features.shape(), batch));
-    const int64_t bins = int64_t{output_height_} * output_width_, channels = features.dim_size(3);
-    OP_REQUIRES(context, channels % bins == 0,
-                absl::InvalidArgumentError(absl::StrCat("ps_roi_pool: channels must be a multiple of ", bins, ", got ",
-                                                        channels)));
+    const int64_t batch = boxes.dim_size(0), num_rois = boxes.dim_size(1), channels = features.dim_size(3);
     tensorflow::TensorShape shape;
     OP_REQUIRES_OK(context, tensorflow::TensorShape::BuildTensorShape(
                                 {batch, num_rois, output_height_, output_width_, channels / bins}, &shape));

@@ -8,9 +8,8 @@
 #include "../common/number_types.h"
 #include "../common/row_shares.h"
 #include "../common/vectorize.h"
-#include "ps_roi_pool.h"
+#include "ps_roi_pool_inputs.h"
 #include "tensorflow/core/platform/threadpool.h"
-#include "tensorflow/core/util/overflow.h"
 
 namespace cascade_tf {
 namespace {
@@ -39,27 +38,14 @@ template <typename T>
 class PsRoiPoolGradOp : public tensorflow::OpKernel {
  public:
   explicit PsRoiPoolGradOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("stride", &settings_.stride));
-    OP_REQUIRES_OK(context, context->GetAttr("inclusive_boxes", &settings_.inclusive_boxes));
-    OP_REQUIRES_OK(context, CheckStride("ps_roi_pool", settings_.stride));
+    ReadSettings(context, &settings_);
   }
 
   void Compute(tensorflow::OpKernelContext* context) override {
-    const tensorflow::Tensor &upstream = context->input(0), &boxes = context->input(1), &sizes = context->input(2);
-    OP_REQUIRES_OK(context, CheckBoxes("ps_roi_pool", boxes));
-    OP_REQUIRES(context, sizes.dims() == 1,
-                absl::InvalidArgumentError(absl::StrCat("ps_roi_pool: features_shape must be a vector, got ",
-                                                        sizes.shape().DebugString())));
     tensorflow::TensorShape shape;
-    OP_REQUIRES_OK(context, tensorflow::TensorShapeUtils::MakeShape(sizes.vec<int>(), &shape));
-    const int64_t batch = boxes.dim_size(0);
-    OP_REQUIRES_OK(context, CheckMap("ps_roi_pool", shape, batch));
-    OP_REQUIRES_OK(context, CheckUpstream("ps_roi_pool", upstream, batch, boxes.dim_size(1)));
-    const int64_t bins = tensorflow::MultiplyWithoutOverflow(upstream.dim_size(2), upstream.dim_size(3));
-    OP_REQUIRES(context, tensorflow::MultiplyWithoutOverflow(bins, upstream.dim_size(4)) == shape.dim_size(3),
-                absl::InvalidArgumentError(absl::StrCat("ps_roi_pool: features must have as many channels as upstream ",
-                                                        upstream.shape().DebugString(), " has bins and classes, got ",
-                                                        shape.DebugString())));
+    CheckPsRoiPoolGradInputs(context, &shape);
+    if (!context->status().ok()) return;
+    const tensorflow::Tensor &upstream = context->input(0), &boxes = context->input(1);
     tensorflow::Tensor* gradient;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &gradient));
     if (gradient->NumElements() == 0) return;

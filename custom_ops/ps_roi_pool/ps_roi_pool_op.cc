@@ -48,7 +48,7 @@ REGISTER_OP("CascadeTf>PsRoiPool")
     .Attr("output_height: int >= 1")
     .Attr("output_width: int >= 1")
     .Attr("inclusive_boxes: bool")
-    .Attr("T: {float, bfloat16} = DT_FLOAT")
+    .Attr("T: {float, bfloat16, half} = DT_FLOAT")
     .SetShapeFn(PsRoiPoolShape);
 
 REGISTER_OP("CascadeTf>PsRoiPoolGrad")
@@ -58,7 +58,7 @@ REGISTER_OP("CascadeTf>PsRoiPoolGrad")
     .Output("gradient: T")
     .Attr("stride: float")
     .Attr("inclusive_boxes: bool")
-    .Attr("T: {float, bfloat16} = DT_FLOAT")
+    .Attr("T: {float, bfloat16, half} = DT_FLOAT")
     .SetShapeFn(PsRoiPoolGradShape);
 
 }  // namespace cascade_tf

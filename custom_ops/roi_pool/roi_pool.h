@@ -21,7 +21,8 @@
 #include <cmath>
 #include <vector>
 
-#include "../common/roi_inputs.h"
+#include "../common/pixel_corners.h"
+#include "../roi_align/roi_align.h"
 
 namespace cascade_tf {
 
@@ -31,27 +32,45 @@ struct RoiPoolSettings {
   bool inclusive_boxes;
 };
 
-// The cells of each bin along one axis, for a box from cell `low` to cell `high` before rounding.
-inline void MakeMaxBins(float low, float high, int bins, int num_cells, std::vector<CellRange>* ranges) {
-  const int first = static_cast<int>(std::round(low)), last = static_cast<int>(std::round(high));
-  const float bin = static_cast<float>(std::max(last - first + 1, 1)) / static_cast<float>(bins);
-  ranges->resize(bins);
-  for (int i = 0; i < bins; ++i) {
+// A box along one axis: the cells that its bins divide.
+struct MaxAxis {
+  int first;  // cell
+  float bin;  // length of a bin
+  int num_cells;
+
+  CASCADE_TF_HOST_DEVICE CellRange Bin(int i) const {
     const int begin = static_cast<int>(std::floor(static_cast<float>(i) * bin)) + first;
     const int end = static_cast<int>(std::ceil((static_cast<float>(i) + 1.0f) * bin)) + first;
-    (*ranges)[i] = {std::min(std::max(begin, 0), num_cells), std::min(std::max(end, 0), num_cells)};
+    return {std::min(std::max(begin, 0), num_cells), std::min(std::max(end, 0), num_cells)};
   }
+};
+
+// For a box from cell `low` to cell `high` before rounding.
+CASCADE_TF_HOST_DEVICE MaxAxis MakeMaxAxis(float low, float high, int bins, int num_cells) {
+  const int first = static_cast<int>(std::round(low)), last = static_cast<int>(std::round(high));
+  return {first, static_cast<float>(std::max(last - first + 1, 1)) / static_cast<float>(bins), num_cells};
 }
 
-// The bins of a box; returns false if the box is not usable.
-inline bool MakeMaxBins(const RoiPoolSettings& settings, const float* box, int height, int width,
-                        std::vector<CellRange>* rows, std::vector<CellRange>* columns) {
+// Both axes of a box; returns false if the box is not usable.
+CASCADE_TF_HOST_DEVICE bool MakeMaxAxes(const RoiPoolSettings& settings, const float* box, int output_height,
+                                        int output_width, int height, int width, MaxAxis* rows, MaxAxis* columns) {
   const PixelCorners corners = MakePixelCorners(box, settings.inclusive_boxes, settings.pad_ratio);
   const float scale = 1.0f / settings.stride;
   const float x1 = corners.x1 * scale, y1 = corners.y1 * scale, x2 = corners.x2 * scale, y2 = corners.y2 * scale;
   if (!IsUsable(x1) || !IsUsable(y1) || !IsUsable(x2) || !IsUsable(y2)) return false;
-  MakeMaxBins(y1, y2, static_cast<int>(rows->size()), height, rows);
-  MakeMaxBins(x1, x2, static_cast<int>(columns->size()), width, columns);
+  *rows = MakeMaxAxis(y1, y2, output_height, height);
+  *columns = MakeMaxAxis(x1, x2, output_width, width);
+  return true;
+}
+
+// The cells of the bins of a box; returns false if the box is not usable.
+inline bool MakeMaxBins(const RoiPoolSettings& settings, const float* box, int height, int width,
+                        std::vector<CellRange>* rows, std::vector<CellRange>* columns) {
+  const int output_height = static_cast<int>(rows->size()), output_width = static_cast<int>(columns->size());
+  MaxAxis y, x;
+  if (!MakeMaxAxes(settings, box, output_height, output_width, height, width, &y, &x)) return false;
+  for (int i = 0; i < output_height; ++i) (*rows)[i] = y.Bin(i);
+  for (int i = 0; i < output_width; ++i) (*columns)[i] = x.Bin(i);
   return true;
 }
 

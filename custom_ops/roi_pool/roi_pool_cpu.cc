@@ -3,7 +3,7 @@
 
 #include "../common/number_types.h"
 #include "../common/vectorize.h"
-#include "roi_pool.h"
+#include "roi_pool_inputs.h"
 #include "tensorflow/core/util/work_sharder.h"
 
 namespace cascade_tf {
@@ -57,13 +57,9 @@ template <typename T>
 class RoiPoolOp : public tensorflow::OpKernel {
  public:
   explicit RoiPoolOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("stride", &settings_.stride));
-    OP_REQUIRES_OK(context, context->GetAttr("pad_ratio", &settings_.pad_ratio));
-    OP_REQUIRES_OK(context, context->GetAttr("inclusive_boxes", &settings_.inclusive_boxes));
+    ReadSettings(context, &settings_);
     OP_REQUIRES_OK(context, context->GetAttr("output_height", &output_height_));
     OP_REQUIRES_OK(context, context->GetAttr("output_width", &output_width_));
-    OP_REQUIRES_OK(context, CheckStride("roi_pool", settings_.stride));
-    OP_REQUIRES_OK(context, CheckPadRatio("roi_pool", settings_.pad_ratio));
   }
 
   void Compute(tensorflow::OpKernelContext* context) override {

@@ -4,11 +4,10 @@
 // once more: to keep them from the forward pass would cost as much memory as the pooled features. No two tasks write
 // to the same place, and a cell's terms are added in the order of the RoIs and bins, however many threads there are.
 #include <cstring>
-#include <limits>
 
 #include "../common/number_types.h"
 #include "../common/vectorize.h"
-#include "roi_pool.h"
+#include "roi_pool_inputs.h"
 #include "tensorflow/core/platform/threadpool.h"
 
 namespace cascade_tf {
@@ -74,26 +73,14 @@ template <typename T>
 class RoiPoolGradOp : public tensorflow::OpKernel {
  public:
   explicit RoiPoolGradOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("stride", &settings_.stride));
-    OP_REQUIRES_OK(context, context->GetAttr("pad_ratio", &settings_.pad_ratio));
-    OP_REQUIRES_OK(context, context->GetAttr("inclusive_boxes", &settings_.inclusive_boxes));
-    OP_REQUIRES_OK(context, CheckStride("roi_pool", settings_.stride));
-    OP_REQUIRES_OK(context, CheckPadRatio("roi_pool", settings_.pad_ratio));
+    ReadSettings(context, &settings_);
   }
 
   void Compute(tensorflow::OpKernelContext* context) override {
+    CheckRoiPoolGradInputs(context);
+    if (!context->status().ok()) return;
     const tensorflow::Tensor &upstream = context->input(0), &features = context->input(1), &boxes = context->input(2);
-    OP_REQUIRES_OK(context, CheckBoxes("roi_pool", boxes));
     const int64_t batch = boxes.dim_size(0);
-    OP_REQUIRES_OK(context, CheckMap("roi_pool", features.shape(), batch));
-    OP_REQUIRES(context, features.dim_size(1) * features.dim_size(2) <= std::numeric_limits<int32_t>::max(),
-                absl::InvalidArgumentError(absl::StrCat("roi_pool: features must have at most 2^31 cells, got ",
-                                                        features.shape().DebugString())));
-    OP_REQUIRES_OK(context, CheckUpstream("roi_pool", upstream, batch, boxes.dim_size(1)));
-    OP_REQUIRES(context, upstream.dim_size(4) == features.dim_size(3),
-                absl::InvalidArgumentError(absl::StrCat("roi_pool: upstream ", upstream.shape().DebugString(),
-                                                        " must have as many channels as features ",
-                                                        features.shape().DebugString())));
     tensorflow::Tensor* gradient;
     OP_REQUIRES_OK(context, context->allocate_output(0, features.shape(), &gradient));
     if (gradient->NumElements() == 0) return;

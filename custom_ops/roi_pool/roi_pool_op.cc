@@ -37,7 +37,7 @@ REGISTER_OP("CascadeTf>RoiPool")
     .Attr("output_width: int >= 1")
     .Attr("pad_ratio: float")
     .Attr("inclusive_boxes: bool")
-    .Attr("T: {float, bfloat16} = DT_FLOAT")
+    .Attr("T: {float, bfloat16, half} = DT_FLOAT")
     .SetShapeFn(RoiPoolShape);
 
 REGISTER_OP("CascadeTf>RoiPoolGrad")
@@ -48,7 +48,7 @@ REGISTER_OP("CascadeTf>RoiPoolGrad")
     .Attr("stride: float")
     .Attr("pad_ratio: float")
     .Attr("inclusive_boxes: bool")
-    .Attr("T: {float, bfloat16} = DT_FLOAT")
+    .Attr("T: {float, bfloat16, half} = DT_FLOAT")
     .SetShapeFn(RoiPoolGradShape);
 
 }  // namespace cascade_tf

@@ -288,6 +288,88 @@ class Suppression:
         return [self._launchers.memory.fetch(one) for one in self._outputs]
 
 
+class _MapPoolingCall(ctypes.Structure):
+    """CascadeTfMapPooling of custom_ops/roi_pool/roi_pool_gpu.h."""
+
+    _fields_ = (
+        ("boxes", ctypes.c_void_p),
+        ("features", ctypes.c_void_p),
+        ("batch", ctypes.c_int64),
+        ("rois", ctypes.c_int64),
+        ("channels", ctypes.c_int64),
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("output_height", ctypes.c_int),
+        ("output_width", ctypes.c_int),
+        ("stride", ctypes.c_float),
+        ("pad_ratio", ctypes.c_float),
+        ("inclusive_boxes", ctypes.c_int),
+        ("element_type", ctypes.c_int),
+    )
+
+
+class MapPooling:
+    """RoIPool or position-sensitive pooling of one map, and its gradient.
+
+    Args:
+        launchers: of the library that runs it.
+        name: "roi_pool" or "ps_roi_pool".
+        features: [B, h, w, C] float32, rounded to ``element``.
+        boxes: [B, R, 4] float32.
+        stride: pixels per cell.
+        output_size: (height, width) in bins.
+        pad_ratio: see `cascade_tf.ops.roi_pool`.
+        inclusive_boxes: see there.
+        element: type of the features and the results in memory.
+    """
+
+    def __init__(
+        self,
+        launchers: Launchers,
+        name: str,
+        features: np.ndarray,
+        boxes: np.ndarray,
+        *,
+        stride: float,
+        output_size: tuple[int, int],
+        pad_ratio: float = 0.0,
+        inclusive_boxes: bool = False,
+        element: str = "float32",
+    ) -> None:
+        self._launchers, self._name, self._element = launchers, f"cascade_tf_{name}", element
+        self._shape = features.shape
+        memory = launchers.memory
+        self._inputs = memory.send(boxes), memory.send(to_bits(features, element))
+        call = _MapPoolingCall(*map(memory.pointer, self._inputs))
+        call.batch, call.height, call.width, call.channels = features.shape
+        call.rois = boxes.shape[1]
+        call.output_height, call.output_width = output_size
+        call.stride, call.pad_ratio, call.inclusive_boxes = stride, pad_ratio, int(inclusive_boxes)
+        call.element_type = ELEMENTS[element]
+        self._call = call
+
+    def pooled(self, depth: int) -> np.ndarray:
+        """[B, R, height, width, depth] float32."""
+        call = self._call
+        shape = (call.batch, call.rois, call.output_height, call.output_width, depth)
+        output = self._room(shape)
+        self._launchers.launch(self._name, ctypes.byref(call), self._launchers.argument(output))
+        return from_bits(self._launchers.memory.fetch(output), self._element)
+
+    def gradient(self, upstream: np.ndarray) -> np.ndarray:
+        """In the features, float32."""
+        call = ctypes.byref(self._call)
+        sent = self._launchers.memory.send(to_bits(upstream, self._element))
+        gradient = self._room(self._shape)
+        workspace = self._launchers.workspace(f"{self._name}_grad_workspace", call)
+        arguments = [self._launchers.argument(one) for one in (sent, gradient, workspace)]
+        self._launchers.launch(f"{self._name}_grad", call, *arguments)
+        return from_bits(self._launchers.memory.fetch(gradient), self._element)
+
+    def _room(self, shape: Sequence[int]) -> Any:
+        return self._launchers.memory.room(shape, np.float32 if self._element == "float32" else np.uint16)
+
+
 class Launchers:
     """Calls the launchers of a library; what they take and give are arrays of a `Memory`.
 
