@@ -7,6 +7,8 @@
 //   object_index  [B, S] int32, the object of each box; checked where the box is valid
 //   valid         [B, S] bool
 //   output_size   M
+//                 On a GPU, which cannot look at values before it runs, a box of an object that there is not gives
+//                 zeros, and sizes of images are cut to those of the masks.
 // Result          [B, S, M, M] float32: 1 where RoIAlign of the mask (aligned, one sample per pixel and axis, rounded
 //                 up) is at least a half; zeros for boxes that are not valid or not usable (see roi_align.h)
 //
@@ -14,6 +16,7 @@
 #ifndef CASCADE_TF_MASK_TARGETS_MASK_TARGETS_H_
 #define CASCADE_TF_MASK_TARGETS_MASK_TARGETS_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "../roi_align/roi_align.h"
@@ -28,24 +31,42 @@ struct PixelPair {
   float upper_weight;
 };
 
+CASCADE_TF_HOST_DEVICE PixelPair MakePixelPair(const AxisExtent& extent, int bin, int sample, int num_pixels) {
+  const int last = num_pixels - 1;
+  const float offset = (static_cast<float>(sample) + 0.5f) * extent.bin / static_cast<float>(extent.ratio);
+  float position = extent.start + static_cast<float>(bin) * extent.bin + offset;
+  if (!(position >= -1.0f && position <= static_cast<float>(num_pixels))) return {0, 0, 0.0f, 0.0f};
+  position = std::min(std::max(position, 0.0f), static_cast<float>(last));
+  const int lower = static_cast<int>(position);
+  const float fraction = position - static_cast<float>(lower);
+  return {lower, std::min(lower + 1, last), 1.0f - fraction, fraction};
+}
+
 // The samples of all bins along one axis, `extent.ratio` per bin.
 inline void MakePixelPairs(const AxisExtent& extent, int bins, int num_pixels, std::vector<PixelPair>* pairs) {
   pairs->clear();
-  const int last = num_pixels - 1;
   for (int bin = 0; bin < bins; ++bin) {
     for (int sample = 0; sample < extent.ratio; ++sample) {
-      const float offset = (static_cast<float>(sample) + 0.5f) * extent.bin / static_cast<float>(extent.ratio);
-      float position = extent.start + static_cast<float>(bin) * extent.bin + offset;
-      if (!(position >= -1.0f && position <= static_cast<float>(num_pixels))) {
-        pairs->push_back({0, 0, 0.0f, 0.0f});
-        continue;
-      }
-      position = std::min(std::max(position, 0.0f), static_cast<float>(last));
-      const int lower = static_cast<int>(position);
-      const float fraction = position - static_cast<float>(lower);
-      pairs->push_back({lower, std::min(lower + 1, last), 1.0f - fraction, fraction});
+      pairs->push_back(MakePixelPair(extent, bin, sample, num_pixels));
     }
   }
+}
+
+// The extents of a box in pixels; returns false if the box is not usable.
+CASCADE_TF_HOST_DEVICE bool MakeMaskExtents(const float* box, int output_size, AxisExtent* x, AxisExtent* y) {
+  float pixels[4];
+  for (int i = 0; i < 4; ++i) {
+    pixels[i] = box[i] - 0.5f;
+    if (!IsUsable(pixels[i])) return false;
+  }
+  *x = MakeExtent(pixels[0], pixels[2], output_size, 0, true);
+  *y = MakeExtent(pixels[1], pixels[3], output_size, 0, true);
+  return true;
+}
+
+// A pixel of a row with eight in a byte.
+CASCADE_TF_HOST_DEVICE float PixelAt(const uint8_t* row, int x) {
+  return static_cast<float>((row[x >> 3] >> (7 - (x & 7))) & 1);
 }
 
 }  // namespace cascade_tf

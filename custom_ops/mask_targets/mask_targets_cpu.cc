@@ -3,7 +3,7 @@
 #include "../common/vectorize.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "mask_targets.h"
+#include "mask_targets_inputs.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/util/work_sharder.h"
@@ -13,8 +13,6 @@ namespace {
 
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
-
-inline float PixelAt(const uint8_t* row, int x) { return static_cast<float>((row[x >> 3] >> (7 - (x & 7))) & 1); }
 
 // Adds one row of samples to the sums of `bins` bins.
 CASCADE_TF_VECTORIZED
@@ -36,15 +34,12 @@ void AddSampleRow(const uint8_t* top, const uint8_t* bottom, float top_weight, f
 class CropMasksOp : public tensorflow::OpKernel {
  public:
   explicit CropMasksOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("output_size", &output_size_));
-    OP_REQUIRES(context, output_size_ >= 1 && output_size_ <= kMaxOutput,
-                absl::InvalidArgumentError(
-                    absl::StrCat("crop_masks: output_size must be in 1..", kMaxOutput, ", got ", output_size_)));
+    output_size_ = ReadOutputSize(context);
   }
 
   void Compute(OpKernelContext* context) override {
     const Tensor &masks = context->input(0), &boxes = context->input(2);
-    CheckShapes(context);
+    CheckMaskShapes(context);
     if (!context->status().ok()) return;
     CheckValues(context);
     if (!context->status().ok()) return;
@@ -76,30 +71,6 @@ class CropMasksOp : public tensorflow::OpKernel {
   }
 
  private:
-  static constexpr int kMaxOutput = 1024;
-
-  static void CheckShapes(OpKernelContext* context) {
-    const Tensor &masks = context->input(0), &image_size = context->input(1), &boxes = context->input(2),
-                 &object_index = context->input(3), &valid = context->input(4);
-    OP_REQUIRES(context, masks.dims() == 4,
-                absl::InvalidArgumentError(absl::StrCat("crop_masks: masks must be [B, G, H, W / 8], got ",
-                                                        masks.shape().DebugString())));
-    const int64_t batch = masks.dim_size(0);
-    OP_REQUIRES(context, image_size.dims() == 2 && image_size.dim_size(0) == batch && image_size.dim_size(1) == 2,
-                absl::InvalidArgumentError(absl::StrCat("crop_masks: image_size must be [", batch, ", 2], got ",
-                                                        image_size.shape().DebugString())));
-    OP_REQUIRES(context, boxes.dims() == 3 && boxes.dim_size(0) == batch && boxes.dim_size(2) == 4,
-                absl::InvalidArgumentError(absl::StrCat("crop_masks: boxes must be [", batch, ", S, 4], got ",
-                                                        boxes.shape().DebugString())));
-    for (const Tensor* tensor : {&object_index, &valid}) {
-      OP_REQUIRES(context,
-                  tensor->dims() == 2 && tensor->dim_size(0) == batch && tensor->dim_size(1) == boxes.dim_size(1),
-                  absl::InvalidArgumentError(absl::StrCat("crop_masks: object_index and valid must be [B, S] as boxes ",
-                                                          boxes.shape().DebugString(), ", got ",
-                                                          tensor->shape().DebugString())));
-    }
-  }
-
   // Every index that Crop uses follows from these values.
   static void CheckValues(OpKernelContext* context) {
     const Tensor &masks = context->input(0), &image_size = context->input(1), &object_index = context->input(3),
@@ -122,13 +93,8 @@ class CropMasksOp : public tensorflow::OpKernel {
   void Crop(const uint8_t* mask, int64_t row_bytes, const int* size, const float* box, std::vector<PixelPair>* rows,
             std::vector<PixelPair>* columns, float* out) const {
     if (size[0] == 0 || size[1] == 0) return;
-    float pixels[4];
-    for (int i = 0; i < 4; ++i) {
-      pixels[i] = box[i] - 0.5f;
-      if (!IsUsable(pixels[i])) return;
-    }
-    const AxisExtent x = MakeExtent(pixels[0], pixels[2], output_size_, 0, true);
-    const AxisExtent y = MakeExtent(pixels[1], pixels[3], output_size_, 0, true);
+    AxisExtent x, y;
+    if (!MakeMaskExtents(box, output_size_, &x, &y)) return;
     MakePixelPairs(y, output_size_, size[0], rows);
     MakePixelPairs(x, output_size_, size[1], columns);
     const float count = static_cast<float>(std::max(x.ratio * y.ratio, 1));

@@ -1,11 +1,10 @@
 // Pasting of masks on the CPU: threads take ranges of masks.
 #include <cstring>
-#include <limits>
 
 #include "../common/vectorize.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "paste_masks.h"
+#include "paste_masks_inputs.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/util/work_sharder.h"
@@ -13,30 +12,24 @@
 namespace cascade_tf {
 namespace {
 
-// Interpolation between four values rounds by less than this; values are probabilities.
-constexpr float kRounding = 1e-5f;
-
 // One row of pixels between two rows of cells, whose values start with the border cell. `out` is the image's row,
 // zero so far.
 CASCADE_TF_VECTORIZED
 void PasteRow(const float* top, const float* bottom, float top_weight, float bottom_weight, const PixelAxis& columns,
               float threshold, bool* out) {
-  const float certain = threshold + kRounding, hopeless = threshold - kRounding;
   for (const CellRun& run : columns.runs) {
     const float a = top[run.cell], b = top[run.cell + 1], c = bottom[run.cell], d = bottom[run.cell + 1];
-    if (a < hopeless && b < hopeless && c < hopeless && d < hopeless) continue;
+    if (IsHopeless(a, b, c, d, threshold)) continue;
     const int count = run.end - run.begin;
     bool* __restrict__ pixel = out + run.begin;
-    if (a >= certain && b >= certain && c >= certain && d >= certain) {
+    if (IsCertain(a, b, c, d, threshold)) {
       std::memset(pixel, 1, count);
       continue;
     }
     const float* __restrict__ left = columns.lower.data() + (run.begin - columns.first);
     const float* __restrict__ right = columns.upper.data() + (run.begin - columns.first);
     for (int i = 0; i < count; ++i) {
-      const float value = a * (left[i] * top_weight) + b * (right[i] * top_weight) + c * (left[i] * bottom_weight) +
-                          d * (right[i] * bottom_weight);
-      pixel[i] = value >= threshold;
+      pixel[i] = Interpolate(a, b, c, d, left[i], right[i], top_weight, bottom_weight) >= threshold;
     }
   }
 }
@@ -44,29 +37,14 @@ void PasteRow(const float* top, const float* bottom, float top_weight, float bot
 class PasteMasksOp : public tensorflow::OpKernel {
  public:
   explicit PasteMasksOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("threshold", &threshold_));
-    OP_REQUIRES(context, threshold_ > 0.0f && threshold_ <= 1.0f,
-                absl::InvalidArgumentError(
-                    absl::StrCat("paste_masks: threshold must be above 0 and at most 1, got ", threshold_)));
+    ReadThreshold(context, &threshold_);
   }
 
   void Compute(tensorflow::OpKernelContext* context) override {
-    const tensorflow::Tensor &masks = context->input(0), &boxes = context->input(1), &image_size = context->input(2);
-    OP_REQUIRES(context, masks.dims() == 3 && masks.dim_size(1) > 0 && masks.dim_size(2) > 0 &&
-                             masks.dim_size(1) < kMaxSize && masks.dim_size(2) < kMaxSize,
-                absl::InvalidArgumentError(absl::StrCat("paste_masks: masks must be [N, P, Q] with P, Q >= 1, got ",
-                                                        masks.shape().DebugString())));
-    OP_REQUIRES(context, boxes.dims() == 2 && boxes.dim_size(1) == 4 && boxes.dim_size(0) == masks.dim_size(0),
-                absl::InvalidArgumentError(absl::StrCat("paste_masks: boxes must be [", masks.dim_size(0),
-                                                        ", 4] for masks ", masks.shape().DebugString(), ", got ",
-                                                        boxes.shape().DebugString())));
-    OP_REQUIRES(context, image_size.dims() == 1 && image_size.NumElements() == 2,
-                absl::InvalidArgumentError(absl::StrCat("paste_masks: image_size must be (height, width), got shape ",
-                                                        image_size.shape().DebugString())));
-    const int height = image_size.vec<int>()(0), width = image_size.vec<int>()(1);
-    OP_REQUIRES(context, height >= 0 && width >= 0 && height < kMaxSize && width < kMaxSize,
-                absl::InvalidArgumentError(
-                    absl::StrCat("paste_masks: image_size must be in 0..", kMaxSize - 1, ", got ", height, " x ", width)));
+    int height, width;
+    CheckPasteInputs(context, &height, &width);
+    if (!context->status().ok()) return;
+    const tensorflow::Tensor &masks = context->input(0), &boxes = context->input(1);
     tensorflow::Tensor* output;
     tensorflow::TensorShape shape;
     OP_REQUIRES_OK(context, tensorflow::TensorShape::BuildTensorShape({masks.dim_size(0), height, width}, &shape));
@@ -85,9 +63,6 @@ class PasteMasksOp : public tensorflow::OpKernel {
   }
 
  private:
-  // Float32 counts pixels exactly up to here.
-  static constexpr int kMaxSize = 1 << 24;
-
   void Paste(const tensorflow::Tensor& masks, const float* box, int64_t index, int height, int width, PixelAxis* rows,
              PixelAxis* columns, bool* out) const {
     std::memset(out, 0, int64_t{height} * width * sizeof(bool));

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scripts.benchmarks.launchers import MapPooling, from_bits, to_bits
+from scripts.benchmarks.kernel_calls import MapPooling
+from scripts.benchmarks.launchers import from_bits, to_bits
 from tests.reference import ps_roi_pool as by_position
 from tests.reference import roi_pool as largest
 

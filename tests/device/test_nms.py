@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scripts.benchmarks.launchers import Suppression
+from scripts.benchmarks.kernel_calls import Suppression
 from tests.reference import nms as reference
 
 

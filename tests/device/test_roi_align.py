@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scripts.benchmarks.kernel_calls import RoiAlign
 from scripts.benchmarks.launchers import from_bits, to_bits
 from tests.reference import roi_align as reference
 
@@ -45,39 +46,20 @@ class Case:
     def rounded(self, values):
         return from_bits(to_bits(values, self.element), self.element)
 
-    def send(self, values):
-        return self.launchers.memory.send(to_bits(values, self.element))
-
-    def room(self, shape):
-        dtype = np.float32 if self.element == "float32" else np.uint16
-        return self.launchers.memory.room(shape, dtype)
-
-    def fetch(self, array):
-        return from_bits(self.launchers.memory.fetch(array), self.element)
-
     def call(self, map_sizes=None):
-        memory = self.launchers.memory
-        self.sent = memory.send(self.boxes), memory.send(self.levels)
         shapes = [one.shape for one in self.features]
-        call = self.launchers.roi_align_call(
-            shapes, *self.sent, strides=STRIDES, element=self.element, map_sizes=map_sizes, **self.settings
-        )
-        call.rois = self.boxes.shape[1]
-        return call
+        settings = {"strides": STRIDES, "element": self.element, "map_sizes": map_sizes, **self.settings}
+        return RoiAlign(self.launchers, shapes, self.boxes, self.levels, **settings)
 
     def pooled(self, **arguments):
-        output = self.room(self.upstream.shape)
-        features = [self.send(one) for one in self.features]
-        self.launchers.roi_align(self.call(**arguments), features, output)
-        return self.fetch(output)
+        call = self.call(**arguments)
+        call.pool([call.send(one) for one in self.features])
+        return call.fetch(call.output)
 
     def gradients(self, others=(), **arguments):
         call = self.call(**arguments)
-        gradients = [self.room(one.shape) for one in self.features]
-        workspace = self.launchers.roi_align_workspace(call)
-        others = [self.send(one) for one in others]
-        self.launchers.roi_align_gradient(call, self.send(self.upstream), gradients, workspace, others)
-        return [self.fetch(one) for one in gradients]
+        call.spread(call.send(self.upstream), [call.send(one) for one in others])
+        return [call.fetch(one) for one in call.gradients]
 
     def expected(self):
         levels = np.clip(self.levels, 0, len(STRIDES) - 1)
@@ -136,8 +118,8 @@ def test_maps_end_where_an_image_does(launchers, rng):
     """As for maps that are cut there."""
     case = Case(launchers, rng, 4)
     sizes = np.array([[[9, 11], [5, 7], [3, 2]]] * 2, np.int32)
-    pooled = case.pooled(map_sizes=launchers.memory.send(sizes))
-    gradients = case.gradients(map_sizes=launchers.memory.send(sizes))
+    pooled = case.pooled(map_sizes=sizes)
+    gradients = case.gradients(map_sizes=sizes)
     cut = Case(launchers, np.random.default_rng(0), 4)
     cut.boxes, cut.levels, cut.upstream = case.boxes, case.levels, case.upstream
     cut.features = [one[:, :h, :w] for one, (h, w) in zip(case.features, sizes[0], strict=True)]

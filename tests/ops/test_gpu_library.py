@@ -22,6 +22,8 @@ KERNELS = {
     "PsRoiPoolGrad": ELEMENTS,
     "BatchedNms": [None],
     "BatchedSoftNms": [None],
+    "CropMasks": [None],
+    "PasteMasks": [None],
 }
 
 
