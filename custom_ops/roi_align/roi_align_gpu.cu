@@ -22,21 +22,22 @@ struct PoolRois {
   CASCADE_TF_HOST_DEVICE void operator()(const Block<kThreads>& block, Shared& shared) const {
     const RoiPlace roi = MakePlace(call, block.index());
     const int vectors = static_cast<int>(call.channels / kPack);
-    const int bins = call.output_height * call.output_width;
+    const int64_t bins = int64_t{call.output_height} * call.output_width;
     T* out = output + block.index() * bins * call.channels;
     block.ForThreads([&](int thread) {
       if (thread < kKept) {
-        if (thread < call.output_height * roi.y.ratio) shared.rows[thread] = RowSample(roi, thread);
+        if (thread < int64_t{call.output_height} * roi.y.ratio) shared.rows[thread] = RowSample(roi, thread);
       } else if (thread < 2 * kKept) {
         const int k = thread - kKept;
-        if (k < call.output_width * roi.x.ratio) shared.columns[k] = ColumnSample(roi, k);
+        if (k < int64_t{call.output_width} * roi.x.ratio) shared.columns[k] = ColumnSample(roi, k);
       }
     });
     block.ForThreads([&](int thread) {
-      for (int64_t i = thread; i < int64_t{bins} * vectors; i += kThreads) {
-        const int bin = static_cast<int>(i / vectors), vector = static_cast<int>(i % vectors);
+      for (int64_t i = thread; i < bins * vectors; i += kThreads) {
+        const int64_t bin = i / vectors;
+        const int row = static_cast<int>(bin / call.output_width), column = static_cast<int>(bin % call.output_width);
         float sums[kPack] = {};
-        if (roi.usable) AddBin(roi, shared, bin / call.output_width, bin % call.output_width, vector * kPack, sums);
+        if (roi.usable) AddBin(roi, shared, row, column, i % vectors * kPack, sums);
         StorePack<kPack>(sums, out + i * kPack);
       }
     });
@@ -50,8 +51,8 @@ struct PoolRois {
     return MakeAxisSample(roi.x, call.output_width, k, roi.size.width);
   }
 
-  CASCADE_TF_HOST_DEVICE void AddBin(const RoiPlace& roi, const Shared& shared, int row, int column, int channel,
-                                     float* sums) const {
+  CASCADE_TF_HOST_DEVICE void AddBin(const RoiPlace& roi, const Shared& shared, int row, int column,
+                                     int64_t channel, float* sums) const {
     const int64_t row_stride = call.widths[roi.level] * call.channels;
     const T* map = static_cast<const T*>(call.features[roi.level]) +
                    roi.image * call.heights[roi.level] * row_stride + channel;
