@@ -25,10 +25,10 @@ TEST_PROCESSES ?= 2
 # needed; a changed pin or C++ source has another name and is made again.
 checksum = $(shell cat $(1) 2>/dev/null | cksum | tr -d ' ')
 CHOICE := $(call checksum,$(TENSORFLOW_PINS))
-OPS_SOURCES := $(sort $(shell find custom_ops -type f 2>/dev/null)) setup.py cascade_tf/ops/build.py
+OPS_SOURCES := $(sort $(shell find custom_ops -type f 2>/dev/null)) setup.py $(wildcard cascade_tf/ops/*build.py)
 BASE := $(VENV)/base-$(call checksum,requirements/base.txt)-$(CHOICE).stamp
 TEST := $(VENV)/test-$(call checksum,$(wildcard requirements/*.txt))-$(CHOICE).stamp
-OPS := $(VENV)/ops-$(call checksum,$(OPS_SOURCES) pyproject.toml)-$(CHOICE).stamp
+OPS := $(VENV)/ops-$(call checksum,$(OPS_SOURCES) pyproject.toml)-$(CHOICE)$(CASCADE_TF_CUDA).stamp
 
 .PHONY: demo test sanitize setup setup-test lint types imports unit pins clean help
 .DELETE_ON_ERROR:

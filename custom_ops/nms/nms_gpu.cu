@@ -29,7 +29,7 @@ struct NmsMemory {
   Visited* visited;              // [B, M]
   int32_t* kept;                 // [B, D], places among those visited
   uint64_t* overlaps;            // [B, kChunk, kWords], a bit for each later box of the chunk
-  uint8_t* hits;                 // [B, slices, kChunk], whether one of 64 kept boxes overlaps
+  uint8_t* hits;                 // [B, kChunk], whether a box that was kept before overlaps
   void* sort;
   int64_t sort_size, size, candidates, slices;
 };
@@ -53,7 +53,7 @@ NmsMemory LayOut(const CascadeTfNms& call, void* workspace) {
   take(&memory.visited, all);
   take(&memory.kept, call.batch * call.max_outputs);
   take(&memory.overlaps, call.batch * kChunk * kWords);
-  take(&memory.hits, call.batch * memory.slices * kChunk);
+  take(&memory.hits, call.batch * kChunk);
   memory.sort_size = SortPairsWorkspace(all);
   char* sort;
   take(&sort, memory.sort_size);
@@ -87,6 +87,12 @@ struct ReadInOrder {
   }
 };
 
+struct ClearHits {
+  uint8_t* hits;
+
+  CASCADE_TF_HOST_DEVICE void operator()(int64_t i) const { hits[i] = 0; }
+};
+
 // Strictly above the threshold. 0 / 0 is not.
 CASCADE_TF_HOST_DEVICE bool Suppresses(const Visited& kept, const Visited& other, float threshold) {
   if (kept.label != other.label) return false;
@@ -116,6 +122,9 @@ struct Chunk {
   }
   CASCADE_TF_HOST_DEVICE const Visited& KeptBox(int64_t image, int i) const {
     return memory.visited[image * memory.candidates + memory.kept[image * call.max_outputs + i]];
+  }
+  CASCADE_TF_HOST_DEVICE uint8_t* HitOf(int64_t image, int candidate) const {
+    return memory.hits + image * kChunk + candidate;
   }
   CASCADE_TF_HOST_DEVICE uint64_t* OverlapsOf(int64_t image, int candidate) const {
     return memory.overlaps + (image * kChunk + candidate) * kWords;
@@ -157,11 +166,11 @@ struct ComparePairs {
     const int first = slice * kWordBits, last = std::min(first + kWordBits, kept);
     if (first >= kept) return;
     const Visited one = chunk.visited(image)[candidate];
-    bool hit = false;
-    for (int j = first; j < last && !hit; ++j) {
-      hit = Suppresses(chunk.KeptBox(image, j), one, chunk.call.iou_threshold);
+    for (int j = first; j < last; ++j) {
+      if (!Suppresses(chunk.KeptBox(image, j), one, chunk.call.iou_threshold)) continue;
+      *chunk.HitOf(image, candidate) = 1;  // threads of other slices may write the same
+      return;
     }
-    chunk.memory.hits[(image * chunk.memory.slices + slice) * kChunk + candidate] = hit;
   }
 };
 
@@ -184,11 +193,14 @@ struct DecideInOrder {
   CASCADE_TF_HOST_DEVICE void operator()(const Block<kThreads>& block, Shared& shared) const {
     const int64_t image = block.index();
     if (chunk.IsDone(image)) return;
-    const int before = chunk.call.count[image], size = chunk.size();
+    const int size = chunk.size();
     const int words = (size + kWordBits - 1) / kWordBits;
     block.ForThreads([&](int thread) {
-      for (int i = thread; i < kChunk; i += kThreads) shared.out[i] = i >= size || IsOut(image, i, before);
-      if (thread == 0) shared.end = before;
+      for (int i = thread; i < kChunk; i += kThreads) {
+        shared.out[i] = i >= size || chunk.visited(image)[i].label < 0 || *chunk.HitOf(image, i) != 0;
+        *chunk.HitOf(image, i) = 0;  // for the next chunk
+      }
+      if (thread == 0) shared.end = chunk.call.count[image];
     });
     block.ForThreads([&](int thread) {
       if (thread < kWords) shared.removed[thread] = WordOf(shared.out + thread * kWordBits);
@@ -211,15 +223,6 @@ struct DecideInOrder {
     block.ForThreads([&](int thread) {
       if (thread == 0) chunk.call.count[image] = shared.end;
     });
-  }
-
-  CASCADE_TF_HOST_DEVICE bool IsOut(int64_t image, int candidate, int kept) const {
-    if (chunk.visited(image)[candidate].label < 0) return true;
-    const uint8_t* hits = chunk.memory.hits + image * chunk.memory.slices * kChunk + candidate;
-    for (int slice = 0; slice * kWordBits < kept; ++slice) {
-      if (hits[int64_t{slice} * kChunk]) return true;
-    }
-    return false;
   }
 
   CASCADE_TF_HOST_DEVICE static uint64_t WordOf(const bool* bits) {
@@ -289,6 +292,7 @@ extern "C" int cascade_tf_nms(const CascadeTfNms* call, void* workspace, void* s
                     32 + BitsOf(call->batch), stream);
   if (error != 0) return error;
   error = ForEach(stream, all, ReadInOrder{*call, memory});
+  if (error == 0) error = ForEach(stream, call->batch * kChunk, ClearHits{memory.hits});
   for (int64_t begin = 0; begin < memory.candidates && error == 0; begin += kChunk) {
     const Chunk chunk = {*call, memory, begin};
     error = ForEach(stream, call->batch * (kWords + memory.slices) * kChunk, ComparePairs{chunk});

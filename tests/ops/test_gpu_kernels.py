@@ -1,4 +1,4 @@
-"""The kernels for GPUs, run on the host, give what the CPU's ops give, at sizes that loops in Python do not reach."""
+"""The kernels for GPUs, run on the host, give what the CPU's ops give, at sizes beyond slow references."""
 
 from __future__ import annotations
 
