@@ -1,7 +1,8 @@
 """MS-CNN and its cascade on VGG16, for KITTI, CityPersons and WIDER FACE (Tables 12 to 14).
 
 The settings are those of the authors' networks (zhaoweicai/mscnn), in the second of their two steps of
-training, with this package's continuous boxes.
+training, with this package's continuous boxes. At test the authors keep every box that suppression leaves,
+here the best thousand are kept, since outputs have a fixed size.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ cascade_mscnn_kitti = part(
         min_side=1.0,
         ensemble="last_stage",
     ),
-    output=part(DetectionOutput, score_threshold=0.0),
+    output=part(DetectionOutput, score_threshold=0.0, max_detections=1000),
     inputs=CAFFE_PIXELS,
     short_side=576,
     max_side=1920,

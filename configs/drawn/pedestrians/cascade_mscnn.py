@@ -45,6 +45,8 @@ def experiment() -> Experiment:
             "proposals.post_nms_test": 80,
             "heads.head.channels": 32,
             "heads.head.units": 128,
+            # More than a small picture has.
+            "output.max_detections": 100,
             "short_side": 192,
             "max_side": 320,
         }

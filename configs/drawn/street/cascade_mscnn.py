@@ -69,6 +69,8 @@ def experiment() -> Experiment:
                 "heads.num_samples": 64,
                 "heads.head.channels": 32,
                 "heads.head.units": 128,
+                # More than a small picture has.
+                "output.max_detections": 100,
                 "short_side": 192,
                 "max_side": 320,
             }
