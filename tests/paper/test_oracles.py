@@ -42,7 +42,7 @@ def family_of(name):
     if "mscnn" in rest:
         return None
     data = "voc" if kind == "voc" else "coco"
-    if kind == "ablations":
+    if kind == "ablations" and "vgg16" not in rest:
         return "fpn-plus/coco-ablation"
     for part, family in (
         ("vgg16", f"faster-rcnn-vgg/{data}"),
@@ -149,6 +149,8 @@ VARIED = {
     "ablations": ("model.heads.ious", "stages.weights"),
     "r101": ("model.proposals.score_threshold_train",),
     "fast_rcnn": ("model.heads.head.class_agnostic",),
+    "class_aware": ("model.heads.head.class_agnostic",),
+    "4096_units": ("model.heads.head.units",),
 }
 SHARED_ONLY_FOR_CASCADES = ("model.heads.ious", "stages.weights")
 # Of ResNeXt-152's rows, which are one family there, those that are enhanced at test.

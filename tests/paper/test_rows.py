@@ -7,8 +7,8 @@ import pytest
 from tests.paper.files import CONFIGS, NAMES, ROWS, entries, rows_of, text_of
 
 # Configurations without a row: the backbone that is in the authors' list of models alone, a part alone, the
-# other reading of a row, detectors of which there are curves, and those for numbers of one's own, where the
-# row's are a server's.
+# other reading of a row, detectors of which there are curves, what the text says without a number, and those
+# for numbers of one's own, where the row's are a server's.
 APART = {
     "coco/faster_rcnn_x101_64x4d_fpn_1x",
     "coco/cascade_rcnn_x101_64x4d_fpn_1x",
@@ -16,6 +16,11 @@ APART = {
     "ablations/fpn_plus_integral_own_layers",
     "ablations/fpn_plus_iou_60",
     "ablations/fpn_plus_iou_70",
+    "ablations/fpn_plus_class_aware",
+    "ablations/fpn_plus_half_statistics",
+    "ablations/fpn_plus_double_statistics",
+    "ablations/faster_rcnn_vgg16_4096_units",
+    "ablations/cascade_rcnn_vgg16_4096_units",
     "kitti/mscnn",
     "kitti/cascade_mscnn",
 }
