@@ -77,7 +77,7 @@ $(OPS): $(BASE)
 $(TEST): $(BASE) | $(OPS)
 	@echo "Installing the test tools"
 	@$(PINNED) -r requirements/test.txt
-	@$(PINNED) --no-deps -r requirements/keras_hub.txt
+	@$(PINNED) --no-deps -r requirements/keras_hub.txt -r requirements/serving.txt
 	@rm -f $(VENV)/test-*.stamp && touch $@
 
 # After a change of a list of versions, requirements/*.in: the checksums of all files of these versions.
