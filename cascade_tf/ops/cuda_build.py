@@ -98,10 +98,15 @@ class CudaBuilder:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(compile_one, self.cuda_files))
 
-    def compile_launchers(self, output_folder: Path, *, host: bool) -> Path:
+    def compile_launchers(self, output_folder: Path, *, host: bool, checks: Sequence[str] = ()) -> Path:
         """The launchers without TensorFlow, for the tests: on this machine's GPU, or in loops on its CPU.
 
         A library of this state of the sources that is there already is taken.
+
+        Args:
+            output_folder: where the library is, or appears when it is complete.
+            host: for the CPU.
+            checks: more flags for the C++ compiler, such as those of sanitizers; the name does not tell them.
         """
         library = output_folder / f"_cascade_tf_launchers-{'host' if host else 'cuda'}-{self._digest}.so"
         if library.is_file():
@@ -115,7 +120,7 @@ class CudaBuilder:
             return library
         compiler = self._build.required_compiler(self.cuda_files, self._folder)
         with self._build.file_to_be(library) as partial:
-            command = [compiler, *_HOST_FLAGS, "-x", "c++", "-", "-o", str(partial)]
+            command = [compiler, *_HOST_FLAGS, *checks, "-x", "c++", "-", "-o", str(partial)]
             self._build.run_compiler(command, self.cuda_files)
         return library
 

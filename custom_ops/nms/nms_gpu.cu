@@ -4,6 +4,8 @@
 // launches: all pairs that a decision may need are compared, of the chunk's boxes with each other and with those that
 // were kept before; and one block per image decides in order, 64 boxes at a time. What follows the last result of an
 // image returns at once, so that a detector's few results cost few comparisons.
+#include <type_traits>
+
 #include "../common/launch.h"
 #include "../common/sort_pairs.h"
 #include "nms_device.h"
@@ -31,7 +33,9 @@ struct NmsMemory {
   uint64_t* overlaps;            // [B, kChunk, kWords], a bit for each later box of the chunk
   uint8_t* hits;                 // [B, kChunk], whether a box that was kept before overlaps
   void* sort;
-  int64_t sort_size, size, candidates, slices;
+  int64_t sort_size, size;
+  int64_t candidates;  // M, of an image
+  int64_t slices;      // of 64 kept boxes, as many as there may be
 };
 
 // Lays out the workspace; with null for its beginning only sizes are of use.

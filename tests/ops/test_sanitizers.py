@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from cascade_tf.ops import build
+from cascade_tf.ops import build, cuda_build
 from tests.ops.test_library import HIDE, ROOT
 from tests.ops.test_random_calls import CALLS
 
@@ -92,6 +92,33 @@ def test_random_calls_under_address_and_undefined_behaviour_sanitizers(tmp_path)
 def test_many_random_calls_under_sanitizers(tmp_path):
     result = run_sanitized(tmp_path, CALLS // 10)
     assert result.stdout.endswith("done\n"), result.stderr[-6000:]
+
+
+@pytest.mark.long
+def test_kernels_for_gpus_on_the_host_under_sanitizers(tmp_path):
+    libraries = runtime_libraries()
+    builder = cuda_build.CudaBuilder(build, build.source_folder())
+    builder.compile_launchers(tmp_path / "cascade_tf", host=True, checks=("-O1", "-g1", *CHECKS))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(ROOT),
+        "-p",
+        "no:cacheprovider",
+    ]
+    command += ["--confcutdir", "tests/device", "--import-mode", "importlib", "-k", "host", "tests/device"]
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "LD_PRELOAD": libraries,
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    child = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert child.returncode == 0, child.stdout[-3000:] + child.stderr[-3000:]
 
 
 @pytest.mark.long
