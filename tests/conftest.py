@@ -26,6 +26,10 @@ for _gpu in _GPUS:
 # TensorFloat-32 rounds to 10 bits: no comparison with a float32 reference would hold.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
+# Tracing makes millions of objects that stay: Python's own thresholds would search them every 700 for cycles,
+# and TensorFlow's modules with them. Every file ends with a whole collection, below.
+gc.freeze()
+gc.set_threshold(50_000, 10, 10)
 
 # Of GNU's C library alone.
 _give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
