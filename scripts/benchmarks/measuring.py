@@ -92,14 +92,18 @@ def flags(
     return options
 
 
-def run_rounds(cases: Sequence[Case], rounds: int, warmups: int = 2) -> None:
-    """Calls all cases in turn, ``warmups + rounds`` times, and keeps the times of the last ``rounds``."""
-    for number in range(warmups + rounds):
+# Rounds that do not count.
+WARMUPS = 2
+
+
+def run_rounds(cases: Sequence[Case], rounds: int) -> None:
+    """Calls all cases in turn, ``WARMUPS + rounds`` times, and keeps the times of the last ``rounds``."""
+    for number in range(WARMUPS + rounds):
         for case in cases:
             begin = time.perf_counter()
             case.call()
             elapsed = time.perf_counter() - begin
-            if number >= warmups:
+            if number >= WARMUPS:
                 case.seconds.append(elapsed)
 
 

@@ -34,6 +34,20 @@ TINY = {
     "max_side": 128,
 }
 
+# Of the full-size detectors of the benchmarks, whichever a family has.
+SHRUNK = {
+    "backbone.depth": 14,
+    "backbone.width": 0.25,
+    "backbone.channels": (16, 16, 16, 16, 16),
+    "neck.channels": 16,
+    "heads.head.units": 16,
+    "heads.head.channels": 16,
+    "heads.num_samples": 16,
+    "proposals.channels": 16,
+    "proposals.post_nms_test": 20,
+    "proposals.pre_nms_test": 200,
+}
+
 
 class Said(NamedTuple):
     """Exit status and output of a program."""
@@ -71,6 +85,25 @@ def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     monkeypatch.syspath_prepend(str(SCRIPTS / "benchmarks"))
     return importlib.import_module
+
+
+@pytest.fixture
+def at_once(benchmark, monkeypatch):
+    """Benchmarks count their first round."""
+    monkeypatch.setattr(benchmark("measuring"), "WARMUPS", 0)
+
+
+@pytest.fixture
+def shrink(benchmark, monkeypatch):
+    """Makes the detectors of a family small."""
+    families = benchmark("workload").FAMILIES
+
+    def small(name):
+        known = families[name].recipe("cascade").names()
+        settings = {key: value for key, value in SHRUNK.items() if key in known}
+        monkeypatch.setitem(families, name, families[name]._replace(settings=settings))
+
+    return small
 
 
 @pytest.fixture(scope="session")

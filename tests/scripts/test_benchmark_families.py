@@ -6,32 +6,6 @@ import json
 
 import pytest
 
-TINY = {
-    "backbone.depth": 14,
-    "backbone.width": 0.25,
-    "backbone.channels": (16, 16, 16, 16, 16),
-    "neck.channels": 16,
-    "heads.head.units": 16,
-    "heads.head.channels": 16,
-    "heads.num_samples": 16,
-    "proposals.channels": 16,
-    "proposals.post_nms_test": 20,
-    "proposals.pre_nms_test": 200,
-}
-
-
-@pytest.fixture
-def shrink(benchmark, monkeypatch):
-    """Makes the detectors of a family small."""
-    families = benchmark("workload").FAMILIES
-
-    def small(name):
-        known = families[name].recipe("cascade").names()
-        settings = {key: value for key, value in TINY.items() if key in known}
-        monkeypatch.setitem(families, name, families[name]._replace(settings=settings))
-
-    return small
-
 
 def test_every_row_of_the_paper_s_table_has_a_family(benchmark):
     rows = {family.row for family in benchmark("workload").FAMILIES.values() if family.row}
@@ -108,7 +82,7 @@ def test_objects_are_of_the_classes_of_the_family(benchmark, shrink):
     assert not any(name.startswith("mscnn") for name in benchmark("benchmarks.families").OF_COCO)
 
 
-def test_runs(benchmark, shrink, tmp_path, capfd):
+def test_runs(benchmark, shrink, at_once, tmp_path, capfd):
     shrink("rfcn")
     file = tmp_path / "figures.json"
     flags = ["--family=rfcn", "--height=64", "--width=96", "--rounds=1", f"--json={file}"]
@@ -131,7 +105,7 @@ def test_a_family_that_does_not_exist(benchmark, capfd):
     assert "got 'resnet', expected some of fpn, " in capfd.readouterr().err
 
 
-def test_parts_of_a_head_that_makes_maps(benchmark, shrink, tmp_path, capfd):
+def test_parts_of_a_head_that_makes_maps(benchmark, shrink, at_once, tmp_path, capfd):
     shrink("rfcn")
     file = tmp_path / "figures.json"
     flags = ["--family=rfcn", "--height=64", "--width=96", "--rounds=1", f"--json={file}"]

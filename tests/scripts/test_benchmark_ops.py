@@ -63,7 +63,7 @@ def test_without_pytorch_there_are_no_rows_of_it(benchmark, monkeypatch, missing
     assert list(cases.convolution(benchmark("measuring").Case("rate", lambda: None, 1.0))) == []
 
 
-def test_runs(benchmark, tmp_path, capfd):
+def test_runs(benchmark, at_once, tmp_path, capfd):
     file = tmp_path / "figures.json"
     status = benchmark("benchmarks.ops").main(
         ["ops.py", "--nopeers", "--only=class-wise", "--rounds=1", f"--json={file}"]

@@ -77,7 +77,9 @@ def test_drawn_photos_are_as_large_as_coco(benchmark, tmp_path):
 
 
 @pytest.mark.slow
-def test_runs_and_frees_the_cores(call, benchmark, folder):
+def test_runs_and_frees_the_cores(call, benchmark, folder, monkeypatch):
+    for name, value in {"WARMUPS": 0, "FIRST_BATCHES": 1, "BATCHES": 2}.items():
+        monkeypatch.setattr(benchmark("pipeline"), name, value)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     file = folder / "figures.json"
     settings = ["--batch_size=2", "--short_side=96", "--max_side=160", "--rounds=1", "--alternatives"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from cascade_tf.prediction.inference import ImageDetections
+from tests.scripts.conftest import SCRIPTS
 
 BENCHMARKS = (
     "inference",
@@ -36,6 +38,14 @@ def test_ratio_to_the_floor_by_hand(benchmark):
     assert part.ratio == pytest.approx(1.2)
     assert part.goal == "<= 1.2 x floor"
     assert measuring.quotient("q", case, calibrator).value == pytest.approx(0.6)
+
+
+def test_warming_up_does_not_count(benchmark):
+    measuring, called = benchmark("measuring"), []
+    cases = [measuring.Case(name, lambda name=name: called.append(name)) for name in "ab"]
+    measuring.run_rounds(cases, 3)
+    assert called == ["a", "b"] * 5
+    assert [len(case.seconds) for case in cases] == [3, 3]
 
 
 def test_operations_by_hand(benchmark):
@@ -90,7 +100,8 @@ def test_operations_of_the_detector(benchmark):
         ("export", ["--precision=mixed_bfloat16"], "graph nodes"),
     ],
 )
-def test_runs(benchmark, name, flags, row, tmp_path, capfd, recwarn):
+def test_runs(benchmark, shrink, at_once, name, flags, row, tmp_path, capfd, recwarn):
+    shrink("fpn")
     file = tmp_path / "figures.json"
     status = benchmark(f"benchmarks.{name}").main([f"{name}.py", *flags, "--rounds=1", f"--json={file}"])
     assert status == 0, capfd.readouterr().err
@@ -120,14 +131,30 @@ def test_help_says_what_it_measures_with_a_command_to_copy(benchmark, capfd, nam
     assert all(len(line) <= 110 for line in said.splitlines())
 
 
+PROFILE_ALL = """
+import functools, sys
+import op_profile
+op_profile.make_detector = functools.cache(op_profile.make_detector)
+flags = ["op_profile.py", "--height=128", "--width=192", "--rounds=2"]
+for part in ("inference", "features", "proposals", "training"):
+    assert op_profile.main([*flags, f"--part={part}", f"--json={sys.argv[1]}/{part}.json"]) == 0
+"""
+
+
+@pytest.fixture(scope="module")
+def profiles(tmp_path_factory):
+    """Profiles of all parts of one detector, by a process of its own: this one's threads are set already."""
+    folder = tmp_path_factory.mktemp("profiles")
+    command = [sys.executable, "-c", PROFILE_ALL, str(folder)]
+    paths = [str(SCRIPTS), str(SCRIPTS / "benchmarks"), *sys.path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
+    return folder
+
+
 @pytest.mark.parametrize("part", ["inference", "features", "proposals", "training"])
-def test_a_profile_adds_up_to_the_whole(benchmark, part, tmp_path):
-    file = tmp_path / "figures.json"
-    flags = ["--height=128", "--width=192", "--rounds=2", f"--part={part}", f"--json={file}"]
-    # A process of its own, because this one's threads are set already.
-    program = benchmark("benchmarks.op_profile").__file__
-    subprocess.run([sys.executable, program, *flags], check=True, capture_output=True, timeout=300)
-    rows = {line["name"]: line for line in json.loads(file.read_text())["rows"]}
+def test_a_profile_adds_up_to_the_whole(profiles, part):
+    rows = {line["name"]: line for line in json.loads((profiles / f"{part}.json").read_text())["rows"]}
     whole = rows.pop("whole")["value"]
     assert sum(row["value"] for row in rows.values()) == pytest.approx(whole)
     assert sum(row["ratio"] for row in rows.values()) == pytest.approx(1.0)
@@ -147,20 +174,30 @@ def test_kinds_of_ops_by_hand(benchmark):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_runs(benchmark, tmp_path, capfd):
+def test_memory_runs(benchmark, monkeypatch, tmp_path, capfd):
+    memory = benchmark("benchmarks.memory")
+    # What is left out runs by the same lines as what stays, with other settings or sizes.
+    for name in ("training", "recomputing"):
+        monkeypatch.delitem(memory.PEAKS, name)
+    monkeypatch.delitem(memory.SERIES, "constant")
     file = tmp_path / "figures.json"
     flags = ["--steps=4", "--rounds=1", f"--json={file}"]
-    assert benchmark("benchmarks.memory").main(["memory.py", *flags]) == 0, capfd.readouterr().err
+    assert memory.main(["memory.py", *flags]) == 0, capfd.readouterr().err
     rows = {line["name"]: line["value"] for line in json.loads(file.read_text())["rows"]}
-    alone, detecting, *training = (rows.pop(name) for name in list(rows)[:6])
-    assert 0.1 < alone < detecting < min(training)
-    group, recomputing = training[2:]
-    assert recomputing < 0.8 * group
-    steps = [f"resident after {number} steps" for number in (1, 2, 3, 4)]
-    assert list(rows) == [
-        f"training, {kind}, {text}" for kind in ("many sizes", "one size") for text in steps
-    ]
+    alone, detecting, group, recomputing = (rows.pop(name) for name in list(rows)[:4])
+    assert 0.1 < alone < detecting < recomputing < 0.8 * group
+    steps = [f"training, many sizes, resident after {number} steps" for number in (1, 2, 3, 4)]
+    assert list(rows) == steps
     assert min(rows.values()) > alone
+
+
+def test_sizes_of_a_series(benchmark):
+    sizes = benchmark("benchmarks.memory")._sizes
+    varying = sizes(60, varying=True)
+    assert len(set(varying[:30])) == 30
+    assert varying[30:] == varying[:30]
+    assert set(sizes(60, varying=False)) == {(512, 640)}
+    assert min(varying) < (512, 640) < max(varying)
 
 
 class TestPrecision:
