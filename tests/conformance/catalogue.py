@@ -117,6 +117,15 @@ class Subject:
         layer(*self.inputs(*SIZES[0]))
         return layer
 
+    def shared(self) -> Any:
+        """As ``make``, but one for all tests of a process, which leave it as it is. For float32 alone."""
+        return _make_once(self)
+
+
+@functools.cache
+def _make_once(subject: Subject) -> Any:
+    return subject.make()
+
 
 def _backbone_features(height: int, width: int) -> dict[str, np.ndarray]:
     return {f"C{name[1]}": value for name, value in pyramid(height, width, ("P2", "P3", "P4", "P5")).items()}

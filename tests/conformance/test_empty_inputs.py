@@ -16,7 +16,7 @@ def test_heads_without_a_valid_proposal(name, training):
     features, proposals, size = LAYERS[name].inputs(*SIZES[0])
     nothing = tf.nest.map_structure(np.zeros_like, proposals)
     objects = tf.nest.map_structure(np.zeros_like, targets(*SIZES[0]))
-    outputs = LAYERS[name].make()(features, nothing, size, objects, training=training)
+    outputs = LAYERS[name].shared()(features, nothing, size, objects, training=training)
     assert len(outputs) == 3
     for output in outputs:
         assert not np.any(output.samples.valid)
@@ -26,7 +26,7 @@ def test_heads_without_a_valid_proposal(name, training):
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_gradients_without_any_object_are_finite(name):
-    detector = DETECTORS[name].make()
+    detector = DETECTORS[name].shared()
     nothing = tf.nest.map_structure(np.zeros_like, targets_of(detector, *SIZES[0]))
     with tf.GradientTape() as tape:
         losses, _ = detector.compute_losses(DETECTORS[name].inputs(*SIZES[0])[0], nothing)
@@ -41,7 +41,7 @@ def test_gradients_without_any_object_are_finite(name):
 
 def test_no_usable_box_gives_no_detection():
     boxes, probabilities, valid, size = LAYERS["DetectionOutput"].inputs(*SIZES[0])
-    found = LAYERS["DetectionOutput"].make()(boxes, probabilities, np.zeros_like(valid), size)
+    found = LAYERS["DetectionOutput"].shared()(boxes, probabilities, np.zeros_like(valid), size)
     assert not np.any(found.valid)
     for value in (found.boxes, found.scores, found.classes):
         np.testing.assert_array_equal(value, np.zeros_like(value))

@@ -70,7 +70,7 @@ def truths():
 
 @pytest.mark.parametrize("name", subjects_of("backbone"))
 def test_backbone(name):
-    network = LAYERS[name].make()
+    network = LAYERS[name].shared()
     maps = network(*LAYERS[name].inputs(HEIGHT, WIDTH))
     sizes = {level: (-(-HEIGHT // stride), -(-WIDTH // stride)) for level, stride in network.strides.items()}
     assert {level: tuple(value.shape[1:3]) for level, value in maps.items()} == sizes
@@ -79,7 +79,7 @@ def test_backbone(name):
 
 @pytest.mark.parametrize("name", subjects_of("neck"))
 def test_neck(name):
-    neck = LAYERS[name].make()
+    neck = LAYERS[name].shared()
     [features] = LAYERS[name].inputs(HEIGHT, WIDTH)
     maps = neck(features)
     shapes = neck.output_shapes({level: value.shape for level, value in features.items()})
@@ -95,7 +95,7 @@ def test_neck(name):
 
 @pytest.mark.parametrize("name", subjects_of("proposals"))
 def test_proposals(name):
-    generator = LAYERS[name].make()
+    generator = LAYERS[name].shared()
     batch = image_batch(HEIGHT, WIDTH)
     if generator.takes_given:
         batch = ProposalBatch(*batch, proposals(HEIGHT, WIDTH))
@@ -113,7 +113,7 @@ def test_proposals(name):
 
 @pytest.mark.parametrize("name", subjects_of("pooling"))
 def test_pooling(name):
-    layer = LAYERS[name].make()
+    layer = LAYERS[name].shared()
     features, some = LAYERS[name].inputs(HEIGHT, WIDTH)
     pooled = layer(features, some)
     expected = layer.pooled_shape({level: value.shape for level, value in features.items()})
@@ -162,7 +162,7 @@ def test_box_head_of_several_classifiers_or_without_a_regressor(name):
 
 @pytest.mark.parametrize("name", subjects_of("heads"))
 def test_heads(name):
-    heads = LAYERS[name].make()
+    heads = LAYERS[name].shared()
     features, some, size = LAYERS[name].inputs(HEIGHT, WIDTH)
     outputs = heads(features, some, size)
     assert len(outputs) == heads.num_stages

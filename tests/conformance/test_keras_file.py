@@ -26,7 +26,7 @@ def test_layer_in_a_functional_model(name, tmp_path):
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_detector(name, tmp_path):
-    detector = DETECTORS[name].make()
+    detector = DETECTORS[name].shared()
     batch = DETECTORS[name].inputs(*SIZES[0])[0]
     detector.save(tmp_path / "detector.keras")
     again = keras.saving.load_model(tmp_path / "detector.keras")
@@ -38,7 +38,7 @@ def test_detector(name, tmp_path):
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_weights_file(name, tmp_path):
-    detector, other = DETECTORS[name].make(), DETECTORS[name].construct()
+    detector, other = DETECTORS[name].shared(), DETECTORS[name].construct()
     detector.save_weights(tmp_path / "detector.weights.h5")
     other.load_weights(tmp_path / "detector.weights.h5")
     assert_equal(other.get_weights(), detector.get_weights())

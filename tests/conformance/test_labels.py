@@ -30,7 +30,7 @@ def test_detectors_refuse_labels_that_start_at_0(name):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_refuse_classes_that_there_are_not(name):
-    layer, inputs = LAYERS[name].make(), LAYERS[name].inputs(*SIZES[0])
+    layer, inputs = LAYERS[name].shared(), LAYERS[name].inputs(*SIZES[0])
 
     def run(truth):
         return layer(*inputs, truth, training=True)[0].logits
@@ -49,7 +49,7 @@ def test_heads_refuse_classes_that_there_are_not(name):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_what_is_no_object_may_have_any_class(name):
-    layer, inputs = LAYERS[name].make(), LAYERS[name].inputs(*SIZES[0])
+    layer, inputs = LAYERS[name].shared(), LAYERS[name].inputs(*SIZES[0])
     truth = targets(*SIZES[0])
     other = truth._replace(
         classes=np.where(truth.valid, truth.classes, 99).astype(np.int32), crowd=~truth.valid

@@ -46,7 +46,7 @@ def test_layers_that_take_boxes_or_sizes_are_found():
 
 @pytest.mark.parametrize("name", TAKERS)
 def test_other_types_give_the_same(name):
-    layer = LAYERS[name].make()
+    layer = LAYERS[name].shared()
     expected = layer(*arguments(name, np.float32))
     for dtype in (np.int32, np.float64):
         assert_equal(layer(*arguments(name, dtype)), expected)

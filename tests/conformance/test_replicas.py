@@ -16,7 +16,7 @@ TOLERANCE = 2e-5
 @pytest.mark.parametrize("name", GRAPHS)
 def test_each_replica_computes_its_part(name, two_devices):
     subject = GRAPHS[name]
-    expected = subject.make()(*subject.inputs(*SIZES[0]))
+    expected = subject.shared()(*subject.inputs(*SIZES[0]))
     strategy = tf.distribute.MirroredStrategy(two_devices)
     with strategy.scope():
         layer = subject.make()
@@ -32,7 +32,7 @@ def test_each_replica_computes_its_part(name, two_devices):
 def test_rpn_losses_of_the_replicas_average_to_the_loss_of_the_batch(name, two_devices):
     subject = DETECTORS[name]
     inputs = (subject.inputs(*SIZES[0])[0], targets(*SIZES[0]))
-    expected = subject.make().compute_losses(*inputs)[0]
+    expected = subject.shared().compute_losses(*inputs)[0]
     strategy = tf.distribute.MirroredStrategy(two_devices)
     with strategy.scope():
         detector = subject.make()

@@ -16,7 +16,7 @@ TOLERANCE = 2e-5
 @pytest.mark.parametrize("name", GRAPHS)
 def test_saved_and_loaded(name, tmp_path):
     subject = GRAPHS[name]
-    layer = subject.make()
+    layer = subject.shared()
     inputs = tf.nest.map_structure(tf.convert_to_tensor, subject.inputs(*SIZES[0]))
     flat = tf.nest.flatten(inputs)
 

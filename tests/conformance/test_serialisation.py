@@ -16,7 +16,7 @@ from tests.conformance.sample_inputs import SIZES
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_copy_from_config_computes_the_same(name):
     subject = EVERYTHING[name]
-    layer = subject.make()
+    layer = subject.shared()
     described = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
     copy = keras.saving.deserialize_keras_object(described)
     inputs = subject.inputs(*SIZES[0])

@@ -16,7 +16,7 @@ TOLERANCE = 2e-5
 @pytest.mark.parametrize("name", GRAPHS)
 def test_one_trace_for_all_sizes_equals_eager(name):
     subject = GRAPHS[name]
-    layer = subject.make()
+    layer = subject.shared()
     signature = tf.nest.map_structure(_any_size, subject.inputs(*SIZES[0]))
     traced = tf.function(lambda *inputs: layer(*inputs), input_signature=signature, autograph=False)
     for size in SIZES:
