@@ -51,6 +51,12 @@ def inference(case):
 
 
 @pytest.fixture(scope="module")
+def detections(case):
+    detector, arrays = case
+    return detector(golden.image_batch(arrays))
+
+
+@pytest.fixture(scope="module")
 def training(case):
     """Anchor labels, proposals, stages and mask outputs in training."""
     detector, arrays = case
@@ -122,9 +128,8 @@ def assert_same_stages(case, inference, image):
     np.testing.assert_allclose(probabilities, background_first(arrays[f"{prefix}/scores_avg"]), atol=SCORES)
 
 
-def test_detections(case):
-    detector, arrays = case
-    detections = detector(golden.image_batch(arrays))
+def test_detections(case, detections):
+    _, arrays = case
     for image in range(golden.num_images(arrays)):
         prefix = f"infer/img{image}"
         boxes, scores, classes, valid = (value[image].numpy() for value in detections[:4])
@@ -133,11 +138,10 @@ def test_detections(case):
         np.testing.assert_array_equal(classes[valid], arrays[f"{prefix}/det_classes"] + 1)
 
 
-def test_masks(case):
+def test_masks(case, detections):
     detector, arrays = case
     if not detector.has_masks:
         pytest.skip("no mask head")
-    detections = detector(golden.image_batch(arrays))
     for image in range(golden.num_images(arrays)):
         valid = detections.valid[image].numpy()
         expected = arrays[f"infer/img{image}/det_mask_probs"]
@@ -145,11 +149,11 @@ def test_masks(case):
         assert not detections.masks[image].numpy()[~valid].any()
 
 
-def test_in_the_frame_of_the_original_images(case):
+def test_in_the_frame_of_the_original_images(case, detections):
     """Boxes, scores, classes and masks as detectron2 hands them out."""
     detector, arrays = case
     batch = golden.image_batch(arrays)
-    records = to_records(detector(batch), batch, detector.class_names, detector.category_ids)
+    records = to_records(detections, batch, detector.class_names, detector.category_ids)
     for image, record in enumerate(records):
         prefix = f"infer/img{image}"
         np.testing.assert_allclose(record.boxes, arrays[f"{prefix}/out_boxes"], atol=PIXELS)
