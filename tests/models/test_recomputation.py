@@ -5,6 +5,8 @@ That it takes less memory, ``tests/scripts/test_benchmarks.py`` shows.
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -68,13 +70,24 @@ def data_of(detector):
     return tf.nest.map_structure(tf.constant, (image_batch(*SIZE), targets_of(detector, *SIZE)))
 
 
+@pytest.fixture(scope="module")
+def traced():
+    """A detector of a kind and its gradient function, with recomputation or without, which is traced once."""
+
+    @functools.cache
+    def of(kind, recompute):
+        detector = make(kind, **{"*.recompute": recompute})
+        return detector, gradient_function(detector)
+
+    return of
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_losses_and_gradients_are_the_same(kind):
+def test_losses_and_gradients_are_the_same(kind, traced):
     results = []
     for recompute in (False, True):
-        detector = make(kind, **{"*.recompute": recompute})
-        losses, gradients = gradient_function(detector)(*data_of(detector))
-        results.append((losses, gradients))
+        detector, run = traced(kind, recompute)
+        results.append(run(*data_of(detector)))
         names = [variable.path for variable in detector.trainable_variables]
     (losses, gradients), (other_losses, others) = results
     for name, loss in losses.items():
@@ -94,13 +107,11 @@ def test_in_mixed_precision_too():
     assert norms[1] == pytest.approx(norms[0], rel=0.02)
 
 
-def test_without_a_graph_too():
+def test_without_a_graph_too(traced):
     """Eagerly, as one debugs."""
     expected, found = (
-        gradient_function(make("frozen", **{"*.recompute": recompute})).python_function(
-            *data_of(make("frozen"))
-        )
-        for recompute in (False, True)
+        run.python_function(*data_of(detector))
+        for detector, run in (traced("frozen", recompute) for recompute in (False, True))
     )
     for one, other in zip(expected[1], found[1], strict=True):
         np.testing.assert_allclose(other, one, rtol=TOLERANCE, atol=TOLERANCE * max(1, np.abs(one).max()))
@@ -115,11 +126,10 @@ def count(function, *args, kind="Conv2D"):
 # Stages of one block have four convolutions each, and the pyramid has four laterals. Of "frozen" the stem and
 # the first stage do not train; of "group" everything does, with two convolutions in each of three heads.
 @pytest.mark.parametrize(("kind", "expected"), [("frozen", 3 * 4 + 4), ("group", 1 + 4 * 4 + 4 + 3 * 2)])
-def test_what_trains_is_computed_twice_and_nothing_else(kind, expected):
-    plain, recomputing = (make(kind, **{"*.recompute": recompute}) for recompute in (False, True))
+def test_what_trains_is_computed_twice_and_nothing_else(kind, expected, traced):
+    (plain, run), (_, recomputing) = traced(kind, False), traced(kind, True)
     data = data_of(plain)
-    extra = count(gradient_function(recomputing), *data) - count(gradient_function(plain), *data)
-    assert extra == expected
+    assert count(recomputing, *data) - count(run, *data) == expected
 
 
 @pytest.mark.parametrize("way", ["detections", "losses"])
