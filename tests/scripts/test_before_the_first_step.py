@@ -11,7 +11,8 @@ from PIL import Image
 
 from cascade_tf.experiment import config
 
-CONFIG = "--config=demo/cascade"
+# The detector of one stage: what is seen here is the same with more of them, which take longer to trace.
+CONFIG = "--config=demo/faster"
 SMALL = [
     f"--set={setting}"
     for setting in (
