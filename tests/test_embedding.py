@@ -178,19 +178,15 @@ def check_whole_detector(detector: TwoStageDetector, folder) -> None:
 
 @pytest.mark.slow
 def test_detector_on_keras_applications(tmp_path):
-    network = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(None, None, 3))
-    ends = {
-        "C2": "conv2_block3_out",
-        "C3": "conv3_block4_out",
-        "C4": "conv4_block6_out",
-        "C5": "conv5_block3_out",
-    }
+    network = keras.applications.MobileNet(
+        include_top=False, weights=None, alpha=0.25, input_shape=(None, None, 3)
+    )
+    ends = {"C2": "conv_pw_3_relu", "C3": "conv_pw_5_relu", "C4": "conv_pw_11_relu", "C5": "conv_pw_13_relu"}
     backbone = keras.Model(
         network.inputs, {level: network.get_layer(name).output for level, name in ends.items()}
     )
-    check_whole_detector(
-        detector_on(backbone, PixelNormalization("BGR", (103.939, 116.779, 123.68))), tmp_path
-    )
+    pixels = PixelNormalization("RGB", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+    check_whole_detector(detector_on(backbone, pixels), tmp_path)
 
 
 @pytest.mark.slow
