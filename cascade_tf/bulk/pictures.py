@@ -1,0 +1,81 @@
+"""Pictures on their way through a pipeline: their names and ids, and the shard of the results of each."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+# JSON's readers take numbers for doubles: above this they are not exact.
+_ID_BITS = 53
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file.
+
+    Attributes:
+        name: its path, or in TFRecords the name that its record gives.
+        image_id: see `id_of_name`, or that of the record.
+        content: its bytes.
+        failure: why there are none; empty: there are.
+    """
+
+    name: str
+    image_id: int
+    content: bytes
+    failure: str = ""
+
+
+def id_of_name(name: str) -> int:
+    """The id of a picture that comes without one.
+
+    >>> id_of_name("gs://bucket/val2017/000000397133.jpg")
+    397133
+
+    Args:
+        name: a path; where the file's name is no number, a digest of 53 bits of the path is the id.
+    """
+    stem = PurePosixPath(name).stem
+    if re.fullmatch(r"[0-9]{1,15}", stem):
+        return int(stem)
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> (64 - _ID_BITS)
+
+
+def shard_of(name: str, count: int) -> int:
+    """The shard of the results that an input file belongs to: the same in every run and on every machine.
+
+    Args:
+        name: its path.
+        count: of shards.
+    """
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") % count
+
+
+def picture_of_example(record: bytes) -> Picture:
+    """The picture in a record of a TFRecord file, with the field names of TensorFlow's detection tools.
+
+    Args:
+        record: a serialised ``tf.train.Example`` with ``image/encoded``, and ``image/filename`` and
+            ``image/source_id`` if they are known.
+
+    Returns:
+        The picture; one without bytes says so in ``failure``.
+    """
+    import tensorflow as tf
+
+    def value(name: str) -> bytes:
+        values = features[name].bytes_list.value if name in features else ()
+        return values[0] if values else b""
+
+    unnamed = f"record {hashlib.blake2b(record, digest_size=8).hexdigest()}"
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except Exception as error:  # protobuf's own, which has another name in each of its implementations
+        return Picture(unnamed, id_of_name(unnamed), b"", f"is no tf.train.Example ({type(error).__name__})")
+    source = value("image/source_id").decode(errors="replace")
+    name = value("image/filename").decode(errors="replace") or source or unnamed
+    image_id = int(source) if re.fullmatch(r"-?[0-9]{1,18}", source) else id_of_name(name)
+    content = value("image/encoded")
+    return Picture(name, image_id, content, "" if content else "has no image/encoded")
