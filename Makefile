@@ -1,6 +1,6 @@
 # make demo    set up .venv, then train, evaluate, export and serve a small Cascade R-CNN on drawn images
 # make test    the same set-up plus the test extras, then lint, types, import direction and all tests
-# make sanitize    random calls of the C++ kernels, and those for GPUs on the host, compiled with AddressSanitizer and UndefinedBehaviorSanitizer
+# make sanitize    random calls of the C++ kernels, and those for GPUs on the host, under two sanitizers
 #
 # On a machine with a GPU: make demo TENSORFLOW='tensorflow[and-cuda]'
 
