@@ -123,14 +123,14 @@ def experiment(family):
     )
 
 
-def families():
-    """AlexNet's learns on one map with the heads of VGG16's: what is its own, ``tests/golden`` compares."""
-    for family in FAMILIES:
-        yield pytest.param(family, marks=[pytest.mark.long] if family == "cascade_rcnn_alexnet" else [])
+# AlexNet learns on one map with the heads of VGG16: what is its own, tests/golden compares.
+LONG = {"cascade_rcnn_alexnet"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in FAMILIES]
+)
 def test_three_images_are_learnt_by_heart(family, tmp_path):
     (tmp_path / "data").mkdir()
     dataset_dir = write_dataset(tmp_path / "data")
