@@ -21,7 +21,7 @@ from pathlib import Path
 
 # No contraction to fused multiply-add: results are the same on every CPU, and NMS decides exactly as its twin
 # does.
-_COMPILE_FLAGS = ("-shared", "-fPIC", "-O3", "-DNDEBUG", "-ffp-contract=off")
+COMPILE_FLAGS = ("-fPIC", "-O3", "-DNDEBUG", "-ffp-contract=off")
 # A library works only with the TensorFlow version that it was built for, so the version is part of its name,
 # and so is a digest of what it was built from.
 _NAME = "_cascade_tf_ops"
@@ -66,7 +66,7 @@ def cpu_files(folder: Path) -> list[Path]:
 
 def library_name(tensorflow_version: str, folder: Path) -> str:
     """File name of the library for one TensorFlow version, processor and state of the sources."""
-    digest = digest_of(folder, cpu_files(folder), _COMPILE_FLAGS)
+    digest = digest_of(folder, cpu_files(folder), COMPILE_FLAGS)
     return f"{_NAME}-tf{tensorflow_version}-{platform.machine()}-{digest}.so"
 
 
@@ -124,7 +124,17 @@ def compile_library(folder: Path, output_folder: Path, tensorflow: TensorFlowInf
     compiler = required_compiler(sources, folder)
     library = output_folder / library_name(tensorflow.version, folder)
     with file_to_be(library) as partial:
-        command = [compiler, *_COMPILE_FLAGS, *tensorflow.compile_flags, "-x", "c++", "-", "-o", str(partial)]
+        command = [
+            compiler,
+            "-shared",
+            *COMPILE_FLAGS,
+            *tensorflow.compile_flags,
+            "-x",
+            "c++",
+            "-",
+            "-o",
+            str(partial),
+        ]
         run_compiler([*command, "-Wl,--exclude-libs,ALL", *tensorflow.link_flags], sources)
     return library
 

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "ops",
     "pipeline",
     "export",
+    "serving_load",
     "memory",
     "precision",
     "op_profile",

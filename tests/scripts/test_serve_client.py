@@ -156,3 +156,16 @@ def test_measures_the_server(call, addresses, photos, tmp_path):
 def test_complaints_are_one_line(call, addresses, photos, tmp_path):
     assert "got no images" in call("serve_client", tmp_path / "nothing").complaint
     assert "--output" in call("serve_client", "--server", addresses.rest, photos).complaint
+
+
+def test_benchmark_of_an_export(benchmark, export, tmp_path, capsys):
+    written = tmp_path / "load.json"
+    arguments = ["--model", export[1], "--height", 60, "--width", 90, "--rounds", 6, "--json", written]
+    assert benchmark("serving_load").main(["serving_load.py", *map(str, arguments)]) == 0
+    lines = {line["name"]: line["value"] for line in json.loads(written.read_text())["rows"]}
+    assert len(lines) == 10
+    for clients in ("1 client", "4 clients", "16 clients"):
+        assert lines[f"{clients}, p50"] <= lines[f"{clients}, p99"]
+        assert lines[f"{clients}, throughput"] > 0
+    # A client alone cannot be answered faster than the network computes.
+    assert 1 / lines["1 client, throughput"] > 0.5e-3 * lines["without a server"]

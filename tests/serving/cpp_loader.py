@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 
 
-def compile_loader(folder, name="run_saved_model"):
-    """A program of serving_cpp/, compiled against the TensorFlow that runs the tests."""
+def compile_loader(folder, name="run_saved_model", libraries=()):
+    """A program of serving_cpp/ with the TensorFlow that runs the tests, and with further libraries."""
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no g++: the C++ loader cannot be built")
     program = folder / name
     tensorflow = Path(tf.sysconfig.get_lib())
-    libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
+    libraries = [*libraries, "-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
     command = [compiler, "-w", *tf.sysconfig.get_compile_flags()]
     command += [str(Path(__file__).parents[1] / "serving_cpp" / f"{name}.cc"), "-o", str(program)]
     command += [f"-L{tensorflow}", "-Wl,--no-as-needed", *libraries, f"-Wl,-rpath,{tensorflow}"]
