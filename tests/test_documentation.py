@@ -101,6 +101,13 @@ def test_settings_exist(page):
     assert named - files - modules <= known
 
 
+def test_the_tree_of_the_architecture_has_every_program():
+    tree = (ROOT / "ARCHITECTURE.md").read_text().split("```")[1]
+    (line,) = re.findall(r"^scripts/ +((?:.+\n)(?: {10,}.+\n)*?)  program/", tree, re.MULTILINE)
+    named = set(re.findall(r"\w+", line))
+    assert {file.stem for file in (ROOT / "scripts").glob("*.py")} <= named
+
+
 @pytest.fixture
 def folder_of_the_reader(tmp_path, monkeypatch):
     """The reader's folder, and the reader in it."""
