@@ -13,11 +13,7 @@ import tensorflow as tf
 
 from cascade_tf.analysis.delta_statistics import stages_of
 from cascade_tf.boxes import is_proper, pairwise_iou
-from cascade_tf.losses import OWN_BOX_IOU
-from cascade_tf.structures import Proposals, Samples, StageOutput, Targets, Tensor
-
-FOREGROUND_IOU = 0.5
-"""From this IoU on a hypothesis is its object for the classification loss, whatever a stage's own is."""
+from cascade_tf.structures import StageOutput, Targets, Tensor
 
 
 class StageBoxes(NamedTuple):
@@ -26,8 +22,8 @@ class StageBoxes(NamedTuple):
     Attributes:
         before: [n] IoU of the box that the stage gets with the object that it overlaps most; 0: with none.
         after: [n] IoU of the box that it makes with the same object.
-        loss: [n] cross-entropy of its classifier, with the class of that object where ``before`` is
-            ``FOREGROUND_IOU`` or more, else background.
+        loss: [n] cross-entropy of its classifier, with the class of that object where ``before`` is the
+            stage's u or more, else background (Eq. 9).
         start: [n] IoU of the proposal that the box comes from with the proposal's own object.
         reached: [n] IoU of the box that the stage makes with the proposal's object.
     """
@@ -56,7 +52,7 @@ def boxes_at_test(
     Raises:
         ValueError: the detector has no stages.
     """
-    stages_of(detector)
+    thresholds = [stage.iou for stage in stages_of(detector)]
 
     @tf.function(reduce_retracing=True, autograph=False)
     def look(batch: Any, targets: Targets) -> list[tuple[Tensor, ...]]:
@@ -65,7 +61,9 @@ def boxes_at_test(
             _, proposals = detector.proposals.of_batch(features, batch)
             outputs = detector.heads(features, proposals, batch.image_size)
         first = _best(outputs[0].samples.boxes, targets)
-        return [_row(output, first, targets) for output in outputs]
+        # Further iterations are the last stage's.
+        own = [thresholds[min(number, len(thresholds) - 1)] for number in range(len(outputs))]
+        return [_row(output, u, first, targets) for output, u in zip(outputs, own, strict=True)]
 
     found: list[list[tuple[np.ndarray, ...]]] = []
     for batch, targets in batches:
@@ -81,7 +79,7 @@ def training_overlaps(
     """IoU of the hypotheses that each stage is trained on, before any are drawn from them.
 
     For the first stage these are the proposals, later all boxes of the stage before, as in training. Objects
-    that join them themselves are left out, and so is what matches a crowd.
+    that join them themselves are left out, and so are boxes that overlap most what is no object to detect.
 
     Args:
         detector: a ``TwoStageDetector`` with stages.
@@ -102,8 +100,8 @@ def training_overlaps(
         with detector.in_areas(batch):
             _, proposals = detector.proposals.of_batch(features, batch, training=True)
             outputs = detector.heads(features, proposals, batch.image_size, targets, training=True)
-        later = [_of_samples(output.samples) for output in outputs[1:]]
-        return [_of_proposals(proposals, targets), *later]
+        given = [proposals, *(output.samples for output in outputs[1:])]
+        return [_overlaps(one.boxes, one.valid, targets) for one in given]
 
     found: list[list[np.ndarray]] = []
     for batch, targets in batches:
@@ -135,10 +133,10 @@ def _best(boxes: Tensor, targets: Targets) -> _Best:
     return _Best(index, iou, proper & (valid | (iou == 0.0)))
 
 
-def _row(output: StageOutput, first: _Best, targets: Targets) -> tuple[Tensor, ...]:
+def _row(output: StageOutput, u: float, first: _Best, targets: Targets) -> tuple[Tensor, ...]:
     own = _best(output.samples.boxes, targets)
     chosen = output.samples.valid & own.usable & first.usable
-    is_object = own.iou >= FOREGROUND_IOU
+    is_object = own.iou >= u
     classes = tf.gather(tf.pad(targets.classes, [[0, 0], [0, 1]]), own.index, batch_dims=1)
     labels = tf.where(is_object, classes, 0)
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output.logits)
@@ -155,10 +153,9 @@ def _iou_with(boxes: Tensor, index: Tensor, targets: Targets) -> Tensor:
     return tf.gather(overlaps, index, batch_dims=2)
 
 
-def _of_proposals(proposals: Proposals, targets: Targets) -> Tensor:
-    best = _best(proposals.boxes, targets)
-    return tf.boolean_mask(best.iou, proposals.valid & best.usable)
-
-
-def _of_samples(samples: Samples) -> Tensor:
-    return tf.boolean_mask(samples.gt_iou, samples.valid & (samples.gt_iou <= OWN_BOX_IOU))
+def _overlaps(boxes: Tensor, valid: Tensor, targets: Targets) -> Tensor:
+    """[n] IoU of the boxes that are valid, usable and no object's own box, which is the same to the bit."""
+    best = _best(boxes, targets)
+    of_object = tf.gather(tf.pad(targets.boxes, [[0, 0], [0, 1], [0, 0]]), best.index, batch_dims=1)
+    is_own = tf.reduce_all(boxes == of_object, axis=-1)
+    return tf.boolean_mask(best.iou, valid & best.usable & ~is_own)
