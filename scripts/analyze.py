@@ -12,47 +12,50 @@ Each figure becomes a chart on analysis.html and a CSV file beside it, in WORKDI
     truth           AP where the objects are among the proposals (Fig. 7 (b))
     others          AP on the boxes of another run's stages, --boxes_of (Fig. 7 (a))
     stages          AP of every stage's head on every stage's boxes (Fig. 8)
-    detections      boxes with their IoU in some pictures, beside those of another run, --boxes_of, where
-                    there is one (Fig. 1)
+    detections      boxes with their IoU in some pictures (Fig. 1)
+
+localization, classification, precision and detections also show the runs of --beside.
 
     python scripts/analyze.py --workdir runs/mine
     python scripts/analyze.py --workdir runs/mine --figures samples,offsets --images 200
-    python scripts/analyze.py --workdir runs/u70 --figures others --boxes_of runs/cascade
-    python scripts/analyze.py --workdir runs/u50 --figures detections --boxes_of runs/cascade \
+    python scripts/analyze.py --workdir runs/u50 --figures classification --beside runs/u60,runs/u70
+    python scripts/analyze.py --workdir runs/u50 --figures localization --beside runs/cascade \
+        --set model.heads.iterations=3
+    python scripts/analyze.py --workdir runs/u50 --figures detections --beside runs/cascade \
         --image_ids 17,42
+    python scripts/analyze.py --workdir runs/u70 --figures others --boxes_of runs/cascade
 
 Training samples are drawn from the images to train on, as in training; everything else is measured on
---split.
+--split. --set changes the run of --workdir alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import evaluate
 import program
-import train
 from absl import logging
+from program.look import Look
 
 if TYPE_CHECKING:
     from cascade_tf.data.dataset import CocoDataset
-    from cascade_tf.experiment.config import Experiment
     from cascade_tf.report.analysis import Figure
-    from cascade_tf.report.side_by_side import Found
 
 PICTURES = 4
 # What can be drawn of any detector.
 WITHOUT_STAGES = ["precision", "detections"]
+# What shows several runs.
+OF_SEVERAL = ["localization", "classification", "precision", "detections"]
 
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("figures", None, "Which figures, with commas. Default: all that the flags allow.", "LIST")
 OPTIONS.string("split", "val", "Which split is measured: val, train, test, or all.")
 OPTIONS.string("output", None, "Folder for the results. Default: analysis in --workdir.", "DIR")
-OPTIONS.string("boxes_of", None, "Another run, for the figures others and detections.", "WORKDIR")
+OPTIONS.string("beside", None, "Other runs to show beside this one, with commas.", "WORKDIR,...")
+OPTIONS.string("boxes_of", None, "Another run, for the figure others.", "WORKDIR")
 OPTIONS.string(
     "image_ids", None, f"The pictures of detections, with commas. Default: the first {PICTURES}.", "LIST"
 )
@@ -75,205 +78,86 @@ def analyze(arguments: Sequence[str]) -> None:
     """Draws the figures of the detector of ``--workdir`` or ``--weights``."""
     chosen = chosen_figures()
     folder = program.writable_folder(program.output_folder(OPTIONS, "analysis"), "output folder")
-    detector, experiment = program.open_detector(OPTIONS)
+    look = open_look()
     from cascade_tf.report.analysis import write_analysis
 
-    look = Look(detector, experiment)
     figures: list[Figure] = []
-    for name in figures_of(detector, chosen):
+    for name in figures_of([look, *look.beside], chosen):
         figures += FIGURES[name](look)
     for figure in figures:
-        figure.write_csv(folder)
-    page = write_analysis(folder / "analysis.html", experiment.name, figures)
+        for table in figure.tables:
+            table.write_csv(folder)
+    page = write_analysis(folder / "analysis.html", look.experiment.name, figures)
     count = "1 figure lies" if len(figures) == 1 else f"{len(figures)} figures lie"
     print(f"{count} in {page}, the numbers beside it.")
+
+
+def open_look() -> Look:
+    """The detector of the flags, with those of ``--beside``."""
+    others = listed("beside")
+    detector, experiment = program.open_detector(OPTIONS)
+    names = program.short_names([OPTIONS.values.workdir or experiment.name, *others])
+    beside = [
+        Look(OPTIONS, *program.open_beside(OPTIONS, folder, experiment), name)
+        for folder, name in zip(others, names[1:], strict=True)
+    ]
+    return Look(OPTIONS, detector, experiment, names[0], beside)
+
+
+def listed(flag: str) -> list[str]:
+    """What a flag lists with commas; nothing where it is not given."""
+    return [name.strip() for name in (OPTIONS.values[flag].value or "").split(",") if name.strip()]
 
 
 def chosen_figures() -> list[str]:
     """The names of ``--figures``.
 
     Raises:
-        ValueError: one is unknown, or lacks the run that it takes.
+        ValueError: one is unknown, or lacks the run that it takes, or none shows the runs of ``--beside``.
     """
-    if not OPTIONS.values.figures:
+    names = listed("figures")
+    if not names:
         return [name for name in FIGURES if name != "others" or OPTIONS.values.boxes_of]
-    names = [name.strip() for name in OPTIONS.values.figures.split(",")]
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
         raise ValueError(f"figures: got {unknown[0]!r}, expected some of {', '.join(FIGURES)}")
     if "others" in names and not OPTIONS.values.boxes_of:
         raise ValueError("figures: got others without --boxes_of, expected the run whose boxes are taken")
+    if OPTIONS.values.beside and not {*names} & {*OF_SEVERAL}:
+        raise ValueError(
+            f"beside: got runs for {', '.join(names)}, expected one of {', '.join(OF_SEVERAL)}, which show "
+            "several"
+        )
     return names
 
 
-def figures_of(detector: Any, chosen: list[str]) -> list[str]:
-    """The chosen figures, of which a detector without stages has one where none is asked for by name."""
-    if OPTIONS.values.figures or hasattr(detector.heads, "stages"):
+def figures_of(looks: Sequence[Look], chosen: list[str]) -> list[str]:
+    """The chosen figures, of which detectors without stages have some where none is asked for by name."""
+    if OPTIONS.values.figures or all(hasattr(look.detector.heads, "stages") for look in looks):
         return chosen
-    logging.info("the detector has no stages: %s are its figures", " and ".join(WITHOUT_STAGES))
+    logging.info("a detector has no stages: %s are the figures", " and ".join(WITHOUT_STAGES))
     return WITHOUT_STAGES
-
-
-class Look:
-    """A detector and its data, read when they are needed first.
-
-    Args:
-        detector: a ``TwoStageDetector``.
-        experiment: what it was trained as.
-    """
-
-    def __init__(self, detector: Any, experiment: Experiment) -> None:
-        self.detector = detector
-        self.experiment = experiment
-        self._splits: dict[str, CocoDataset] = {}
-        self._at_test: list[Any] = []
-        self._precisions: dict[Any, dict[float, float]] = {}
-
-    @property
-    def name(self) -> str:
-        """What the run is called beside another one."""
-        return Path(OPTIONS.values.workdir).name if OPTIONS.values.workdir else self.experiment.name
-
-    @property
-    def thresholds(self) -> list[float]:
-        """The IoU threshold of each stage.
-
-        Raises:
-            ValueError: the detector has no stages.
-        """
-        from cascade_tf.analysis.delta_statistics import stages_of
-
-        return [stage.iou for stage in stages_of(self.detector)]
-
-    def split(self, name: str) -> CocoDataset:
-        """The images of a split, ``--images`` of them at most."""
-        if name not in self._splits:
-            dataset = program.read_split(self.experiment, name)
-            if not dataset.num_objects:
-                raise ValueError(f"{dataset.annotation_file}: has no objects, expected some to look at")
-            if OPTIONS.values.images:
-                dataset = dataclasses.replace(dataset, examples=dataset.examples[: OPTIONS.values.images])
-            self._splits[name] = dataset
-        return self._splits[name]
-
-    def train_batches(self) -> tuple[int, Any]:
-        """How many images there are to train on, and the batches of them as training has them."""
-        dataset, size = self.split(self.experiment.data.train_split), self.experiment.train.batch_size
-        steps = -(-len(dataset.examples) // size)
-        batches = train.training_batches(self.experiment, dataset, num_steps=steps, masks=False)
-        return steps * size, batches
-
-    def test_batches(self) -> tuple[int, Any]:
-        """How many images there are to measure on, and batches of one image each with its objects."""
-        dataset = self.split(OPTIONS.values.split)
-        data = dataclasses.replace(
-            self.experiment.data,
-            flip=False,
-            photometric_distortion=False,
-            crop=False,
-            crop_size=(),
-            object_scales=(),
-            min_object_side=0.0,
-            min_object_height=0.0,
-            short_sides=(),
-            max_side=None,
-        )
-        one_each = dataclasses.replace(self.experiment.train, batch_size=1)
-        experiment = dataclasses.replace(self.experiment, data=data, train=one_each)
-        count = len(dataset.examples)
-        return count, train.training_batches(experiment, dataset, num_steps=count, masks=False)
-
-    def at_test(self) -> list[Any]:
-        """What becomes of proposals from stage to stage, see ``boxes_at_test``."""
-        from cascade_tf.analysis.stage_boxes import boxes_at_test
-
-        if not self._at_test:
-            count, batches = self.test_batches()
-            with _bar(count, "following proposals") as bar:
-                self._at_test = boxes_at_test(self.detector, batches, bar.update)
-        return self._at_test
-
-    def precision(self, records: Iterable[Any]) -> dict[float, float]:
-        """AP over the IoU threshold of detections in the images to measure on."""
-        from cascade_tf.metrics import evaluate_coco
-        from cascade_tf.prediction.inference import to_coco_results
-
-        dataset = self.split(OPTIONS.values.split)
-        ids = [example.image_id for example in dataset.examples]
-        with program.waiting("measuring"):
-            return evaluate_coco(dataset.ground_truth(), to_coco_results(records), image_ids=ids).iou_curve
-
-    def boxes(self, detector: Any, dataset: CocoDataset) -> list[Found]:
-        """What a detector finds in each image, from ``--score_threshold`` on."""
-        from cascade_tf.report.side_by_side import Found
-
-        data, size = self.experiment.data, self.experiment.evaluation.batch_size
-        records = evaluate.detect(
-            detector, dataset, batch_size=size, skip_broken=data.skip_broken, upright=data.upright
-        )
-        found = []
-        for record in records:
-            kept = record.scores >= OPTIONS.values.score_threshold
-            names = [name for name, keep in zip(record.names, kept, strict=True) if keep]
-            found.append(Found(record.boxes[kept], record.scores[kept], names))
-        return found
-
-    def precision_on_boxes(
-        self, head: int, stage: int = 1, source: Any = None, add_objects: bool = False
-    ) -> dict[float, float]:
-        """The same of a head on chosen boxes, see ``detect_on_boxes``."""
-        from cascade_tf.analysis.crossed import detect_on_boxes
-
-        key = head, stage, id(source), add_objects
-        if key not in self._precisions:
-            count, batches = self.test_batches()
-            with _bar(count, "detecting") as bar:
-                records = detect_on_boxes(
-                    self.detector,
-                    batches,
-                    head=head,
-                    stage=stage,
-                    source=source,
-                    add_objects=add_objects,
-                    progress=bar.update,
-                )
-            self._precisions[key] = self.precision(records)
-        return self._precisions[key]
-
-
-def _bar(count: int, text: str) -> Any:
-    return program.progress_bar(count, text, "image", first="tracing the network")
 
 
 def localization(look: Look) -> list[Figure]:
     """Fig. 2 (a) and 9 (a)."""
     from cascade_tf.report.analysis import localization_figures
 
-    return localization_figures(look.at_test(), len(look.thresholds))
+    return localization_figures(look.of_each(Look.at_test))
 
 
 def classification(look: Look) -> list[Figure]:
     """Fig. 2 (b)."""
     from cascade_tf.report.analysis import classification_figure
 
-    return [classification_figure(look.at_test())]
+    return [classification_figure(look.of_each(Look.at_test))]
 
 
 def precision(look: Look) -> list[Figure]:
     """Fig. 2 (c) and 9 (b)."""
-    from cascade_tf.report.analysis import precision_figure
+    from cascade_tf.report.analysis import lines_of, precision_figure
 
-    experiment = look.experiment
-    records = evaluate.detect(
-        look.detector,
-        look.split(OPTIONS.values.split),
-        batch_size=experiment.evaluation.batch_size,
-        per_stage=True,
-        skip_broken=experiment.data.skip_broken,
-        upright=experiment.data.upright,
-    )
-    rows = zip(look.detector.row_names, records, strict=True)
-    curves = {name: look.precision(found) for name, found in rows}
+    curves = lines_of(look.of_each(Look.precisions))
     return [precision_figure("precision", "AP of each stage or classifier", curves)]
 
 
@@ -283,9 +167,9 @@ def samples(look: Look) -> list[Figure]:
     from cascade_tf.report.analysis import overlap_figures
 
     count, batches = look.train_batches()
-    with _bar(count, "sampling") as bar:
+    with program.image_bar(count, "sampling") as bar:
         trained = training_overlaps(look.detector, batches, bar.update)
-    tested = [stage.before for stage in look.at_test()[: len(look.thresholds)]]
+    tested = [stage.before for stage in look.at_test().outputs[: len(look.thresholds)]]
     return [
         *overlap_figures("samples", "Training", trained, look.thresholds),
         *overlap_figures("proposals", "Test", tested, look.thresholds),
@@ -298,7 +182,7 @@ def offsets(look: Look) -> list[Figure]:
     from cascade_tf.report.analysis import offset_figures
 
     count, batches = look.train_batches()
-    with _bar(count, "measuring") as bar:
+    with program.image_bar(count, "measuring") as bar:
         found = list(stage_deltas(look.detector, batches, bar.update))
     return offset_figures(found, look.thresholds)
 
@@ -317,13 +201,14 @@ def truth(look: Look) -> list[Figure]:
 
 def others(look: Look) -> list[Figure]:
     """Fig. 7 (a), of the last stage's head on the boxes of another run."""
-    from cascade_tf.experiment.loading import load_run
+    from cascade_tf.analysis.delta_statistics import stages_of
     from cascade_tf.report.analysis import precision_figure
 
-    head, name = len(look.thresholds), Path(OPTIONS.values.boxes_of).name
-    source = load_run(OPTIONS.values.boxes_of)
+    head = len(look.thresholds)
+    (name,) = program.short_names([OPTIONS.values.boxes_of])
+    source, _ = program.open_beside(OPTIONS, OPTIONS.values.boxes_of, look.experiment)
     curves = {"own proposals": look.precision_on_boxes(head=head)}
-    for stage in range(1, len(source.heads.stages) + 1):
+    for stage in range(1, len(stages_of(source)) + 1):
         curves[f"boxes of stage {stage}"] = look.precision_on_boxes(head=head, stage=stage, source=source)
     return [precision_figure("others", f"AP on the boxes of {name}", curves)]
 
@@ -345,16 +230,10 @@ def stages(look: Look) -> list[Figure]:
 
 def detections(look: Look) -> list[Figure]:
     """Fig. 1."""
-    from cascade_tf.experiment.loading import load_run
     from cascade_tf.report.analysis import detections_figure
 
-    values, split = OPTIONS.values, look.split(OPTIONS.values.split)
-    dataset = dataclasses.replace(split, examples=chosen_pictures(split))
-    found = {look.name: look.boxes(look.detector, dataset)}
-    if values.boxes_of:
-        name = Path(values.boxes_of).name
-        name = name if name not in found else values.boxes_of
-        found[name] = look.boxes(load_run(values.boxes_of), dataset)
+    dataset = dataclasses.replace(look.measured, examples=chosen_pictures(look.measured))
+    found = look.of_each(lambda one: look.boxes(one.detector, dataset))
     scenes = program.scenes_of(dataset, found, upright=look.experiment.data.upright)
     return [detections_figure(scenes)]
 
@@ -365,10 +244,10 @@ def chosen_pictures(dataset: CocoDataset) -> tuple[Any, ...]:
     Raises:
         ValueError: an id that no image of the split has.
     """
-    if not OPTIONS.values.image_ids:
+    names = listed("image_ids")
+    if not names:
         return dataset.examples[:PICTURES]
     known = {str(example.image_id): example for example in dataset.examples}
-    names = [name.strip() for name in OPTIONS.values.image_ids.split(",")]
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(

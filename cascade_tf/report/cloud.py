@@ -54,11 +54,11 @@ def cloud_chart(
     return figure(title, note, entries, "".join(parts), _HEIGHT)
 
 
-def thinned(points: np.ndarray) -> np.ndarray:
-    """Some of many points [n, 2], spread evenly over them."""
-    if len(points) <= _MOST_POINTS:
+def thinned(points: np.ndarray, most: int = _MOST_POINTS) -> np.ndarray:
+    """Some of many points [n, ...], ``most`` at most and spread evenly over them."""
+    if len(points) <= most:
         return points
-    return points[np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)]
+    return points[np.linspace(0, len(points) - 1, most).astype(int)]
 
 
 def _grid(reach: float, unit_x: float, unit_y: float) -> str:

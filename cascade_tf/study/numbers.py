@@ -86,10 +86,14 @@ def _of_figure(name: str, rows: Iterable[Mapping[str, str]], line: str) -> dict[
     for row in rows:
         if "ap" in row and f"{name}/{row['line']}" == line:
             found[f"AP{round(100 * float(row['iou'])):02d}"] = _number(row["ap"])
-        elif "share" in row and float(row["to"]) == 1.0:
-            found[f"{name}/{float(row['from']):g}"] = _number(row["share"])
-        elif "from_iou" in row:
-            found[f"{name}/{row['line']}/{float(row['from_iou']):g}"] = _number(row["mean"])
+        elif "share" in row and float(row.get("to", 1.0)) == 1.0:
+            # A bin up to 1 has the share above its lower edge.
+            iou = float(row.get("iou") or row["from"])
+            found[f"{name.removesuffix('_shares')}/{iou:g}"] = _number(row["share"])
+        elif "line" in row and "mean" in row:
+            # Earlier versions wrote from_iou.
+            iou = float(row.get("iou") or row["from_iou"])
+            found[f"{name}/{row['line']}/{iou:g}"] = _number(row["mean"])
     precisions = [value for key, value in found.items() if key.startswith("AP")]
     if precisions:
         found["AP"] = math.fsum(precisions) / len(precisions)

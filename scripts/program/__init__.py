@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from .bar import detection_bar, progress_bar, waiting
-from .detectors import load_run, open_detector
+from .bar import detection_bar, image_bar, progress_bar, waiting
+from .detectors import load_run, open_beside, open_detector
 from .error_page import SCORE_THRESHOLD, draw_worst, find_errors, write_errors
 from .errors import show_defect
 from .experiments import (
@@ -20,7 +20,7 @@ from .experiments import (
     trained_experiment,
 )
 from .flags import PRECISIONS, WEIGHTS_TEXT, Flags
-from .folders import output_folder, writable_folder
+from .folders import output_folder, short_names, writable_folder
 from .log import warn
 from .pool import Command, run_commands
 from .quiet import set_log_level
@@ -60,8 +60,10 @@ __all__ = [
     "has_checkpoint",
     "has_masks",
     "has_started",
+    "image_bar",
     "load_run",
     "model_changes",
+    "open_beside",
     "open_detector",
     "output_folder",
     "progress_bar",
@@ -72,6 +74,7 @@ __all__ = [
     "run",
     "run_commands",
     "scenes_of",
+    "short_names",
     "show_defect",
     "submission_folder",
     "takes_proposals",

@@ -27,7 +27,12 @@ def progress_bar(total: int, text: str, unit: str, *, first: str = "", leave: bo
 
 def detection_bar(images: int) -> Bar:
     """Returns a bar that counts images in which objects are detected."""
-    return progress_bar(images, "detecting", "image", first="tracing the network")
+    return image_bar(images, "detecting")
+
+
+def image_bar(images: int, text: str) -> Bar:
+    """Returns a bar that counts images that go through a network."""
+    return progress_bar(images, text, "image", first="tracing the network")
 
 
 def waiting(text: str) -> Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,7 @@ def open_detector(
     """
     from cascade_tf.training.precision import dtype_policy
 
-    wanted = precision or options.values.precision
-    policy = "float32" if wanted == "float32" else "mixed_bfloat16"
+    policy = _policy(precision or options.values.precision)
     if not options.values.weights:
         experiment = trained_experiment(options)
         with dtype_policy(policy), waiting("loading the detector"):
@@ -54,6 +54,34 @@ def open_detector(
     with dtype_policy(policy), waiting("loading the detector"):
         detector, experiment = load_weights(find_weights(options.values.weights), changes)
     return detector, with_settings_of_use(experiment, options)
+
+
+def open_beside(options: Flags, workdir: str, experiment: Experiment) -> tuple[Any, Experiment]:
+    """Returns the detector of another run, and its experiment with the data set of a first one's.
+
+    It computes in ``--precision``, and ``--set`` does not change it.
+
+    Args:
+        options: the program's flags.
+        workdir: the other run.
+        experiment: the first one's.
+
+    Raises:
+        ValueError: the detector cannot be loaded.
+        FileNotFoundError: there is nothing to load.
+    """
+    from cascade_tf.experiment import config, loading
+    from cascade_tf.training.precision import dtype_policy
+
+    other = config.read_experiment(workdir)
+    data = dataclasses.replace(other.data, dataset_dir=experiment.data.dataset_dir)
+    other = dataclasses.replace(other, data=data)
+    with dtype_policy(_policy(options.values.precision)), waiting("loading the detector"):
+        return loading.load_run(workdir, other), other
+
+
+def _policy(precision: str) -> str:
+    return "float32" if precision == "float32" else "mixed_bfloat16"
 
 
 def _refuse_both(options: Flags) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from .flags import Flags
@@ -43,3 +44,18 @@ def writable_folder(path: str | os.PathLike, name: str) -> Path:
             f"{name} {str(path)!r}: got {error.strerror}, expected a folder that can be written"
         ) from None
     return folder
+
+
+def short_names(folders: Sequence[str]) -> list[str]:
+    """Returns the shortest ends of paths, all of as many folders, that tell them apart.
+
+    Raises:
+        ValueError: a folder comes twice.
+    """
+    parts = [Path(folder).absolute().parts for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len({*names}) == len(names):
+            return names
+    twice = next(folder for folder, part in zip(folders, parts, strict=True) if parts.count(part) > 1)
+    raise ValueError(f"got the run {twice!r} twice, expected others beside it")

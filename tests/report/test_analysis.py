@@ -9,6 +9,7 @@ import pytest
 
 from cascade_tf.analysis.stage_boxes import StageBoxes
 from cascade_tf.report.analysis import (
+    RunBoxes,
     classification_figure,
     detections_figure,
     localization_figures,
@@ -27,13 +28,14 @@ def stage(shift=0.0):
     return StageBoxes(before, after, np.array([1.0, 3.0, 0.5, 9.0], np.float32), before, after)
 
 
-def read(figure, folder):
-    with figure.write_csv(folder).open() as file:
+def read(figure, folder, table=0):
+    with figure.tables[table].write_csv(folder).open() as file:
         return list(csv.DictReader(file))
 
 
 def test_regression_and_loss_over_iou(tmp_path):
-    own, along = localization_figures([stage(), stage(0.1), stage(0.15)], num_stages=2)
+    run = RunBoxes([stage(), stage(0.1), stage(0.15)], num_stages=2)
+    own, along = localization_figures({"mine": run})
     rows = [row for row in read(own, tmp_path) if row["boxes"] != "0"]
     assert [(row["line"], row["mean"], row["boxes"]) for row in rows] == [
         ("regressor 1", "0.7", "2"),
@@ -42,8 +44,34 @@ def test_regression_and_loss_over_iou(tmp_path):
         ("regressor 2", "0.8", "1"),
     ]
     assert {row["line"] for row in read(along, tmp_path)} == {"after 1", "after 2", "after 3"}
-    (first, *_) = read(classification_figure([stage()]), tmp_path)
-    assert (float(first["from_iou"]), first["mean"], first["boxes"]) == (pytest.approx(0.5125), "2", "2")
+    rows = [row for row in read(classification_figure({"mine": run}), tmp_path) if row["boxes"] != "0"]
+    assert [(float(row["iou"]), row["mean"], row["boxes"]) for row in rows[:3]] == [
+        (pytest.approx(0.2125), "9", "1"),
+        (pytest.approx(0.5125), "2", "2"),
+        (pytest.approx(0.8875), "0.5", "1"),
+    ]
+
+
+def test_the_curves_of_several_runs_are_in_one_chart(tmp_path):
+    runs = {
+        "faster": RunBoxes([stage(), stage(0.05), stage(0.15)], num_stages=1),
+        "cascade": RunBoxes([stage(), stage(0.1), stage(0.2), stage(0.25)], num_stages=4),
+    }
+    own, along = localization_figures(runs)
+    loss = classification_figure(runs)
+    for figure, names in (
+        (own, ["faster: regressor 1", *(f"cascade: regressor {n}" for n in (1, 2, 3, 4))]),
+        (along, [*(f"faster: after {n}" for n in (1, 2, 3)), *(f"cascade: after {n}" for n in (1, 2, 3, 4))]),
+        (loss, [f"{run}: classifier {n + 1}" for run in runs for n in range(len(runs[run].outputs))]),
+    ):
+        rows = read(figure, tmp_path)
+        assert list(dict.fromkeys(row["line"] for row in rows)) == names
+        assert all(name in figure.drawing for name in names)
+    values = {row["line"]: row["mean"] for row in read(along, tmp_path) if row["boxes"] == "2"}
+    assert (values["faster: after 2"], values["cascade: after 3"]) == ("0.75", "0.9")
+    # The seventh line is the second of its colour, and so it is dotted, as the diagonal is.
+    assert along.drawing.count('class="line dashed"') == 2
+    assert own.drawing.count('class="line dashed"') == 1
 
 
 def test_histograms_say_the_shares_above_the_thresholds(tmp_path):
@@ -51,9 +79,16 @@ def test_histograms_say_the_shares_above_the_thresholds(tmp_path):
     first, second = overlap_figures("samples", "Training", overlaps, (0.5, 0.7))
     assert "75.0 % ≥ 0.5, 50.0 % ≥ 0.6, 25.0 % ≥ 0.7" in first.drawing
     assert "own u is 0.7: 50.0 %" in second.drawing
-    rows = read(first, tmp_path)
-    assert [row["boxes"] for row in rows[:10]] == ["1", "0", "0", "0", "0", "1", "1", "1", "0", "0"]
-    assert (rows[-1]["from"], rows[-1]["boxes"], rows[-1]["share"]) == ("0.5", "3", "0.75")
+    assert [row["boxes"] for row in read(first, tmp_path)] == [*"1000011100"]
+    shares = [tuple(row.values()) for row in read(first, tmp_path, table=1)]
+    assert shares == [("0.5", "3", "0.75"), ("0.6", "2", "0.5"), ("0.7", "1", "0.25")]
+    assert [table.name for table in first.tables] == ["samples_1", "samples_1_shares"]
+
+
+def test_shares_above_a_stages_own_threshold_too(tmp_path):
+    (figure,) = overlap_figures("samples", "Training", [np.array([0.7, 0.74, 0.8, 0.2])], (0.75,))
+    assert [row["iou"] for row in read(figure, tmp_path, table=1)] == ["0.5", "0.6", "0.7", "0.75"]
+    assert read(figure, tmp_path, table=1)[-1]["share"] == "0.25"
 
 
 def test_offsets_have_their_moments_with_and_without_outliers(tmp_path):
@@ -69,9 +104,22 @@ def test_offsets_have_their_moments_with_and_without_outliers(tmp_path):
     ]
     assert [float(row["mean"]) for row in rows] == pytest.approx([1.3 / 3, -0.1, 0.2, 0.3], abs=1e-5)
     assert float(rows[2]["std"]) == pytest.approx(0.1, abs=1e-5)
+    points = [tuple(row.values()) for row in read(centres, tmp_path, table=1)]
+    assert points == [("0.1", "0.2", "0.6", "0"), ("0.3", "0.4", "0.7", "0"), ("0.9", "-0.9", "0.4", "1")]
+    assert list(read(sizes, tmp_path, table=1)[0]) == ["dw", "dh", "iou", "outlier"]
     # What lies beyond the axes is not drawn, but counted.
     assert centres.drawing.count("h.1") == 2
     assert sizes.drawing.count("h.1") == 3
+
+
+def test_of_many_offsets_some_are_points_and_all_have_part_in_the_moments(tmp_path):
+    deltas = np.zeros((50_000, 4), np.float32)
+    deltas[:, 0] = np.linspace(-0.5, 0.5, len(deltas))
+    figure, _ = offset_figures([[(deltas, np.full(len(deltas), 0.6))]], (0.5,))
+    assert read(figure, tmp_path)[0]["count"] == "50000"
+    points = np.array([float(row["dx"]) for row in read(figure, tmp_path, table=1)])
+    assert len(points) == 20_000
+    assert points[[0, 10_000, -1]] == pytest.approx([-0.5, 0.0, 0.5], abs=1e-3)
 
 
 def test_a_stage_without_hypotheses_has_no_moments(tmp_path):
@@ -83,7 +131,8 @@ def test_a_stage_without_hypotheses_has_no_moments(tmp_path):
 
 def test_the_page_holds_every_figure(tmp_path):
     curves = {"after stage 1": {0.5: 0.9, 0.75: 0.4}, "after stage 2": {0.5: 0.8, 0.75: np.nan}}
-    figures = [precision_figure("precision", "AP after each stage", curves), classification_figure([stage()])]
+    boxes = {"mine": RunBoxes([stage()], num_stages=1)}
+    figures = [precision_figure("precision", "AP after each stage", curves), classification_figure(boxes)]
     page = Page(write_analysis(tmp_path / "analysis.html", "mine", figures).read_text())
     assert "Stages of mine" in page.texts
     assert "AP after each stage" in page.texts

@@ -64,10 +64,25 @@ def test_a_broken_measurement_is_named(tmp_path, content):
         numbers_again(Again("a"), tmp_path)
 
 
-def test_the_figures_of_a_run(tmp_path):
-    (tmp_path / "truth.csv").write_text("line,iou,ap\nproposals,0.5,0.6\nothers,0.5,0.9\nothers,0.95,0.1\n")
-    (tmp_path / "samples_2.csv").write_text("from,to,boxes,share\n0,0.1,5,0.5\n0.9,1,1,0.1\n0.6,1,3,0.3\n")
-    (tmp_path / "loss.csv").write_text("line,from_iou,mean,boxes\nafter 1,0.5125,0.7,9\nafter 1,0.5375,,0\n")
+BINS = "from,to,boxes,share\n0,0.1,5,0.5\n0.9,1,1,0.1\n"
+OF_THIS_VERSION = {
+    "samples_2.csv": BINS,
+    "samples_2_shares.csv": "iou,boxes,share\n0.6,3,0.3\n",
+    "loss.csv": "line,iou,mean,boxes\nafter 1,0.5125,0.7,9\nafter 1,0.5375,,0\n",
+    "offsets_1_dx_dy.csv": "hypotheses,offset,count,mean,std\nall,dx,3,0.1,0.2\n",
+    "offsets_1_dx_dy_points.csv": "dx,dy,iou,outlier\n0.1,0.2,0.9,0\n",
+}
+OF_EARLIER_ONES = {
+    "samples_2.csv": f"{BINS}0.6,1,3,0.3\n",
+    "loss.csv": "line,from_iou,mean,boxes\nafter 1,0.5125,0.7,9\nafter 1,0.5375,,0\n",
+}
+
+
+@pytest.mark.parametrize("files", [OF_THIS_VERSION, OF_EARLIER_ONES])
+def test_the_figures_of_a_run(tmp_path, files):
+    truth = {"truth.csv": "line,iou,ap\nproposals,0.5,0.6\nothers,0.5,0.9\nothers,0.95,0.1\n"}
+    for name, text in {**files, **truth}.items():
+        (tmp_path / name).write_text(text)
     found = numbers_again(Again("a", "analyze", line="truth/others"), tmp_path)
     assert math.isnan(found.pop("loss/after 1/0.5375"))
     assert found == pytest.approx(
