@@ -6,6 +6,7 @@ padding and the drawing of masks are TensorFlow ops that run in parallel without
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -13,9 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from cascade_tf.data import augment, images
+from cascade_tf.data.batch_share import Frame, frame_of_sizes, padded_to, share_of
 from cascade_tf.data.coco import CocoDataset
 from cascade_tf.data.crop import choose_window, cut_boxes, cut_masks, resize_window
 from cascade_tf.data.distortion import distort_colours
+from cascade_tf.data.instance_targets import only_valid, with_masks
 from cascade_tf.data.masks import mask_function
 from cascade_tf.data.object_scales import draw_size
 from cascade_tf.data.plan import BatchPlan, PlannedSteps, aspect_buckets
@@ -110,6 +113,7 @@ def train_batches(
         min_object_height: an object is to be ignored if its box, at the network's scale, is lower, pixels.
         part: which of how many equal parts of each batch: worker 1 of 4 takes ``(1, 4)``, and reads no
             picture that another one reads. The parts of a batch, one behind the other, are the batch.
+            Images are padded as in the whole batch; with ``crop`` or ``object_scales`` as in the part.
 
     Returns:
         Dataset of (ImageBatch, Targets) with static B and G; images are uint8 RGB. With ``masks`` it is
@@ -156,14 +160,15 @@ def train_batches(
 
     # What crop cuts off is not shrunk before; both sides of a fixed size are no limits.
     limit = _NO_LIMIT if crop and resize != "both_sides" else max_side
+    at_scale = functools.partial(network_size, max_side=limit, resize=resize)
     window_limits = (crop_size[0], crop_size[1]) if crop_size else max_side
 
-    def load(step: PlannedSteps) -> tuple[Batch, Targets | InstanceTargets]:
+    def load(step: PlannedSteps, frame: Frame | None = None) -> tuple[Batch, Targets | InstanceTargets]:
         index, image = _read(table, reader, step.example, stand_ins)
         if photometric_distortion:
             image = distort_colours(image, step.seed)
         height, width = table.size_of(index)
-        size = network_size(height, width, step.short_side, limit, resize=resize)
+        size = at_scale(height, width, step.short_side)
         boxes, classes, crowd, ignored = table.objects_of(index)
         valid = tf.logical_not(crowd | ignored)
         if object_scales:
@@ -187,6 +192,7 @@ def train_batches(
             size = window.height, window.width
         else:
             image = resize_and_pad(image, size, flip=step.flip, multiple=size_divisor)
+            image = image if frame is None or object_scales else padded_to(image, frame)
             drawn = None if draw is None else draw(index, size, step.flip, tf.shape(image)[:2])
         if min_object_side > 0.0:
             valid &= tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= min_object_side, axis=1)
@@ -197,10 +203,13 @@ def train_batches(
         if drawn is None:
             return batch, targets
         if has_ignored or crop or max(min_object_side, min_object_height) > 0.0:
-            drawn = _only_valid(drawn[0], valid), drawn[1]
-        return batch, _with_masks(targets, *drawn)
+            drawn = only_valid(drawn[0], valid), drawn[1]
+        return batch, with_masks(targets, *drawn)
 
-    batches = _planned(plan, start_step, num_steps, part).map(
+    planned = _planned(plan, start_step, num_steps)
+    if part[1] > 1:
+        planned = share_of(planned, part, batch_size, frame_of_sizes(table.sizes, at_scale, size_divisor))
+    batches = planned.map(
         tf.autograph.experimental.do_not_convert(load), num_parallel_calls=workers or tf.data.AUTOTUNE
     )
     capacity = table.capacity
@@ -301,17 +310,15 @@ def _successors(buckets: Sequence[np.ndarray]) -> np.ndarray:
     return following
 
 
-def _planned(
-    plan: BatchPlan, start_step: int, num_steps: int | None, part: tuple[int, int]
-) -> tf.data.Dataset:
-    """The plan's examples in a part of each batch, one after the other."""
+def _planned(plan: BatchPlan, start_step: int, num_steps: int | None) -> tf.data.Dataset:
+    """The plan's examples, one after the other."""
     if num_steps is not None:
         # All at once takes about a microsecond an image, and leaves a graph that runs in other processes too.
-        return tf.data.Dataset.from_tensor_slices(plan.steps(start_step, num_steps, part))
+        return tf.data.Dataset.from_tensor_slices(plan.steps(start_step, num_steps))
 
     def endless() -> Iterator[PlannedSteps]:
         for step in itertools.count(start_step, _PLANNED_STEPS):
-            yield plan.steps(step, _PLANNED_STEPS, part)
+            yield plan.steps(step, _PLANNED_STEPS)
 
     signature = PlannedSteps(*(tf.TensorSpec([None, *shape], dtype) for shape, dtype in _PLAN_SPEC))
     return tf.data.Dataset.from_generator(endless, output_signature=signature).unbatch()
@@ -343,26 +350,6 @@ def _read(
         )
     image = images.require_as_annotated(image, table.path_of(index), *table.size_of(index))
     return index, image
-
-
-def _only_valid(masks: Tensor, valid: Tensor) -> Tensor:
-    return tf.where(_at_least_one(valid)[:, None, None], masks, tf.zeros_like(masks))
-
-
-def _with_masks(targets: Targets, masks: Tensor, intact: Tensor) -> InstanceTargets:
-    # An object without a mask is still one: as a crowd it is neither learnt nor punished, while an empty mask
-    # would teach the mask heads nonsense, and its absence would teach the boxes' heads that it is background.
-    crowd = targets.crowd | (targets.valid & ~intact)
-    boxes, classes, valid, crowd = (
-        _at_least_one(values) for values in (targets.boxes, targets.classes, targets.valid & intact, crowd)
-    )
-    return InstanceTargets(boxes, classes, valid, crowd, targets.seed, masks)
-
-
-def _at_least_one(values: Tensor) -> Tensor:
-    """Adds padding to an image without objects: nothing downstream has to think of an empty axis."""
-    missing = tf.maximum(1 - tf.shape(values)[0], 0)
-    return tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
 
 
 def _moved(
