@@ -178,7 +178,7 @@ def _draw(layout: Layout, job: Job) -> None:
 
 def _train(experiment: Experiment, layout: Layout, job: Job) -> tuple[Experiment, Measured, CocoDataset]:
     data = dataclasses.replace(experiment.data, dataset_dir=str(layout.dataset))
-    experiment, train_set, val_set = train.read_data(dataclasses.replace(experiment, data=data))
+    experiment, train_set, val_set = program.read_data(dataclasses.replace(experiment, data=data))
     measurements: list[Measured] = []
     result = train.make_trainer(
         experiment,

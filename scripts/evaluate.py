@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cascade_tf.prediction.inference import ImageDetections
     from cascade_tf.prediction.test_time_augmentation import Augmentation
     from cascade_tf.protocols.protocol import Protocol
+    from cascade_tf.training.cluster import Workers
 
 OPTIONS = program.Flags(weights=True)
 OPTIONS.string("split", "val", "Which split: val, train, test, all, or any other that the data set has.")
@@ -117,6 +118,7 @@ def _measure_split(detector: Any, experiment: Experiment, dataset: CocoDataset) 
         prefix=folder / split,
         **_how_to_detect(experiment),
     )
+    assert measured is not None
     print(measured.result.to_table(csv_file=folder / f"{split}.csv"))
     if measured.stages:
         print(f"\n{compare_measurements(measured.rows())}")
@@ -176,7 +178,8 @@ def measure(
     skip_broken: bool = False,
     augmentation: Augmentation | None = None,
     upright: bool = True,
-) -> Measured:
+    workers: Workers | None = None,
+) -> Measured | None:
     """Detects in each image of a data set, measures what was found, and writes both.
 
     Args:
@@ -188,19 +191,27 @@ def measure(
         skip_broken: leaves out images that cannot be read, instead of stopping.
         augmentation: looks at each image in several sizes and mirrored; None: once.
         upright: turns images as their EXIF orientation says.
+        workers: processes that share the images; only the first one measures and writes.
+
+    Returns:
+        What came out; None in the other processes.
     """
     from cascade_tf.metrics import write_comparison
 
     per_stage = per_stage and len(detector.row_names) > 1
-    records = detect(
-        detector,
-        protocol.dataset,
-        batch_size=batch_size,
-        per_stage=per_stage,
-        skip_broken=skip_broken,
-        augmentation=augmentation,
-        upright=upright,
-    )
+    settings = {
+        "batch_size": batch_size,
+        "per_stage": per_stage,
+        "skip_broken": skip_broken,
+        "augmentation": augmentation,
+        "upright": upright,
+    }
+    if workers is None or workers.count == 1:
+        records = detect(detector, protocol.dataset, **settings)
+    else:
+        records = _detect_together(workers, detector, protocol.dataset, settings)
+        if not workers.is_chief:
+            return None
     stages = {}
     if per_stage:
         rows = enumerate(zip(detector.row_names, records, strict=True), start=1)
@@ -220,6 +231,17 @@ def detect(detector: Any, dataset: CocoDataset, **settings: Any) -> Any:
 
     with program.detection_bar(len(dataset.examples)) as bar:
         return detect_dataset(detector, dataset, progress=bar.update, **settings)
+
+
+def _detect_together(workers: Workers, detector: Any, dataset: CocoDataset, settings: dict[str, Any]) -> Any:
+    from cascade_tf.training.shared_detection import detect_together
+
+    def detect_share(share: CocoDataset) -> Any:
+        found = detect(detector, share, **settings)
+        return found if settings["per_stage"] else [found]
+
+    rows = detect_together(workers, dataset, detect_share)
+    return rows if settings["per_stage"] else rows[0]
 
 
 def _score(protocol: Protocol, records: Sequence[ImageDetections], prefix: Path) -> Measurement:

@@ -6,6 +6,10 @@ last.weights.h5, and the last evaluation in evaluation/. Started again with the 
 from its last checkpoint exactly as if it had not been interrupted. A configuration with a first step trains
 that before, in first_step/ of the folder.
 
+Several GPUs of a machine train together by themselves. Several machines do where each runs the same command
+with a folder that all of them see, see docs/distributed.md. SIGTERM and Ctrl-C end a run after the step at
+hand, with a checkpoint and the exit status 143 or 130. A process that others have left alone ends with 75.
+
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine
     python scripts/train.py --config custom/cascade --dataset_dir MY_DATA --workdir runs/mine_r101 \
         --set model.backbone.depth=101 --set train.batch_size=8 --backbone_weights R-101.pkl
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
     from cascade_tf.data.coco import CocoDataset
     from cascade_tf.experiment.config import Experiment
+    from cascade_tf.training.cluster import Workers
     from cascade_tf.training.failed_evaluations import EvaluationFailedError
     from cascade_tf.training.loop import Trainer
 
@@ -58,6 +63,21 @@ OPTIONS.choice(
     "What to do with a checkpoint in --workdir: auto goes on if there is one, always insists on one, never "
     "insists on none.",
 )
+OPTIONS.choice(
+    "cluster",
+    "auto",
+    ("auto", "none", "slurm", "kubernetes"),
+    "Where the other processes of the run are found: auto in TF_CONFIG, slurm in the environment of srun's "
+    "tasks, kubernetes among the pods of a label, none nowhere.",
+)
+OPTIONS.number(
+    "stall_limit",
+    1800.0,
+    "Seconds after which a process of several ends itself with status 75 where no step, nor evaluation, has "
+    "been done; 0: never.",
+    lower=0.0,
+    upper=1e9,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,21 +88,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(arguments: Sequence[str]) -> int:
     """Trains the experiment of ``--config``."""
     from cascade_tf.experiment.config import read_experiment
+    from cascade_tf.training.cluster import Workers, cluster_strategy
     from cascade_tf.training.failed_evaluations import EvaluationFailedError
 
     experiment = program.configured_experiment(OPTIONS, with_model=not OPTIONS.values.weights)
     workdir = Path(OPTIONS.need("workdir"))
+    strategy = cluster_strategy(OPTIONS.values.cluster)
+    chief = Workers(strategy).is_chief if strategy else True
     if OPTIONS.values.backbone_weights:
         experiment = dataclasses.replace(experiment, backbone_weights=OPTIONS.values.backbone_weights)
     if OPTIONS.values.weights:
         experiment = with_weights(experiment, OPTIONS.values.weights, workdir)
-    experiment, train_set, val_set = read_data(experiment, workdir)
+    experiment, train_set, val_set = program.read_data(experiment, workdir)
     program.check_resumption(experiment, workdir, OPTIONS.values.resume)
     if program.has_started(workdir):
         program.tell_of_left_out_images(read_experiment(workdir), experiment, train_set, val_set)
     measurements: list[Measured] = []
-    for step, folder in _steps(experiment, workdir):
-        trainer = make_trainer(step, folder, train_set, val_set, on_measured=measurements.append)
+    for step, folder in _steps(experiment, workdir, writes=chief):
+        trainer = make_trainer(
+            step,
+            folder,
+            train_set,
+            val_set,
+            on_measured=measurements.append,
+            strategy=strategy,
+            stall_limit=OPTIONS.values.stall_limit,
+        )
         try:
             result = trainer.run()
         except EvaluationFailedError as error:
@@ -94,11 +125,12 @@ def train(arguments: Sequence[str]) -> int:
             return 128 + (result.signal or 0)
     if measurements:
         print(measurements[-1].result.to_table(csv_file=workdir / "evaluation" / "val.csv"))
-    print(f"\nThe trained detector lies in {workdir}.")
+    if chief:
+        print(f"\nThe trained detector lies in {workdir}.")
     return 0
 
 
-def _steps(experiment: Experiment, workdir: Path) -> Iterator[tuple[Experiment, Path]]:
+def _steps(experiment: Experiment, workdir: Path, *, writes: bool) -> Iterator[tuple[Experiment, Path]]:
     """The steps of training that are left, each with its folder.
 
     Raises:
@@ -112,8 +144,9 @@ def _steps(experiment: Experiment, workdir: Path) -> Iterator[tuple[Experiment, 
         raise ValueError("first_step: got no train.steps, expected its own number of updates")
     if first is not None and not program.has_checkpoint(workdir):
         # With it an interrupted first step knows what it belongs to.
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_experiment(experiment, workdir)
+        if writes:
+            workdir.mkdir(parents=True, exist_ok=True)
+            write_experiment(experiment, workdir)
         logging.info("the first step, in %s", workdir / FOLDER)
         yield first, workdir / FOLDER
         logging.info("the second step, from the weights of the first")
@@ -152,74 +185,6 @@ def with_weights(experiment: Experiment, name: str, workdir: Path) -> Experiment
     return dataclasses.replace(experiment, model=model, weights=name)
 
 
-def read_data(
-    experiment: Experiment, workdir: Path | None = None
-) -> tuple[Experiment, CocoDataset, CocoDataset]:
-    """Reads both splits of the data set.
-
-    Args:
-        experiment: without classes.
-        workdir: of a run that may go on, with the classes that it began with.
-
-    Returns:
-        The experiment resolved to the data set's classes, the images to train on and those to evaluate on.
-
-    Raises:
-        ValueError: a split is broken, the images to train on have no objects, the two splits have different
-            classes, or masks are to be learnt and there are none.
-    """
-    from cascade_tf.experiment.config import with_classes
-
-    try:
-        train_set = _read_train_split(experiment)
-    except (ValueError, FileNotFoundError) as error:
-        raise _with_faults_of_val(error, experiment) from None
-    if workdir is not None:
-        train_set = _with_classes_of_run(train_set, workdir)
-    if not train_set.labelled:
-        raise ValueError(f"{train_set.annotation_file}: has no labels, expected some to learn from")
-    if not train_set.num_objects:
-        raise ValueError(f"{train_set.annotation_file}: has no objects, expected some to learn from")
-    experiment = with_classes(experiment, train_set.class_names, train_set.category_ids)
-    val_set = program.read_split_to_measure(experiment, "val")
-    program.tell_what_cannot_be_measured(train_set, val_set)
-    return experiment, train_set, val_set
-
-
-def _with_classes_of_run(train_set: CocoDataset, workdir: Path) -> CocoDataset:
-    """The data in the classes of a run that goes on, which may count a placeholder for a class."""
-    from cascade_tf.data.class_matching import match_classes
-    from cascade_tf.experiment.config import read_experiment
-
-    if not train_set.placeholders or not program.has_started(workdir):
-        return train_set
-    started = read_experiment(workdir)
-    every = sorted((c.id, c.name) for c in (*train_set.categories, *train_set.placeholders))
-    if every != list(zip(started.category_ids, started.class_names, strict=True)):
-        return train_set
-    return match_classes(train_set, started.class_names, started.category_ids)
-
-
-def _with_faults_of_val(error: Exception, experiment: Experiment) -> Exception:
-    """The error of the training split, with that of the validation split if that is broken too."""
-    try:
-        program.read_split_to_measure(experiment, "val")
-    except (ValueError, FileNotFoundError) as other:
-        if str(other) != str(error):
-            return ValueError(f"{error}\n  {other}")
-    return error
-
-
-def _read_train_split(experiment: Experiment) -> CocoDataset:
-    masks = program.has_masks(experiment)
-    try:
-        return program.read_split(experiment, experiment.data.train_split, segmentations=masks)
-    except ValueError as error:
-        if not masks or "segmentation" not in str(error):
-            raise
-        raise ValueError(f"{error}; --set model.heads.masks=none makes a detector of boxes alone") from None
-
-
 def _what_goes_on(error: EvaluationFailedError, workdir: Path) -> str:
     """The line about a run whose evaluations failed, with the commands that go on."""
     program.show_defect(error.last, debug=OPTIONS.values.debug)
@@ -249,6 +214,8 @@ def make_trainer(
     on_measured: Callable[[Measured], Any] = lambda measured: None,
     watch: Callable[[Any], Any] = lambda batches: batches,
     progress_bar: bool | None = None,
+    strategy: Any = None,
+    stall_limit: float = 0.0,
 ) -> Trainer:
     """Builds the detector and its trainer, and writes ``experiment.json``.
 
@@ -260,30 +227,44 @@ def make_trainer(
         on_measured: called with each evaluation.
         watch: wraps the training batches, for example to count them.
         progress_bar: see ``Trainer``.
+        strategy: likewise.
+        stall_limit: likewise.
     """
     from cascade_tf.experiment.config import settings, write_experiment
     from cascade_tf.models.detector import PROPOSALS
+    from cascade_tf.training.cluster import Workers
+    from cascade_tf.training.distribution import default_strategy
     from cascade_tf.training.loop import Trainer
 
+    strategy = strategy or default_strategy()
+    workers = Workers(strategy)
+    share = workers.index, workers.count
     if settings(experiment).get("model.learns") == PROPOSALS:
-        how_to_evaluate = _recall_of_proposals(experiment, val_set, workdir)
+        how_to_evaluate = _recall_of_proposals(experiment, val_set, workdir, workers)
     else:
-        how_to_evaluate = _by_protocol(experiment, val_set, workdir, on_measured)
+        how_to_evaluate = _by_protocol(experiment, val_set, workdir, on_measured, workers)
     with program.waiting("building the detector"):
         trainer = Trainer(
             lambda: program.build_for_training(experiment, workdir),
             experiment.train,
             workdir,
-            make_batches=lambda start: watch(training_batches(experiment, train_set, start)),
-            progress_bar=progress_bar,
+            make_batches=lambda start: watch(training_batches(experiment, train_set, start, share=share)),
+            progress_bar=progress_bar if workers.is_chief else False,
+            strategy=strategy,
+            stall_limit=stall_limit,
             **how_to_evaluate,
         )
-    write_experiment(experiment, workdir)
+    if workers.is_chief:
+        write_experiment(experiment, workdir)
     return trainer
 
 
 def _by_protocol(
-    experiment: Experiment, val_set: CocoDataset, workdir: Path, on_measured: Callable[[Measured], Any]
+    experiment: Experiment,
+    val_set: CocoDataset,
+    workdir: Path,
+    on_measured: Callable[[Measured], Any],
+    workers: Workers,
 ) -> dict[str, Any]:
     """How a ``Trainer`` evaluates a detector: by the protocol of its data set."""
     protocol = program.chosen_protocol(experiment, val_set)
@@ -297,7 +278,10 @@ def _by_protocol(
             skip_broken=experiment.data.skip_broken,
             upright=experiment.data.upright,
             prefix=workdir / "evaluation" / "val",
+            workers=workers,
         )
+        if measured is None:
+            return {}
         on_measured(measured)
         return measured.result.numbers()
 
@@ -309,11 +293,15 @@ def _by_protocol(
     }
 
 
-def _recall_of_proposals(experiment: Experiment, val_set: CocoDataset, workdir: Path) -> dict[str, Any]:
+def _recall_of_proposals(
+    experiment: Experiment, val_set: CocoDataset, workdir: Path, workers: Workers
+) -> dict[str, Any]:
     """How a ``Trainer`` evaluates a detector of which only the proposals are learnt."""
     from cascade_tf.metrics.proposals import LIMITS
 
     def evaluate_fn(detector: Any, step: int) -> dict[str, float]:
+        if not workers.is_chief:
+            return {}
         found = propose.collect(
             detector,
             val_set,
@@ -335,6 +323,7 @@ def training_batches(
     *,
     num_steps: int | None = None,
     masks: bool | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Any:
     """Batches as an experiment trains on them.
 
@@ -344,6 +333,7 @@ def training_batches(
         start_step: the first batch.
         num_steps: how many batches; None for no end.
         masks: whether objects come with their masks; None: if the detector has mask heads.
+        share: of each batch, see ``train_batches``.
     """
     from cascade_tf.data.pipeline import train_batches
     from cascade_tf.experiment.config import settings
@@ -371,6 +361,7 @@ def training_batches(
         skip_broken=data.skip_broken,
         upright=data.upright,
         masks=program.has_masks(experiment) if masks is None else masks,
+        share=share,
     )
 
 

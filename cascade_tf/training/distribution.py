@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from cascade_tf.structures import Tensor
+from cascade_tf.training.cluster import Workers
 
 
 @functools.cache
@@ -32,19 +33,19 @@ def check_divisible(batch_size: int, strategy: tf.distribute.Strategy) -> None:
 
 
 def local_share(batch: Any) -> Any:
-    """Returns this replica's consecutive part of every tensor of the global batch.
+    """Returns this replica's consecutive part of every tensor of its host's part of the global batch.
 
-    The whole batch reaches every replica in host memory, and only the part is copied to the device. Which
+    That reaches every replica of the host in host memory, and only the part is copied to the device. Which
     image goes where therefore depends on nothing but its place in the batch, under every strategy.
     """
     context = tf.distribute.get_replica_context()
-    replicas = context.num_replicas_in_sync
+    replicas = context.num_replicas_in_sync // Workers(tf.distribute.get_strategy()).count
     if replicas == 1:
         return batch
 
     def part(value: Tensor) -> Tensor:
         size = value.shape[0] // replicas
-        start = context.replica_id_in_sync_group * size
+        start = context.replica_id_in_sync_group % replicas * size
         result = value[start : start + size]
         result.set_shape([size, *value.shape[1:]])
         return result
@@ -58,7 +59,7 @@ def batch_signature(element_spec: Any, batch_size: int) -> Any:
 
     Args:
         element_spec: the data set's, (ImageBatch, Targets) of tensor specs.
-        batch_size: images of the global batch.
+        batch_size: images of the global batch, or of this host's part of it.
 
     Raises:
         ValueError: the data set has batches of another size.

@@ -23,6 +23,7 @@ from cascade_tf.training.checkpoint import (
     save_weights,
     saved_variables,
 )
+from cascade_tf.training.cluster import Workers
 from cascade_tf.training.distribution import batch_signature, check_divisible, default_strategy
 from cascade_tf.training.failed_evaluations import EvaluationFailedError, describe_error
 from cascade_tf.training.optimizer import make_optimizer
@@ -34,6 +35,7 @@ from cascade_tf.training.schedule import describe_learning_rate
 from cascade_tf.training.settings import TrainConfig
 from cascade_tf.training.signals import StopRequest
 from cascade_tf.training.step import UpdateStep, raw_variable
+from cascade_tf.training.watchdog import Watchdog
 from cascade_tf.training.window import Window
 
 LAST_WEIGHTS = "last.weights.h5"
@@ -74,23 +76,28 @@ class Trainer:
         settings: how to train.
         workdir: folder of the run.
         make_batches: number of a batch -> data set of (ImageBatch, Targets) from that one on, in global
-            batches, ``settings.accumulate`` of which are one step.
-        evaluate_fn: (detector, step) -> numbers by name, the one of ``judge`` among them.
+            batches, ``settings.accumulate`` of which are one step. Of several processes each has its
+            consecutive part of every batch here.
+        evaluate_fn: (detector, step) -> numbers by name, the one of ``judge`` among them. Of several
+            processes all call it, and only those of the first count.
         judge: the number by which the best weights are kept.
         measured_by: what its name does not say of how it is measured; the best weights are kept among
             evaluations that have the same here.
         lower_is_better: whether they have the lowest one.
         pictures_fn: (detector, batch, targets) -> pictures [H, W, 3] uint8 by name, see ``picture_every``.
-        strategy: None trains on every GPU of the machine, without one on the CPU.
+        strategy: None trains on every GPU of the machine, without one on the CPU. Of several processes,
+            which all see the folder, only the first one writes.
         progress_bar: None shows one where stderr is a terminal.
+        stall_limit: seconds after which one of several processes ends itself with exit status 75 if no step
+            and no evaluation has been done, see ``watchdog``; 0: never.
 
     Attributes:
         detector: the detector, with the weights of ``step``.
         step: updates that are done.
 
     Raises:
-        ValueError: the folder cannot be written to, its checkpoint is of another model, or the batch size
-            does not divide among the devices.
+        ValueError: the folder cannot be written to, its checkpoint is of another model, the batch size
+            does not divide among the devices, or the processes see different checkpoints.
     """
 
     def __init__(
@@ -107,6 +114,7 @@ class Trainer:
         pictures_fn: Callable[[Any, ImageBatch, Targets], Mapping[str, Any]] = sample_pictures,
         strategy: tf.distribute.Strategy | None = None,
         progress_bar: bool | None = None,
+        stall_limit: float = 0.0,
     ) -> None:
         self.settings = settings
         self.workdir = prepare_workdir(workdir)
@@ -115,6 +123,8 @@ class Trainer:
         self.pictures_fn = pictures_fn
         self.progress_bar = progress_bar
         self.strategy = strategy or default_strategy()
+        self.workers = Workers(self.strategy)
+        self._stall_limit = stall_limit if self.workers.count > 1 else 0.0
         check_divisible(settings.batch_size, self.strategy)
         keras.utils.set_random_seed(settings.seed)
         with self.strategy.scope(), dtype_policy(settings.precision):
@@ -127,13 +137,14 @@ class Trainer:
         folder = self.workdir / CHECKPOINTS_FOLDER
         self._checkpoints = CheckpointStore(folder, self._state(), settings.keep_checkpoints)
         resumed = self._checkpoints.restore()
+        self._check_workers_agree()
         self._best = BestKeeper(
             self.workdir,
             lambda path: save_weights(self.detector, path),
             judge,
             measured_by=measured_by,
             lower_is_better=lower_is_better,
-            fresh=not resumed,
+            fresh=not resumed and self.workers.is_chief,
         )
         self._failed: dict[int, Exception] = {}
 
@@ -153,13 +164,20 @@ class Trainer:
         """
         steps, start = self.settings.steps, self.step
         logging.info("%s", describe_learning_rate(self.settings))
-        with RunLog(self.workdir, start) as log, StopRequest() as stop:
+        writes = self.workers.is_chief
+        with (
+            RunLog(self.workdir, start, writes=writes) as log,
+            StopRequest(self.workers) as stop,
+            Watchdog(self._stall_limit) as self._watchdog,
+        ):
             if start and start not in log.evaluated_steps:
                 self._evaluate(start, log)
             if start < steps:
                 with Progress(steps, start, self.progress_bar) as progress:
                     self._train(start, log, progress, stop)
-        result = TrainResult(self.step, self.step >= steps, stop.received, self._best.best)
+            # The others must not leave while the first one still writes: it would lose them.
+            self.workers.exchange(0).numpy()
+        result = TrainResult(self.step, self.step >= steps, stop.agreed, self._best.best)
         if result.finished and self._failed:
             failure = EvaluationFailedError(self._failed, result)
             raise failure from failure.last
@@ -175,6 +193,7 @@ class Trainer:
                 step + 1, update.of_parts(parts), tf.concat([batch.image_id for batch, _ in parts], axis=0)
             )
             step += 1
+            self._watchdog.sign()
             progress.advance()
             # The first step is spent on tracing and would spoil the speed.
             speed.add(self.settings.images_per_update) if step > start + 1 else speed.restart()
@@ -183,7 +202,7 @@ class Trainer:
                 rate = speed.restart()
                 log.training(step, summary, rate)
                 progress.show(summary.losses, rate)
-            ends = step == self.settings.steps or stop.received is not None
+            ends = stop.is_agreed() or step == self.settings.steps
             speed.pause()
             progress.pause()
             self._between_steps(step, ends, window, log, parts[-1])
@@ -202,14 +221,19 @@ class Trainer:
             # Weights of a failed run must not be saved as if they were those of this step.
             window.check()
         if saves:
-            self._checkpoints.save(step)
-            with self._result_weights():
-                save_weights(self.detector, self.workdir / LAST_WEIGHTS)
+            self._save(step)
         if evaluates:
             self._evaluate(step, log)
-        if pictures:
+        if pictures and self.workers.is_chief:
             with self._result_weights():
                 log.pictures(step, self.pictures_fn(self.detector, *data))
+
+    def _save(self, step: int) -> None:
+        if not self.workers.is_chief:
+            return
+        self._checkpoints.save(step)
+        with self._result_weights():
+            save_weights(self.detector, self.workdir / LAST_WEIGHTS)
 
     def _evaluate(self, step: int, log: RunLog) -> None:
         if self.evaluate_fn is None or not self._due(self.settings.evaluate_every, step):
@@ -217,7 +241,8 @@ class Trainer:
         try:
             with self._result_weights():
                 results = self.evaluate_fn(self.detector, step)
-                self._best.offer(step, results)
+                if self.workers.is_chief:
+                    self._best.offer(step, results)
         except Exception as error:
             self._failed[step] = error
             logging.error(
@@ -227,11 +252,13 @@ class Trainer:
                 describe_error(error),
             )
             return
+        finally:
+            self._watchdog.sign()
         log.evaluation(step, results)
 
     def _make_update(self, element_spec: Any) -> UpdateStep | AccumulatedStep:
         """What trains on the batches of one step."""
-        signature = batch_signature(element_spec, self.settings.batch_size)
+        signature = batch_signature(element_spec, self._images_here)
         base = (self.detector, self._optimizer, self.strategy, signature)
         settings: dict[str, Any] = {
             "clip_norm": self.settings.clip_norm,
@@ -273,7 +300,19 @@ class Trainer:
             if len(parts) == self.settings.accumulate:
                 yield parts
 
+    @property
+    def _images_here(self) -> int:
+        return self.settings.batch_size // self.workers.count
+
     def _check_size(self, batch: ImageBatch) -> None:
-        if batch.images.shape[0] != self.settings.batch_size:
+        if batch.images.shape[0] != self._images_here:
             got = f"a batch of {batch.images.shape[0]} images"
-            raise ValueError(f"data set: got {got}, expected train.batch_size = {self.settings.batch_size}")
+            raise ValueError(f"data set: got {got}, expected train.batch_size = {self._images_here}")
+
+    def _check_workers_agree(self) -> None:
+        steps = self.workers.exchange(self.step).numpy().tolist()
+        if len(set(steps)) > 1:
+            raise ValueError(
+                f"workdir {self.workdir}: got checkpoints of steps {', '.join(map(str, steps))} in the "
+                f"{len(steps)} processes, expected one folder that all of them see"
+            )

@@ -28,22 +28,26 @@ class RunLog:
         workdir: folder of the run.
         start_step: step from which the run goes on; lines of later steps, written by a run that ended between
             two checkpoints, are dropped because they will come again.
+        writes: False where another process writes the log: this one then only knows what is in it.
     """
 
-    def __init__(self, workdir: Path, start_step: int = 0) -> None:
+    def __init__(self, workdir: Path, start_step: int = 0, *, writes: bool = True) -> None:
         self._path = workdir / METRICS_FILE
         kept = [line for line in read_metrics(workdir) if line["step"] <= start_step]
         self.evaluated_steps = {line["step"] for line in kept if "evaluation" in line}
-        write_atomically(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = self._path.open("a", encoding="utf-8")
-        self._events = EventWriter(workdir / EVENTS_FOLDER)
+        self._writes = writes
+        if writes:
+            write_atomically(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            self._file = self._path.open("a", encoding="utf-8")
+            self._events = EventWriter(workdir / EVENTS_FOLDER)
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._events.close()
+        if self._writes:
+            self._file.close()
+            self._events.close()
 
     def training(self, step: int, summary: Summary, images_per_second: float) -> None:
         """Adds the means over the updates up to ``step``."""
@@ -61,15 +65,21 @@ class RunLog:
 
     def pictures(self, step: int, images: Mapping[str, Any]) -> None:
         """Adds sample pictures by name, [H, W, 3] uint8 each."""
+        if not self._writes:
+            return
         for name, image in images.items():
             self._events.image(f"samples/{name}", image, step)
         self._events.flush()
 
     def _append(self, line: dict[str, Any]) -> None:
+        if not self._writes:
+            return
         self._file.write(json.dumps(_finite_or_none({**line, "time": round(time.time(), 3)})) + "\n")
         self._file.flush()
 
     def _scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
+        if not self._writes:
+            return
         for name, value in values.items():
             if math.isfinite(value):
                 self._events.scalar(f"{group}/{name}", value, step)

@@ -38,6 +38,7 @@ from .splits import (
 )
 from .start import build_for_training, experiment_of_first_step
 from .submissions import check_submission, define_submission_flags, submission_folder, write_submission
+from .training_data import read_data
 
 __all__ = [
     "PRECISIONS",
@@ -69,6 +70,7 @@ __all__ = [
     "progress_bar",
     "proposals_of",
     "read_annotations",
+    "read_data",
     "read_split",
     "read_split_to_measure",
     "run",

@@ -27,14 +27,14 @@ def experiment(folder, **settings):
 def test_no_objects_to_train_on_stop(train, dataset, edit_annotations):
     file = edit_annotations(lambda content: content.update(annotations=[]), "train")
     with pytest.raises(ValueError, match="has no objects, expected some to learn from") as error:
-        train.read_data(experiment(dataset))
+        train.program.read_data(experiment(dataset))
     assert str(error.value).startswith(f"{file}: ")
 
 
 def test_no_objects_to_validate_on_are_told(train, dataset, edit_annotations, caplog):
     file = edit_annotations(lambda content: content.update(annotations=[]), "val")
     with caplog.at_level(logging.WARNING, "absl"):
-        _, train_set, val_set = train.read_data(experiment(dataset))
+        _, train_set, val_set = train.program.read_data(experiment(dataset))
     assert train_set.num_objects
     assert not val_set.num_objects
     assert caplog.messages[-1] == (
@@ -54,8 +54,8 @@ def test_crowds_are_objects_where_the_setting_says_so(train, dataset, edit_annot
     for split in ("train", "val"):
         edit_annotations(lambda c: [record.update(iscrowd=1) for record in c["annotations"]], split)
     with pytest.raises(ValueError, match=r"objects are crowds, .*--set data.crowds_as_objects=true"):
-        train.read_data(experiment(dataset))
-    _, train_set, val_set = train.read_data(experiment(dataset, crowds_as_objects=True))
+        train.program.read_data(experiment(dataset))
+    _, train_set, val_set = train.program.read_data(experiment(dataset, crowds_as_objects=True))
     assert train_set.num_objects
     assert val_set.num_objects
 
@@ -67,10 +67,10 @@ def number_otherwise(content):
 
 
 def test_validation_categories_are_matched_by_name(train, dataset, edit_annotations):
-    _, _, before = train.read_data(experiment(dataset))
+    _, _, before = train.program.read_data(experiment(dataset))
     truth = before.ground_truth()["annotations"]
     edit_annotations(number_otherwise, "val")
-    resolved, train_set, val_set = train.read_data(experiment(dataset))
+    resolved, train_set, val_set = train.program.read_data(experiment(dataset))
     assert val_set.categories == train_set.categories == before.categories
     assert resolved.category_ids == before.category_ids
     assert val_set.ground_truth()["annotations"] == truth
@@ -87,12 +87,12 @@ def test_a_run_that_took_a_placeholder_for_a_class_goes_on(
 ):
     for split in ("train", "val"):
         edit_annotations(add_placeholder, split)
-    new, _, _ = train.read_data(experiment(dataset), tmp_path)
+    new, _, _ = train.program.read_data(experiment(dataset), tmp_path)
     assert "shapes" not in new.class_names
     old = ("shapes", *new.class_names), (0, *new.category_ids)
     write_experiment(with_classes(experiment(dataset), *old), tmp_path)
-    monkeypatch.setattr(train.program, "has_started", lambda workdir: True)
-    resolved, train_set, val_set = train.read_data(experiment(dataset), tmp_path)
+    monkeypatch.setattr(train.program.training_data, "has_started", lambda workdir: True)
+    resolved, train_set, val_set = train.program.read_data(experiment(dataset), tmp_path)
     assert (resolved.class_names, resolved.category_ids) == old
     assert train_set.categories == val_set.categories
     assert min(c for example in train_set.examples for c in example.classes.tolist()) == 2

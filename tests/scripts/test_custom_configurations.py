@@ -91,7 +91,7 @@ def train(monkeypatch):
 def test_a_batch_to_learn_from(train, written, layout):
     settings = [*SMALL, f"data.dataset_dir={written(layout)}"]
     experiment = apply_overrides(load_config("custom/faster"), settings)
-    experiment, train_set, val_set = train.read_data(experiment)
+    experiment, train_set, val_set = train.program.read_data(experiment)
     assert experiment.class_names == train_set.class_names == val_set.class_names
     assert len(val_set.examples) > 0
     protocol = importlib.import_module("program").chosen_protocol(experiment, val_set)

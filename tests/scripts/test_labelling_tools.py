@@ -23,7 +23,9 @@ def test_training_reads_it(train, tmp_path, sample):
     tree = {**WHOLE, **SPLIT}[sample][1]()
     share = 0.4 if sample in WHOLE else None
     data = DataConfig(dataset_dir=str(write(tmp_path, tree)), val_fraction=share)
-    experiment, train_set, val_set = train.read_data(Experiment(name="x", model=cascade_rcnn_fpn, data=data))
+    experiment, train_set, val_set = train.program.read_data(
+        Experiment(name="x", model=cascade_rcnn_fpn, data=data)
+    )
     assert experiment.class_names == val_set.class_names == CLASSES
     assert (len(train_set.examples), len(val_set.examples)) == (2, 1)
     assert train_set.num_objects + val_set.num_objects == 3

@@ -24,7 +24,9 @@ def test_batches_are_those_that_the_detector_needs(drawn, monkeypatch, masks, ki
     experiment = load_config("demo/cascade")
     model = experiment.model.replace({"heads.masks": masks})
     data = DataConfig(dataset_dir=str(drawn), short_sides=(96,), max_side=128)
-    experiment, train_set, _ = train.read_data(dataclasses.replace(experiment, model=model, data=data))
+    experiment, train_set, _ = train.program.read_data(
+        dataclasses.replace(experiment, model=model, data=data)
+    )
     _, targets = next(iter(train.training_batches(experiment, train_set)))
     assert type(targets) is kind
     if masks:
