@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from cascade_tf.training.step import raw_variable
 
 _VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+# What the names of checkpoints begin with.
+_NAME = "step"
 # How many names of one kind an error lists.
 _LISTED = 10
 
@@ -59,11 +62,28 @@ def name_variables(variables: Iterable[Any]) -> dict[str, Any]:
     return {f"{i:04d}:{_stable_path(v)}": raw_variable(v) for i, v in enumerate(variables)}
 
 
+def find_checkpoints(folder: Path) -> list[str]:
+    """Returns the path prefixes of the checkpoints in a folder, in the order in which a run tries them.
+
+    First comes the one that the folder's list of checkpoints calls the newest; then all others by their step,
+    the newest first, whether the list has them or not: a list may be missing, or be older than the files.
+    """
+    steps = {}
+    for index in folder.glob(f"{_NAME}-*.index"):
+        number = index.name.removeprefix(f"{_NAME}-").removesuffix(".index")
+        if number.isdecimal():
+            steps[str(index.with_suffix(""))] = int(number)
+    found = sorted(steps, key=steps.__getitem__, reverse=True)
+    state = tf.train.get_checkpoint_state(str(folder))
+    newest = str(folder / Path(state.model_checkpoint_path).name) if state else None
+    return sorted(found, key=lambda path: path != newest)
+
+
 class CheckpointStore:
     """Numbered checkpoints in a folder, of which the newest few stay.
 
-    A checkpoint appears whole or not at all: TensorFlow writes it under a temporary name and the list of
-    checkpoints last.
+    A checkpoint is written under a temporary name and the list of checkpoints last; an older one is removed
+    only then. One that cannot be read, because a disk lost a part of it, is passed over for the one before.
 
     Args:
         folder: where they lie.
@@ -75,36 +95,49 @@ class CheckpointStore:
         self._state = {group: dict(variables) for group, variables in state.items()}
         self._checkpoint = tf.train.Checkpoint(**self._state)
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(folder), max_to_keep=keep, checkpoint_name="step"
+            self._checkpoint, str(folder), max_to_keep=keep, checkpoint_name=_NAME
         )
-
-    @property
-    def latest(self) -> str | None:
-        """Path prefix of the newest checkpoint, None where there is none."""
-        return self._manager.latest_checkpoint
+        self._folder = folder
 
     def save(self, step: int) -> None:
-        """Writes a checkpoint of the variables as they are."""
-        self._manager.save(checkpoint_number=step)
+        """Writes a checkpoint of the variables as they are.
+
+        Raises:
+            OSError: it cannot be written; those before it stay.
+        """
+        try:
+            self._manager.save(checkpoint_number=step)
+        except tf.errors.OpError as error:
+            reason = str(error.message).splitlines()[0]
+            raise OSError(
+                f"checkpoint {self._folder / _NAME}-{step}: cannot be written ({reason}); the ones before it "
+                "are as they were, and with space to write to the same command goes on from there"
+            ) from error
 
     def restore(self) -> bool:
-        """Reads the newest checkpoint into the variables.
+        """Reads the newest checkpoint that is whole into the variables.
 
         Returns:
             Whether there was one.
 
         Raises:
-            ValueError: it is unreadable, or belongs to another model; no variable has changed then.
+            ValueError: there are some and none can be read, or the newest that can be belongs to another
+                model.
         """
-        if self.latest is None:
-            return False
-        try:
-            self._check_fits(self.latest)
-            self._checkpoint.restore(self.latest).assert_existing_objects_matched()
-        except (tf.errors.OpError, RuntimeError, IndexError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"checkpoint {self.latest}: cannot be read ({reason})") from error
-        return True
+        unreadable: list[str] = []
+        for path in find_checkpoints(self._folder):
+            try:
+                self._check_fits(path)
+                self._checkpoint.restore(path).assert_existing_objects_matched()
+            except (tf.errors.OpError, RuntimeError, IndexError) as error:
+                unreadable.append(f"checkpoint {path}: cannot be read ({str(error).splitlines()[0]})")
+                continue
+            for reason in unreadable:
+                logging.warning("%s; going on from %s, which is whole", reason, path)
+            return True
+        if unreadable:
+            raise ValueError("; ".join(unreadable))
+        return False
 
     def _check_fits(self, path: str) -> None:
         shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 def has_checkpoint(workdir: Path) -> bool:
     """Whether a run in this folder can go on; of one in two steps, whether the second one can."""
-    import tensorflow as tf
+    from cascade_tf.training.checkpoint import find_checkpoints
+    from cascade_tf.training.loop import CHECKPOINTS_FOLDER
 
-    return tf.train.latest_checkpoint(str(workdir / "checkpoints")) is not None
+    return bool(find_checkpoints(workdir / CHECKPOINTS_FOLDER))
 
 
 def has_started(workdir: Path) -> bool:
