@@ -12,7 +12,7 @@ from cascade_tf.data.synthetic import draw_dataset
 from cascade_tf.training.run_log import read_metrics
 from tests.training import tiny_run
 
-# Gradients are added up in another order, over twenty steps. Where that moves a box across the border of a
+# Gradients are added up in another order, over ten steps. Where that moves a box across the border of a
 # mask's pixel, the pixel's target changes: for a step more than rounding, and less than any image.
 TOLERANCE = 1e-5
 OF_GRADIENTS = 1e-4
@@ -64,6 +64,15 @@ def test_hosts_end_with_the_weights_of_one_device(number, data, alone, tmp_path)
     for a, b in zip(read_metrics(alone.workdir), read_metrics(tmp_path), strict=True):
         assert b["step"] == a["step"]
         assert b["losses"] == pytest.approx(a["losses"], rel=OF_LOSSES)
+
+    # Each host detected in a part, and has what both have found.
+    mine, other = ((tmp_path / f"detections{index}.json").read_text() for index in (0, 1))
+    assert mine == other
+    wanted = json.loads((alone.workdir / "detections0.json").read_text())
+    for a, b in zip(wanted, json.loads(mine), strict=True):
+        assert (b["image_id"], b["category_id"]) == (a["image_id"], a["category_id"])
+        assert b["score"] == pytest.approx(a["score"], rel=OF_LOSSES)
+        assert b["bbox"] == pytest.approx(a["bbox"], rel=OF_LOSSES, abs=0.01)
 
 
 def test_some_images_have_no_objects(data):

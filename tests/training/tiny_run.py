@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-STEPS = 20
+STEPS = 10
 
 
 def make_trainer(workdir, data, cluster="none", batches=None, **changes):
@@ -18,10 +18,12 @@ def make_trainer(workdir, data, cluster="none", batches=None, **changes):
     from cascade_tf.data.coco import read_dataset_dir
     from cascade_tf.data.pipeline import train_batches
     from cascade_tf.models import cascade_mask_rcnn_fpn
+    from cascade_tf.prediction.inference import detect_dataset, to_coco_results
     from cascade_tf.training.cluster import Workers, cluster_strategy
     from cascade_tf.training.distribution import default_strategy
     from cascade_tf.training.loop import Trainer
     from cascade_tf.training.settings import TrainConfig
+    from cascade_tf.training.shared_detection import detect_together
 
     strategy = cluster_strategy(cluster) or default_strategy()
     workers = Workers(strategy)
@@ -56,6 +58,14 @@ def make_trainer(workdir, data, cluster="none", batches=None, **changes):
             max_side=64,
         )
 
+    images = read_dataset_dir(data, "val", segmentations=True)
+
+    def evaluate(detector, step):
+        found = detect_together(workers, images, lambda share: [detect_dataset(detector, share)])
+        results = json.dumps(to_coco_results(found[0]))
+        (Path(workdir) / f"detections{workers.index}.json").write_text(results, encoding="utf-8")
+        return {"AP": 0.5}
+
     def make_batches(start_step):
         return train_batches(
             dataset,
@@ -72,6 +82,7 @@ def make_trainer(workdir, data, cluster="none", batches=None, **changes):
         TrainConfig(**settings),
         workdir,
         make_batches=batches or make_batches,
+        evaluate_fn=evaluate,
         strategy=strategy,
         progress_bar=False,
         stall_limit=600.0,
