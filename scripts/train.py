@@ -361,7 +361,7 @@ def training_batches(
         skip_broken=data.skip_broken,
         upright=data.upright,
         masks=program.has_masks(experiment) if masks is None else masks,
-        share=share,
+        part=share,
     )
 
 

@@ -74,7 +74,7 @@ def make_trainer(workdir, data, cluster="none", batches=None, **changes):
             max_side=64,
             start_step=start_step,
             masks=True,
-            share=(workers.index, workers.count),
+            part=(workers.index, workers.count),
         )
 
     return Trainer(
