@@ -96,28 +96,19 @@ class BatchPlan:
     seed: int
     _orders: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, repr=False)
 
-    def steps(self, first: int, count: int, part: tuple[int, int] = (0, 1)) -> PlannedSteps:
-        """Plans steps ``first`` to ``first + count - 1``, or of each of their batches one part.
-
-        Args:
-            first: step.
-            count: of steps.
-            part: which of how many equal parts of each batch.
-        """
+    def steps(self, first: int, count: int) -> PlannedSteps:
+        """Plans steps ``first`` to ``first + count - 1``."""
         step = np.arange(first, first + count)
         position = (step[:, None] * self.batch_size + np.arange(self.batch_size)).reshape(-1)
         scale = random_bits(self.seed, _SCALE, step) % np.uint64(len(self.short_sides))
         flip = (random_bits(self.seed, _FLIP, position) >> np.uint64(63)).astype(bool) & self.flip
         sampling = random_bits(self.seed, _SAMPLING, position)
-        planned = PlannedSteps(
+        return PlannedSteps(
             self._indices(step),
             np.repeat(np.asarray(self.short_sides, np.int32)[scale], self.batch_size),
             flip,
             sampling.view(np.int32).reshape(-1, 2),
         )
-        index, parts = part
-        rows = position % self.batch_size * parts // self.batch_size == index
-        return PlannedSteps(*(values[rows] for values in planned))
 
     def _indices(self, step: np.ndarray) -> np.ndarray:
         before = self._first_bucket_batches(step)
