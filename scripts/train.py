@@ -336,12 +336,16 @@ def training_batches(
         share: of each batch, see ``train_batches``.
     """
     from cascade_tf.data.pipeline import train_batches
+    from cascade_tf.data.service import on_service
     from cascade_tf.experiment.config import settings
 
-    data, model = experiment.data, settings(experiment)
-    return train_batches(
+    data, model, train = experiment.data, settings(experiment), experiment.train
+    if data.service is not None and num_steps is None:
+        # Without a number there is Python in the graph, which goes to no other process.
+        num_steps = max(train.steps * train.accumulate - start_step, 0)
+    batches = train_batches(
         train_set,
-        batch_size=experiment.train.batch_size,
+        batch_size=train.batch_size,
         short_sides=data.short_sides or (model["model.short_side"],),
         max_side=data.max_side or model["model.max_side"],
         flip=data.flip,
@@ -354,7 +358,7 @@ def training_batches(
         resize=model["model.resize"],
         size_divisor=model["model.size_divisor"],
         aspect_grouping=data.aspect_grouping,
-        seed=experiment.train.seed,
+        seed=train.seed,
         start_step=start_step,
         num_steps=num_steps,
         workers=data.workers,
@@ -363,6 +367,7 @@ def training_batches(
         masks=program.has_masks(experiment) if masks is None else masks,
         part=share,
     )
+    return batches if data.service is None else on_service(batches, data.service)
 
 
 if __name__ == "__main__":

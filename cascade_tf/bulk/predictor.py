@@ -82,15 +82,17 @@ class Predictor:
                 failure = str(error).removeprefix("image bytes: ")
             if failure:
                 outcomes[position] = Outcome(picture.name, picture.image_id, failure=failure)
-        found = (
-            self._detector.predict(
-                list(images.values()), batch_size=len(images), score_threshold=self._score_threshold
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for position, image in images.items():
+            by_size.setdefault(image.shape, []).append(position)
+        for positions in by_size.values():
+            found = self._detector.predict(
+                [images[position] for position in positions],
+                batch_size=len(positions),
+                score_threshold=self._score_threshold,
             )
-            if images
-            else []
-        )
-        for position, record in zip(images, found, strict=True):
-            outcomes[position] = _outcome(pictures[position], record)
+            for position, record in zip(positions, found, strict=True):
+                outcomes[position] = _outcome(pictures[position], record)
         return [outcomes[position] for position in range(len(pictures))]
 
 

@@ -57,6 +57,8 @@ class DataConfig:
             are neither learnt nor punished.
         aspect_grouping: batches hold images of one orientation, which saves padding.
         workers: images that are decoded at the same time; None lets tf.data choose.
+        service: HOST:PORT of a running data_service.py, which prepares the batches of a training on another
+            host; None: this one does.
         skip_broken: leaves broken records out and lists them, instead of stopping with a list.
         one_class: reads objects of all classes as one, "object": for detectors of proposals alone.
         proposals: file with the proposals of the training images, for a model whose part `proposals` takes
@@ -92,6 +94,7 @@ class DataConfig:
     min_object_side: float = 0.0
     aspect_grouping: bool = True
     workers: int | None = None
+    service: str | None = None
     skip_broken: bool = False
     one_class: bool = False
     proposals: str | None = None
@@ -118,6 +121,11 @@ class DataConfig:
             if getattr(self, name) not in choices:
                 expected = ", ".join(choices)
                 raise ValueError(f"data.{name}: got {getattr(self, name)!r}, expected one of {expected}")
+        if self.service is not None and self.skip_broken:
+            raise ValueError(
+                f"data.service: got {self.service!r} with data.skip_broken=true, expected one of them: what "
+                "is skipped is told by the process that reads"
+            )
         try:
             check_crop(self.crop, self.crop_size, self.object_scales)
             check_pattern(self.split_by)

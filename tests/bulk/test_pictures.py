@@ -102,6 +102,7 @@ def test_broken_pictures_are_outcomes(detector):
         Picture("text.jpg", 3, b"no picture"),
         Picture("gone.jpg", 4, b"", "cannot be read"),
         Picture("b.png", 5, png(8, 2)),
+        Picture("c.png", 6, png(4, 6)),
     ]
     outcomes = Predictor("export", 0.5).predict(pictures)
     assert [(one.name, one.image_id, bool(one.failure)) for one in outcomes] == [
@@ -110,14 +111,15 @@ def test_broken_pictures_are_outcomes(detector):
         ("text.jpg", 3, True),
         ("gone.jpg", 4, True),
         ("b.png", 5, False),
+        ("c.png", 6, False),
     ]
-    assert detector.calls == [2]
+    assert detector.calls == [2, 1]  # those of one size together
     (result,) = outcomes[4].results
     assert (result["image_id"], result["category_id"], result["bbox"]) == (5, 7, [0, 0, 2, 8])
     assert result["score"] == pytest.approx(0.6)
     assert (outcomes[4].height, outcomes[4].width) == (8, 2)
     assert Predictor("export", 0.5).predict(pictures[1:3])[0].failure.startswith("cannot be decoded")
-    assert detector.calls == [2]  # nothing to detect in
+    assert detector.calls == [2, 1]  # nothing to detect in
 
 
 def test_a_model_is_fetched_from_wherever_tensorflow_reads(monkeypatch):
