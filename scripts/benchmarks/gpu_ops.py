@@ -3,19 +3,22 @@
     python -m scripts.benchmarks.gpu_ops
     python -m scripts.benchmarks.gpu_ops --rounds 30 --json gpu_ops.json
 
-Every round calls each case once, between two events of its stream; figures are medians over the rounds. The
-share of memory bandwidth is that of the least traffic, maps and results once each, in the speed of a copy
-within the same rounds. The table names the card. Results are compared before anything is timed.
+A figure is the time of a call among twenty that wait in the GPU's queue, so that the host's launches are not
+in it; that of a single call on an idle GPU stands beside it. (torchvision's NMS waits for the GPU itself, and
+has its launches in both.) Cases of a group take turns, figures are medians over the rounds.
+
+The share of memory bandwidth is that of the least traffic in the speed of a copy within the same rounds: the
+cells that the boxes touch and the result forward, the result's gradient and the whole maps' backward.
+torchvision has no RoIAlign for bfloat16: that of float16, which moves as much, is its peer. Results are
+compared in float32, both directions, before anything is timed. A case that fails is a row that says why.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import json
-import statistics
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,35 +26,13 @@ import torch
 import torchvision
 
 from scripts.benchmarks import launchers
+from scripts.benchmarks.gpu_cases import CHANNELS, LEVELS, STRIDES, map_shapes, random_boxes, touched_cells
+from scripts.benchmarks.gpu_timing import Case, Report, measure, prepared
 from scripts.benchmarks.kernel_calls import RoiAlign, Suppression
 
-HEIGHT, WIDTH, CHANNELS, STRIDES = 800, 1344, 256, (4, 8, 16, 32)
-GOAL = 0.7  # of torchvision's time
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-
-@dataclass
-class Case:
-    """Something to time.
-
-    Attributes:
-        name: as the table shows it.
-        call: launches it.
-        least_bytes: what any implementation reads and writes; 0 where that says nothing.
-        peer: name of torchvision's case for the same, or None.
-        milliseconds: of each round.
-    """
-
-    name: str
-    call: Callable[[], Any]
-    least_bytes: float = 0.0
-    peer: str | None = None
-    milliseconds: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        """Over the rounds."""
-        return statistics.median(self.milliseconds)
+CALLS = 20  # between two events
+Maker = tuple[str, Callable[[], list[Case]]]
 
 
 def main() -> None:
@@ -63,24 +44,49 @@ def main() -> None:
     parser.add_argument("--json", default="", help="file for the figures")
     arguments = parser.parse_args()
     library = launchers.Launchers(launchers.compile_launchers(host=False), launchers.TorchMemory())
-    cases = [copy_case(), *pooling_cases(library), *suppression_cases(library)]
-    for _ in range(3):
-        for case in cases:
-            case.call()
-    for _ in range(arguments.rounds):
-        for case in cases:
-            case.milliseconds.append(milliseconds(case.call))
-    report(cases, arguments.json)
+    about = {"card": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    about["torchvision"] = torchvision.__version__
+    print(", ".join(f"{key} {value}" for key, value in about.items()) + f"\n\n{Report.HEADING}")
+    report = Report(arguments.json, about)
+    for makers in groups(library):
+        cases = [copy_case(), *prepared(makers)]
+        measure(cases, among_many, alone, arguments.rounds)
+        report.add(cases)
+        del cases  # the next group has the memory
+    sys.exit(report.failed)
 
 
-def milliseconds(call: Callable[[], Any]) -> float:
-    """Time on the GPU of one call."""
+def among_many(call: Callable[[], Any]) -> float:
+    """Milliseconds on the GPU of a call; the GPU sleeps until all of them are in its queue."""
+    torch.cuda._sleep(20_000_000)  # some ten milliseconds
+    return _between_events(call, CALLS)
+
+
+def alone(call: Callable[[], Any]) -> float:
+    """Milliseconds of a single call on an idle GPU, with what its launch takes."""
+    torch.cuda.synchronize()
+    return _between_events(call, 1)
+
+
+def _between_events(call: Callable[[], Any], calls: int) -> float:
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()
-    call()
+    for _ in range(calls):
+        call()
     end.record()
     end.synchronize()
-    return begin.elapsed_time(end)
+    return begin.elapsed_time(end) / calls
+
+
+def groups(library: launchers.Launchers) -> list[list[Maker]]:
+    """Makers of cases that are measured together, each with a name."""
+    found: list[list[Maker]] = []
+    for count in (1000, 8000):
+        makers = [functools.partial(pooling_cases, library, count, element) for element in DTYPES]
+        found.append([(pooling_name(count, one), make) for one, make in zip(DTYPES, makers, strict=True)])
+    for count in (4000, 100_000):
+        found.append([(f"NMS of {count} boxes", functools.partial(suppression_cases, library, count))])
+    return found
 
 
 def copy_case() -> Case:
@@ -90,135 +96,144 @@ def copy_case() -> Case:
     return Case("copy of 1 GiB", lambda: target.copy_(source), 2.0 * source.nbytes)
 
 
-def pooling_cases(library: launchers.Launchers) -> list[Case]:
-    """RoIAlign of boxes of all sizes on four levels, and its gradient."""
-    rng = np.random.default_rng(0)
-    cases = []
-    for count in (1000, 8000):
-        boxes, levels = random_boxes(rng, count)
-        for element in DTYPES:
-            cases += pooling_of(library, boxes, levels, element)
-    return cases
+def pooling_name(count: int, element: str) -> str:
+    """Of the cases of one number of RoIs and one type."""
+    return f"RoIAlign, {count} RoIs, {element}"
 
 
-def pooling_of(
-    library: launchers.Launchers, boxes: np.ndarray, levels: np.ndarray, element: str
-) -> list[Case]:
-    """Four cases: both directions by both libraries, whose results are compared."""
-    shapes = [(1, HEIGHT // s, WIDTH // s, CHANNELS) for s in STRIDES]
-    rng = np.random.default_rng(1)
-    maps = [rng.standard_normal(shape, np.float32) for shape in shapes]
+def pooling_cases(library: launchers.Launchers, count: int, element: str) -> list[Case]:
+    """RoIAlign of boxes of all sizes on four levels, and its gradient; torchvision's if it has the type."""
+    rng = np.random.default_rng(count)
+    boxes, levels = random_boxes(rng, count)
+    maps = [rng.standard_normal(shape, np.float32) for shape in map_shapes()]
+    gradient = rng.standard_normal((count, 7, 7, CHANNELS), np.float32)
     call = RoiAlign(
-        library, shapes, boxes[None], levels[None], strides=STRIDES, output_size=(7, 7), element=element
+        library,
+        map_shapes(),
+        boxes[None],
+        levels[None],
+        strides=STRIDES,
+        output_size=(7, 7),
+        element=element,
     )
-    features = [call.send(one) for one in maps]
-    call.pool(features)
-    upstream = call.output
-    # torchvision takes each level by itself, with its own boxes.
-    peer_maps = [
-        torch.from_numpy(one).to("cuda", DTYPES[element]).permute(0, 3, 1, 2).contiguous().requires_grad_()
-        for one in maps
-    ]
-    of_level = [np.flatnonzero(levels == level) for level in range(len(STRIDES))]
-    peer_boxes = [torch.from_numpy(boxes[index]).to("cuda", DTYPES[element]) for index in of_level]
-
-    def peer_pool() -> list[torch.Tensor]:
-        return [
-            torchvision.ops.roi_align(one, [rois], 7, 1 / stride, 2, aligned=True)
-            for one, rois, stride in zip(peer_maps, peer_boxes, STRIDES, strict=True)
-        ]
-
-    pooled = peer_pool()
-    compare(call, of_level, pooled, element)
-    peer_upstream = [one.detach() for one in pooled]
+    features, upstream = [call.send(one) for one in maps], call.send(gradient)
     width = 4.0 if element == "float32" else 2.0
-    least = width * (sum(one.size for one in maps) + len(boxes) * 49 * CHANNELS)
-    name = f"RoIAlign, {len(boxes)} RoIs, {element}"
-    return [
-        Case(f"{name}, forward", lambda: call.pool(features), least, f"{name}, forward, torchvision"),
-        Case(f"{name}, forward, torchvision", peer_pool, least),
-        Case(f"{name}, backward", lambda: call.spread(upstream), least, f"{name}, backward, torchvision"),
+    pooled_size = count * 49 * CHANNELS
+    forward_bytes = width * (touched_cells(boxes, levels) * CHANNELS + pooled_size)
+    backward_bytes = width * (sum(one.size for one in maps) + pooled_size)
+    name = pooling_name(count, element)
+    peer = pooling_name(count, "float16" if element == "bfloat16" else element)
+    cases = [
+        Case(f"{name}, forward", lambda: call.pool(features), forward_bytes, f"{peer}, forward, torchvision"),
         Case(
-            f"{name}, backward, torchvision",
-            lambda: torch.autograd.grad(pooled, peer_maps, peer_upstream, retain_graph=True),
-            least,
+            f"{name}, backward",
+            lambda: call.spread(upstream),
+            backward_bytes,
+            f"{peer}, backward, torchvision",
         ),
     ]
+    if element == "bfloat16":
+        return cases
+    of_level = [np.flatnonzero(levels == level) for level in range(LEVELS)]
+    other = TorchvisionPooling(maps, boxes, gradient, of_level, DTYPES[element])
+    if element == "float32":
+        compare(call, features, upstream, other, of_level)
+    return [
+        *cases,
+        Case(f"{name}, forward, torchvision", other.pool, forward_bytes),
+        Case(f"{name}, backward, torchvision", other.spread, backward_bytes),
+    ]
 
 
-def compare(call: RoiAlign, of_level: list[np.ndarray], pooled: list[torch.Tensor], element: str) -> None:
-    """Raises AssertionError where the two libraries differ by more than rounding.
+class TorchvisionPooling:
+    """The same by torchvision, which takes each level by itself with its own boxes.
 
-    torchvision rounds the boxes to the maps' type, so that smaller types are not compared.
+    Args:
+        maps: [1, h, w, C] of each level.
+        boxes: [R, 4] of all levels.
+        gradient: [R, 7, 7, C], of the result.
+        of_level: indices of the boxes of each level.
+        dtype: of the maps; boxes are rounded to it, as torchvision wants.
     """
-    if element != "float32":
-        return
+
+    def __init__(
+        self,
+        maps: list[np.ndarray],
+        boxes: np.ndarray,
+        gradient: np.ndarray,
+        of_level: list[np.ndarray],
+        dtype: torch.dtype,
+    ) -> None:
+        def channels_first(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(array).to("cuda", dtype).permute(0, 3, 1, 2).contiguous()
+
+        self._maps = [channels_first(one).requires_grad_() for one in maps]
+        # Of image 0, in the form that is converted no further.
+        rois = [np.pad(boxes[index], ((0, 0), (1, 0))) for index in of_level]
+        self._rois = [torch.from_numpy(one).to("cuda", dtype) for one in rois]
+        self._upstream = [channels_first(gradient[index]) for index in of_level]
+        self._recorded = self._pool()
+
+    def pool(self) -> list[torch.Tensor]:
+        """[R of the level, C, 7, 7] of each level."""
+        with torch.no_grad():
+            return self._pool()
+
+    def spread(self) -> tuple[torch.Tensor, ...]:
+        """The gradient in each map, [1, C, h, w]."""
+        return torch.autograd.grad(self._recorded, self._maps, self._upstream, retain_graph=True)
+
+    def _pool(self) -> list[torch.Tensor]:
+        return [
+            torchvision.ops.roi_align(one, rois, 7, 1 / stride, 2, aligned=True)
+            for one, rois, stride in zip(self._maps, self._rois, STRIDES, strict=True)
+        ]
+
+
+def compare(
+    call: RoiAlign, features: list[Any], upstream: Any, other: TorchvisionPooling, of_level: list[np.ndarray]
+) -> None:
+    """Raises AssertionError where the two libraries differ by more than rounding, forward or backward.
+
+    For float32 alone: torchvision rounds the boxes to the maps' type.
+    """
+    call.pool(features)
     own = call.fetch(call.output)[0]
-    for index, one in zip(of_level, pooled, strict=True):
-        expected = one.detach().permute(0, 2, 3, 1).cpu().numpy()
-        np.testing.assert_allclose(own[index], expected, rtol=1e-3, atol=1e-3)
+    for index, one in zip(of_level, other.pool(), strict=True):
+        np.testing.assert_allclose(own[index], one.permute(0, 2, 3, 1).cpu().numpy(), rtol=1e-3, atol=1e-3)
+    call.spread(upstream)
+    for gradient, one in zip(call.gradients, other.spread(), strict=True):
+        expected = one.permute(0, 2, 3, 1).cpu().numpy()
+        tolerance = 1e-4 * float(np.abs(expected).max())
+        np.testing.assert_allclose(call.fetch(gradient), expected, rtol=1e-3, atol=tolerance)
 
 
-def random_boxes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes of sides between 16 and 600 pixels, and the levels of an FPN for them."""
-    centre = rng.uniform(0, 1, (count, 2)) * (WIDTH, HEIGHT)
-    half = np.exp(rng.uniform(np.log(16), np.log(600), (count, 2))) / 2
-    boxes = np.concatenate([centre - half, centre + half], -1).astype(np.float32)
-    level = np.floor(4 + np.log2(np.sqrt(np.prod(2 * half, -1)) / 224))
-    return boxes, np.clip(level - 2, 0, len(STRIDES) - 1).astype(np.int32)
-
-
-def suppression_cases(library: launchers.Launchers) -> list[Case]:
+def suppression_cases(library: launchers.Launchers, count: int) -> list[Case]:
     """NMS of boxes of one class; all that survive, and the best thousand as a detector takes them."""
     rng = np.random.default_rng(2)
+    boxes, _ = random_boxes(rng, count)
+    scores = rng.permutation(count).astype(np.float32) / count
+    on_gpu = torch.from_numpy(boxes).cuda(), torch.from_numpy(scores).cuda()
+    expected = torchvision.ops.nms(*on_gpu, 0.5).cpu().numpy()
+    peer = f"NMS of {count} boxes, torchvision"
     cases = []
-    for count in (4000, 100_000):
-        boxes, _ = random_boxes(rng, count)
-        scores = rng.permutation(count).astype(np.float32) / count
-        on_gpu = torch.from_numpy(boxes).cuda(), torch.from_numpy(scores).cuda()
-        expected = torchvision.ops.nms(*on_gpu, 0.5).cpu().numpy()
-        peer = f"NMS of {count} boxes, torchvision"
-        for kept in (count, 1000):
-            call = Suppression(
-                library,
-                boxes[None, :, None],
-                scores[None, :, None],
-                iou_threshold=0.5,
-                score_threshold=-1.0,
-                max_outputs=kept,
-            )
-            call.launch()
-            found, _, _, number = call.results()
-            wanted = expected[:kept]
-            same = len(np.intersect1d(found[0, : number[0]], wanted)) / len(wanted)
-            if same < 0.999:  # an IoU at the threshold may be rounded otherwise
-                raise AssertionError(f"{same:.2%} of torchvision's boxes were kept")
-            cases.append(Case(f"NMS of {count} boxes, at most {kept} kept", call.launch, 0.0, peer))
-        cases.append(Case(peer, functools.partial(torchvision.ops.nms, *on_gpu, 0.5)))
-    return cases
-
-
-def report(cases: list[Case], file: str) -> None:
-    """Prints the table, and writes the figures to ``file`` if there is one."""
-    by_name = {case.name: case for case in cases}
-    bandwidth = cases[0].least_bytes / cases[0].median  # bytes in a millisecond
-    print(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, torchvision {torchvision.__version__}")
-    print(f"{cases[0].name}: {bandwidth / 1e9:.2f} TB/s\n")
-    print("| | ms | range | share of bandwidth | of torchvision's time |\n|---|---|---|---|---|")
-    rows = []
-    for case in cases[1:]:
-        share = case.least_bytes / case.median / bandwidth
-        ratio = case.median / by_name[case.peer].median if case.peer else None
-        of_peer = "" if ratio is None else f"{ratio:.2f} ({'reached' if ratio <= GOAL else 'missed'} {GOAL})"
-        spread = f"{min(case.milliseconds):.3f} to {max(case.milliseconds):.3f}"
-        print(f"| {case.name} | {case.median:.3f} | {spread} | {share:.0%} | {of_peer} |")
-        row = {"name": case.name, "milliseconds": case.milliseconds, "median": case.median}
-        rows.append({**row, "share_of_bandwidth": share, "of_torchvision": ratio})
-    if file:
-        with open(file, "w", encoding="utf-8") as out:
-            json.dump(
-                {"card": torch.cuda.get_device_name(), "bandwidth": bandwidth, "rows": rows}, out, indent=1
-            )
+    for kept in (count, 1000):
+        call = Suppression(
+            library,
+            boxes[None, :, None],
+            scores[None, :, None],
+            iou_threshold=0.5,
+            score_threshold=-1.0,
+            max_outputs=kept,
+        )
+        call.launch()
+        found, _, _, number = call.results()
+        wanted = expected[:kept]
+        same = len(np.intersect1d(found[0, : number[0]], wanted)) / len(wanted)
+        if same < 0.999:  # an IoU at the threshold may be rounded otherwise
+            raise AssertionError(f"{same:.2%} of torchvision's boxes were kept")
+        cases.append(Case(f"NMS of {count} boxes, at most {kept} kept", call.launch, 0.0, peer))
+    return [*cases, Case(peer, functools.partial(torchvision.ops.nms, *on_gpu, 0.5))]
 
 
 if __name__ == "__main__":

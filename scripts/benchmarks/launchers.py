@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +118,11 @@ class HostMemory(Memory):
 
 
 class TorchMemory(Memory):
-    """PyTorch's tensors on its current GPU, and its current stream; an array is (bytes, dtype, shape)."""
+    """PyTorch's tensors on its current GPU, and its current stream; an array is (bytes, dtype, shape).
+
+    With ``CASCADE_TF_UNWRITTEN=1`` rooms are left as they are allocated, so that a sanitizer tells who reads
+    them before they are written.
+    """
 
     def __init__(self) -> None:
         import torch
@@ -131,7 +136,10 @@ class TorchMemory(Memory):
         return self._torch.from_numpy(plain.view(np.uint8).reshape(-1)).cuda(), plain.dtype, plain.shape
 
     def room(self, shape: Sequence[int], dtype: Any) -> Any:
-        return self.send(_something(shape, dtype))
+        if os.environ.get("CASCADE_TF_UNWRITTEN") != "1":
+            return self.send(_something(shape, dtype))
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return self._torch.empty(size, dtype=self._torch.uint8, device="cuda"), np.dtype(dtype), tuple(shape)
 
     def fetch(self, array: Any) -> np.ndarray:
         data, dtype, shape = array
@@ -152,6 +160,8 @@ class CupyMemory(Memory):
 
         if cupy.cuda.runtime.getDeviceCount() < 1:
             raise ImportError("CuPy sees no GPU")
+        # An allocation for each array, not a part of a larger one, where a sanitizer sees no bounds.
+        cupy.cuda.set_allocator(None)
         self._cupy = cupy
 
     def send(self, array: np.ndarray) -> Any:
