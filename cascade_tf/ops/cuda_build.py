@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # As on the CPU, no contraction to fused multiply-add: results are those of the CPU's kernels. Functions of
 # the standard library, such as std::min, may run on a GPU.
-_NVCC_FLAGS = ("-std=c++17", "-O3", "-fmad=false", "--expt-relaxed-constexpr", "-Xcompiler=-fPIC", "-DNDEBUG")
+NVCC_FLAGS = ("-std=c++17", "-O3", "-fmad=false", "--expt-relaxed-constexpr", "-Xcompiler=-fPIC", "-DNDEBUG")
 _COMPILE_FLAGS = ("-fPIC", "-O2", "-DNDEBUG")
 _HOST_FLAGS = ("-std=c++17", "-shared", "-fPIC", "-O2", "-ffp-contract=off")
 _NAME = "_cascade_tf_gpu"
@@ -43,7 +43,7 @@ class CudaBuilder:
         files = build.source_files(folder)
         self.cuda_files = [path for path in files if path.suffix == ".cu"]
         self._kernel_files = [path for path in files if path.name.endswith("_gpu.cc")]
-        self._digest = build.digest_of(folder, files, (*_NVCC_FLAGS, *_COMPILE_FLAGS, *_HOST_FLAGS))
+        self._digest = build.digest_of(folder, files, (*NVCC_FLAGS, *_COMPILE_FLAGS, *_HOST_FLAGS))
 
     def library_name(self, tensorflow_version: str, cuda_version: str) -> str:
         """File name of the library for one version of TensorFlow and of CUDA; "*" for any."""
@@ -91,7 +91,7 @@ class CudaBuilder:
 
         def compile_one(source: Path) -> Path:
             target = folder / f"{source.stem}.o"
-            command = [nvcc, *_NVCC_FLAGS, *targets, "-c", str(source.resolve()), "-o", str(target)]
+            command = [nvcc, *NVCC_FLAGS, *targets, "-c", str(source.resolve()), "-o", str(target)]
             self._build.run_compiler(command)
             return target
 
@@ -115,7 +115,7 @@ class CudaBuilder:
             with self._build.file_to_be(library) as partial:
                 sources = [str(path.resolve()) for path in self.cuda_files]
                 flags = ["-arch=native", "-lineinfo", "-shared", "-cudart=static", "--threads=0"]
-                command = [self._required_nvcc(), *_NVCC_FLAGS, *flags, *sources]
+                command = [self._required_nvcc(), *NVCC_FLAGS, *flags, *sources]
                 self._build.run_compiler([*command, "-o", str(partial)])
             return library
         compiler = self._build.required_compiler(self.cuda_files, self._folder)

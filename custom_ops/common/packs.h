@@ -3,6 +3,7 @@
 #define CASCADE_TF_COMMON_PACKS_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "elements.h"
 
@@ -25,10 +26,20 @@ CASCADE_TF_HOST_DEVICE Pack<T, kSize> LoadPack(const T* from) {
   return *reinterpret_cast<const Pack<T, kSize>*>(from);
 }
 
+// Nothing but an intrinsic keeps nvcc from storing what it has computed element by element.
 template <int kSize, typename T>
 CASCADE_TF_HOST_DEVICE void StorePack(const float* values, T* to) {
   Pack<T, kSize> pack;
+  CASCADE_TF_UNROLL
   for (int i = 0; i < kSize; ++i) Store(values[i], &pack.values[i]);
+#if defined(__CUDA_ARCH__)
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    uint4 bits;
+    std::memcpy(&bits, &pack, sizeof(bits));
+    __stwb(reinterpret_cast<uint4*>(to), bits);
+    return;
+  }
+#endif
   *reinterpret_cast<Pack<T, kSize>*>(to) = pack;
 }
 
@@ -36,6 +47,7 @@ CASCADE_TF_HOST_DEVICE void StorePack(const float* values, T* to) {
 template <int kSize, typename T>
 CASCADE_TF_HOST_DEVICE void AddProduct(float weight, const T* values, float* sums) {
   const Pack<T, kSize> pack = LoadPack<kSize>(values);
+  CASCADE_TF_UNROLL
   for (int i = 0; i < kSize; ++i) sums[i] += weight * ToFloat(pack.values[i]);
 }
 

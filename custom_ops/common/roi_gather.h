@@ -184,7 +184,9 @@ struct GatherTile {
   }
 
   CASCADE_TF_HOST_DEVICE void Begin(const Tile& tile, int64_t first_pack, int thread, Sums* sums) const {
+    CASCADE_TF_UNROLL
     for (int i = 0; i < kSums; ++i) {
+      CASCADE_TF_UNROLL
       for (int j = 0; j < kPack; ++j) sums->values[i][j] = 0.0f;
       const Place place = PlaceOf(tile, first_pack, thread, i);
       if (place.exists) op.Begin(tile, Offset(tile, place), sums->values[i]);
@@ -195,6 +197,7 @@ struct GatherTile {
                                   const Shared& shared, Sums* sums) const {
     for (int job = 0; job < some; ++job) {
       const int64_t roi = RoiOfJob(tile, begin, first + job, shared);
+      CASCADE_TF_UNROLL
       for (int i = 0; i < kSums; ++i) {
         const Place place = PlaceOf(tile, first_pack, thread, i);
         if (!place.exists) continue;
@@ -205,6 +208,7 @@ struct GatherTile {
   }
 
   CASCADE_TF_HOST_DEVICE void Finish(const Tile& tile, int64_t first_pack, int thread, const Sums& sums) const {
+    CASCADE_TF_UNROLL
     for (int i = 0; i < kSums; ++i) {
       const Place place = PlaceOf(tile, first_pack, thread, i);
       if (place.exists) StorePack<kPack>(sums.values[i], op.gradient(tile) + Offset(tile, place));

@@ -24,6 +24,7 @@ struct LargestOfBin {
 
   CASCADE_TF_HOST_DEVICE void Find(const CascadeTfMapPooling& call, int64_t roi, int row, int column,
                                    int64_t channel) {
+    CASCADE_TF_UNROLL
     for (int i = 0; i < kPack; ++i) {
       values[i] = 0.0f;
       cells[i] = -1;
@@ -41,6 +42,7 @@ struct LargestOfBin {
   // The first of equal numbers stays, and so does the first NaN.
   CASCADE_TF_HOST_DEVICE void Compare(int cell, const T* map, int64_t channels) {
     const Pack<T, kPack> pack = LoadPack<kPack>(map + cell * channels);
+    CASCADE_TF_UNROLL
     for (int i = 0; i < kPack; ++i) {
       const float value = ToFloat(pack.values[i]);
       const bool larger = value > values[i] || (value != value && values[i] == values[i]);
@@ -64,6 +66,7 @@ struct PoolLargest {
     largest.Find(call, row / call.output_height, static_cast<int>(row % call.output_height),
                  static_cast<int>(bin % call.output_width), i % vectors * kPack);
     if constexpr (kCells) {
+      CASCADE_TF_UNROLL
       for (int j = 0; j < kPack; ++j) cells[i * kPack + j] = largest.cells[j];
     } else {
       StorePack<kPack>(largest.values, output + i * kPack);
@@ -124,6 +127,7 @@ struct RoiPoolGradient {
       for (int j = columns.first; j < columns.last; ++j) {
         const int64_t bin = (roi * call.output_height + i) * call.output_width + j, from = bin * channels + channel;
         const Pack<T, kPack> values = LoadPack<kPack>(upstream + from);
+        CASCADE_TF_UNROLL
         for (int k = 0; k < kPack; ++k) {
           if (cells[from + k] == cell) sums[k] += ToFloat(values.values[k]);
         }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,19 @@ def test_ops_still_run_on_the_host(opened):
         aligned=True,
     )
     assert pooled.numpy().sum() == pytest.approx(8)
+
+
+@needs_nvcc
+@pytest.mark.parametrize("name", ["roi_align/roi_align_grad_gpu", "roi_pool/roi_pool_gpu"])
+def test_sums_stay_in_registers_and_leave_in_wide_stores(name, tmp_path):
+    """A loop that is not unrolled keeps its array in local memory, and an array is stored one by one."""
+    source, assembly = build.source_folder() / f"{name}.cu", tmp_path / "kernels.ptx"
+    flags = [*cuda_build.NVCC_FLAGS, "-arch=compute_90", "-ptx"]
+    subprocess.run([cuda_build.find_nvcc(), *flags, str(source), "-o", str(assembly)], check=True)
+    stores = Counter(re.findall(r"\b(?:ld|st)\.(?:local|global)[.\w]*", assembly.read_text()))
+    assert not [store for store in stores if ".local" in store]
+    kinds = ("float32", "float16", "bfloat16")
+    assert stores["st.global.wb.v4.u32"] >= 4 * len(kinds)  # the four packs of a thread of a gradient
 
 
 def test_a_driver_of_an_older_generation_is_told_in_one_line():
