@@ -33,6 +33,7 @@ HARMLESS = {
     "data.proposals",
     "data.val_proposals",
     "data.workers",
+    "data.service",
     "data.skip_broken",
     "data.check_images",
     "train.steps",

@@ -170,13 +170,16 @@ class Trainer:
             StopRequest(self.workers) as stop,
             Watchdog(self._stall_limit) as self._watchdog,
         ):
+            if start >= steps and writes:
+                # The process may have died between the last checkpoint and the weights of that step.
+                self._save_weights()
             if start and start not in log.evaluated_steps:
                 self._evaluate(start, log)
             if start < steps:
                 with Progress(steps, start, self.progress_bar) as progress:
                     self._train(start, log, progress, stop)
             # The others must not leave while the first one still writes: it would lose them.
-            self.workers.exchange(0).numpy()
+            stop.agree()
         result = TrainResult(self.step, self.step >= steps, stop.agreed, self._best.best)
         if result.finished and self._failed:
             failure = EvaluationFailedError(self._failed, result)
@@ -232,6 +235,9 @@ class Trainer:
         if not self.workers.is_chief:
             return
         self._checkpoints.save(step)
+        self._save_weights()
+
+    def _save_weights(self) -> None:
         with self._result_weights():
             save_weights(self.detector, self.workdir / LAST_WEIGHTS)
 

@@ -53,6 +53,11 @@ class StopRequest:
             self._told = self._workers.exchange(self.received or 0)
         return self.agreed is not None
 
+    def agree(self) -> None:
+        """Tells the workers of each other's signals once more, after the last step; all of them wait here."""
+        told = self._workers.exchange(self.received or 0)
+        self.agreed = self.agreed or max(told.numpy().tolist()) or None
+
     def _note(self, number: int, _: FrameType | None) -> None:
         self.received = number
         self._restore()

@@ -385,7 +385,14 @@ class TestDifferences:
 
     def test_ignores_what_does_not_change_the_weights(self, experiment):
         other = apply_overrides(
-            experiment, ["name=x", "data.workers=1", "evaluation.batch_size=2", "train.log_every=1"]
+            experiment,
+            [
+                "name=x",
+                "data.workers=1",
+                "data.service=reader:5050",
+                "evaluation.batch_size=2",
+                "train.log_every=1",
+            ],
         )
         assert config.differences(experiment, other) == []
 

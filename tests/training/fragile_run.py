@@ -16,11 +16,12 @@ from cascade_tf.training.settings import TrainConfig
 from tests.training.fake_detector import FakeDetector, make_batches
 
 STEPS = 12
-# Where a run can be killed: the third time that it comes there.
+# Where a run can be killed: the third time that it comes there, or at the end.
 POINTS = (
     "variables on the disk, no list of them",
     "before the weights' file",
     "before the best weights' record",
+    "before the last weights' file",
 )
 
 
@@ -74,10 +75,12 @@ def run(workdir, point=None):
 
 
 def _kill_at(point):
+    # Each step has one checkpoint.
+    fatal = STEPS if point == POINTS[3] else 3
     times = iter(range(1, 100))
 
     def stop(*_, **__):
-        if next(times) == 3:
+        if next(times) == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def before(function):
@@ -92,5 +95,7 @@ def _kill_at(point):
         manager._record_state = before(manager._record_state)
     elif point == POINTS[1]:
         checkpoint.os.replace = before(os.replace)
-    else:
+    elif point == POINTS[2]:
         best.write_atomically = before(best.write_atomically)
+    else:
+        Trainer._save_weights = before(Trainer._save_weights)

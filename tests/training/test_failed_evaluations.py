@@ -88,6 +88,17 @@ def test_a_run_that_is_stopped_says_nothing_more(tmp_path):
     assert result.signal == signal.SIGTERM
 
 
+def test_a_signal_in_the_last_evaluation_is_told(tmp_path):
+    """Another step of training may follow, which has to stop too."""
+
+    def evaluate(detector, step):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {"AP": 0.5}
+
+    result = make_trainer(tmp_path, evaluate_fn=evaluate).run()
+    assert (result.step, result.finished, result.signal) == (8, True, signal.SIGTERM)
+
+
 def test_weights_are_those_of_training_after_a_failure_with_averages(tmp_path):
     whole = make_trainer(tmp_path / "whole", ema=0.9)
     whole.run()

@@ -10,6 +10,8 @@ import time
 import numpy as np
 import pytest
 
+from cascade_tf.training.best import BEST_WEIGHTS
+from cascade_tf.training.loop import LAST_WEIGHTS
 from cascade_tf.training.run_log import read_metrics
 from tests.training import fragile_run
 
@@ -54,6 +56,15 @@ def assert_equal(folder, whole):
     ]
     assert sorted(steps[0]) == sorted(steps[1])
     assert (folder / "best.json").read_text() == (whole / "best.json").read_text()
+    for name in (LAST_WEIGHTS, BEST_WEIGHTS):
+        for value, wanted in zip(weights_in(folder / name), weights_in(whole / name), strict=True):
+            np.testing.assert_array_equal(value, wanted, err_msg=name)
+
+
+def weights_in(path):
+    detector = fragile_run.DropoutDetector()
+    detector.load_weights(path)
+    return detector.get_weights()
 
 
 @pytest.mark.parametrize("point", fragile_run.POINTS)
