@@ -147,9 +147,9 @@ def wanted(tensorflow_has_cuda: bool) -> bool:
 
 
 def find_nvcc() -> str | None:
-    """Path of nvcc: in ``$CUDA_HOME``, on the search path or where NVIDIA puts it; None without."""
+    """Path of nvcc: in ``$CUDA_HOME``, else on the search path, else where NVIDIA puts it; None without."""
     home = os.environ.get("CUDA_HOME")
-    paths = [f"{home}/bin" if home else None, "/usr/local/cuda/bin"]
+    paths = [*([f"{home}/bin"] if home else []), None, "/usr/local/cuda/bin"]  # None: the search path
     return next((found for path in paths if (found := shutil.which("nvcc", path=path))), None)
 
 

@@ -36,6 +36,19 @@ def register() -> None:
         logging.warning("No kernels for GPUs: %s does not open: %s", path, str(error).splitlines()[0])
 
 
+@functools.cache
+def warn_if_missing() -> None:
+    """Says in one line, once, that there is a GPU and no library for it: `pip install` alone builds one."""
+    if os.environ.get("CASCADE_TF_CUDA") == "0" or not tf.config.list_physical_devices("GPU") or find():
+        return
+    logging.warning(
+        "No kernels for GPUs: none were built for TensorFlow %s and these sources. Install the package again "
+        "where nvcc is found ($CUDA_HOME, the search path or /usr/local/cuda); until then "
+        "implementation='custom' runs the ops on the host.",
+        tf.__version__,
+    )
+
+
 def find() -> Path | None:
     """Path of an already built library for this TensorFlow: in the package, else in the user's cache."""
     folder = build.source_folder()

@@ -41,8 +41,8 @@ def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
 
     "auto" takes the C++ ops where they can be had. With a GPU it means the twin: most kernels for GPUs have
     yet to run on one, and without them copying feature maps to the host would cost more than the op gains.
-    "custom" takes the kernels for GPUs where they were built. XLA compiles the twin.
-    Inside of `twins_alone` it is the twin whatever is asked for.
+    "custom" takes the kernels for GPUs where they were built, and says so where a GPU has none.
+    XLA compiles the twin. Inside of `twins_alone` it is the twin whatever is asked for.
 
     Args:
         implementation: "auto", "custom" or "tensorflow".
@@ -64,6 +64,8 @@ def custom_ops(implementation: str, *, on_host: bool = False) -> Any | None:
         return None
     if implementation == "auto" and not on_host and tf.config.list_physical_devices("GPU"):
         return None
+    if implementation == "custom" and not on_host:
+        gpu_library.warn_if_missing()
     try:
         return load()
     except LibraryError as error:

@@ -31,7 +31,7 @@ void ReadGpuSettings(tensorflow::OpKernelConstruction* context, RoiAlignSettings
   ReadSettings(context, settings);
   if (!context->status().ok()) return;
   OP_REQUIRES(context, settings->strides.size() <= kCascadeTfMaxLevels,
-              absl::InvalidArgumentError(absl::StrCat("roi_align: on a GPU there may be ", kCascadeTfMaxLevels,
+              absl::InvalidArgumentError(absl::StrCat("roi_align: on a GPU there may be at most ", kCascadeTfMaxLevels,
                                                       " levels, got ", settings->strides.size())));
 }
 

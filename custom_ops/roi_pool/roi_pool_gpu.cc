@@ -39,7 +39,7 @@ class RoiPoolGpuOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, CheckBoxes("roi_pool", boxes));
     OP_REQUIRES_OK(context, CheckMap("roi_pool", features.shape(), boxes.dim_size(0)));
     OP_REQUIRES(context, features.dim_size(1) * features.dim_size(2) <= std::numeric_limits<int32_t>::max(),
-                absl::InvalidArgumentError(absl::StrCat("roi_pool: on a GPU, features may have 2^31 cells, got ",
+                absl::InvalidArgumentError(absl::StrCat("roi_pool: on a GPU, features may have at most 2^31 - 1 cells, got ",
                                                         features.shape().DebugString())));
     CascadeTfMapPooling call = MakeCall<T>(settings_, boxes, features.shape(), output_height_, output_width_);
     call.features = features.data();

@@ -18,21 +18,31 @@ from scripts.benchmarks import launchers as library
 
 @functools.cache
 def _launchers(where):
+    """`Launchers`, why there are none, or a compiler's error: it is not called again for each test."""
     if where == "host":
-        return library.Launchers(library.compile_launchers(host=True), library.HostMemory())
+        return _compiled(library.HostMemory(), host=True)
     try:
         memory = library.gpu_memory()
     except ImportError as error:
         return str(error)
     if not library.has_nvcc():
         return "no nvcc to compile the kernels with"
-    return library.Launchers(library.compile_launchers(host=False), memory)
+    return _compiled(memory, host=False)
+
+
+def _compiled(memory, *, host):
+    try:
+        return library.Launchers(library.compile_launchers(host=host), memory)
+    except RuntimeError as error:
+        return error
 
 
 @pytest.fixture(params=["host", "gpu"])
 def launchers(request):
     """`Launchers` on the host, and once more on a GPU."""
     found = _launchers(request.param)
+    if isinstance(found, RuntimeError):
+        pytest.fail(str(found))
     if isinstance(found, str):
         if os.environ.get("CASCADE_TF_GPU") == "1":
             pytest.fail(found)
@@ -43,7 +53,10 @@ def launchers(request):
 @pytest.fixture(scope="session")
 def host_launchers():
     """`Launchers` on the host."""
-    return _launchers("host")
+    found = _launchers("host")
+    if isinstance(found, RuntimeError):
+        pytest.fail(str(found))
+    return found
 
 
 @pytest.fixture

@@ -129,6 +129,37 @@ def test_without_nvcc_nothing_is_built_unasked(monkeypatch, builder, tmp_path):
         builder.compile_objects(tmp_path)
 
 
+def test_nvcc_is_looked_for_in_three_places(monkeypatch, tmp_path):
+    for name in ("home", "path"):
+        nvcc = tmp_path / name / "bin" / "nvcc"
+        nvcc.parent.mkdir(parents=True)
+        nvcc.write_text("")
+        nvcc.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "path" / "bin"))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "home"))
+    assert cuda_build.find_nvcc() == str(tmp_path / "home" / "bin" / "nvcc")
+    for home in (str(tmp_path / "without"), ""):
+        monkeypatch.setenv("CUDA_HOME", home)
+        assert cuda_build.find_nvcc() == str(tmp_path / "path" / "bin" / "nvcc")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "built", "choice", "count"),
+    [(["a GPU"], None, "", 1), (["a GPU"], Path(NAME), "", 0), ([], None, "", 0), (["a GPU"], None, "0", 0)],
+)
+def test_a_gpu_without_kernels_is_said_in_one_line(monkeypatch, gpus, built, choice, count):
+    messages = []
+    monkeypatch.setenv("CASCADE_TF_CUDA", choice)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(gpu_library, "find", lambda: built)
+    monkeypatch.setattr(gpu_library.logging, "warning", lambda text, *values: messages.append(text % values))
+    monkeypatch.setattr(gpu_library, "warn_if_missing", gpu_library.warn_if_missing.__wrapped__)
+    assert library.custom_ops("custom") is library.load()
+    assert library.custom_ops("custom", on_host=True) is library.load()
+    assert len(messages) == count
+    assert all("TensorFlow 2" in one and "Install" in one and "\n" not in one for one in messages)
+
+
 @needs_nvcc
 def test_one_architecture_of_each_generation(monkeypatch):
     monkeypatch.delenv("CASCADE_TF_CUDA_ARCHITECTURES", raising=False)
