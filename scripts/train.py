@@ -87,12 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Trains the experiment of ``--config``."""
+    # What the flags and the configuration have wrong is said before TensorFlow is loaded.
+    experiment = program.configured_experiment(OPTIONS, with_model=not OPTIONS.values.weights)
+    workdir = Path(OPTIONS.need("workdir"))
+
     from cascade_tf.experiment.config import read_experiment
     from cascade_tf.training.cluster import Workers, cluster_strategy
     from cascade_tf.training.failed_evaluations import EvaluationFailedError
 
-    experiment = program.configured_experiment(OPTIONS, with_model=not OPTIONS.values.weights)
-    workdir = Path(OPTIONS.need("workdir"))
     strategy = cluster_strategy(OPTIONS.values.cluster)
     chief = Workers(strategy).is_chief if strategy else True
     if OPTIONS.values.backbone_weights:

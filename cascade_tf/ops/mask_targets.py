@@ -119,7 +119,9 @@ def _crop_tensorflow(
     That is the order of the C++ op within each bin. Boxes that have no more samples drop out, or add zeros
     under XLA, whose sizes are fixed.
     """
-    boxes = tf.ensure_shape(boxes, [None, None, 4])
+    if boxes.shape.rank != 3 or boxes.shape[2] != 4:
+        # XLA takes what has gone through this for an array of sizes that change.
+        boxes = tf.ensure_shape(boxes, [None, None, 4])
     boxes = _fitting_boxes(masks, image_size, boxes, object_index, valid)
     _assert_values(masks, image_size, object_index, valid)
     crops = _make_crops(masks, image_size, boxes, object_index, valid, output_size)

@@ -15,6 +15,8 @@ WEIGHTS_TEXT = (
     "else its last), a .weights.h5 of a run or of convert_weights.py, or a .keras file."
 )
 PRECISIONS = ("float32", "bfloat16")
+# Of choices, characters; more are listed in the text.
+_LONGEST_HEAD = 80
 _INDENT: dict[str, Any] = {"initial_indent": " " * 6, "subsequent_indent": " " * 6}
 
 
@@ -116,11 +118,19 @@ class Flags:
     def _head(self, flag: flags.Flag) -> str:
         if flag.boolean:
             return f"--[no]{flag.name}"
-        choices = "|".join(getattr(flag.parser, "enum_values", ()))
+        choices = "|".join(_choices(flag))
+        if len(choices) > _LONGEST_HEAD:
+            choices = "NAME"
         return f"--{flag.name}={choices or self._shown.get(flag.name, 'NUMBER')}"
+
+
+def _choices(flag: flags.Flag) -> tuple[str, ...]:
+    return tuple(getattr(flag.parser, "enum_values", ()))
 
 
 def _text(flag: flags.Flag) -> str:
     # absl adds the choices before the help, and a sentence behind it where a flag may be repeated.
     text = re.sub(r"^<[^>]*>: |;\s+repeat this option.*$", "", flag.help, flags=re.DOTALL)
+    if len("|".join(_choices(flag))) > _LONGEST_HEAD:
+        text += f" One of {', '.join(_choices(flag))}."
     return text if flag.boolean or flag.default in (None, []) else f"{text} Default: {flag.default}."

@@ -64,7 +64,7 @@ def test_training_complains_once_of_one_setting(program, drawn):
     data = DataConfig(dataset_dir=str(drawn), check_images="none", proposals="a.npz")
     experiment = Experiment(name="x", model=faster_rcnn_fpn, data=data)
     with pytest.raises(ValueError, match="proposals itself") as error:
-        importlib.import_module("train").read_data(experiment)
+        program.read_data(experiment)
     assert str(error.value).count("expected none") == 1
 
 

@@ -13,7 +13,6 @@ from cascade_tf.conversion.tfrecord import write_tfrecords
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.data.image_check import check_images
 from cascade_tf.data.pipeline import eval_batches, train_batches
-from cascade_tf.data.plan import BatchPlan
 from cascade_tf.data.shards.locations import Location, parse_location, read_picture
 from cascade_tf.data.shards.storage import names_in
 from tests.data.small_dataset import content_with_masks, write_annotations
@@ -141,11 +140,6 @@ def test_places_are_written_as_paths(shard):
 
 
 def test_parts_of_batches_share_no_picture(as_files):
-    plan = BatchPlan((np.arange(7), np.arange(7, 19)), 6, (40, 60), flip=True, seed=1)
-    parts = [plan.steps(3, 5, (index, 3)) for index in range(3)]
-    for values, *shares in zip(plan.steps(3, 5), *parts, strict=True):
-        joined = np.concatenate([share.reshape(5, 2, -1) for share in shares], axis=1)
-        np.testing.assert_array_equal(joined, values.reshape(5, 6, -1))
     ids = [
         {int(one) for batch in eval_batches(as_files, **EVAL, part=(index, 2)) for one in batch.image_id}
         for index in range(2)
