@@ -13,6 +13,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -97,6 +98,9 @@ class Memory(Protocol):
     def stream(self) -> int:
         """The CUDA stream that kernels are to run in."""
 
+    def another_stream(self) -> AbstractContextManager[Any]:
+        """While it lasts, copies and kernels go to a stream of its own."""
+
 
 class HostMemory(Memory):
     """NumPy's arrays, for the library that runs on the host."""
@@ -115,6 +119,9 @@ class HostMemory(Memory):
 
     def stream(self) -> int:
         return 0
+
+    def another_stream(self) -> AbstractContextManager[Any]:
+        return nullcontext()
 
 
 class TorchMemory(Memory):
@@ -151,6 +158,9 @@ class TorchMemory(Memory):
     def stream(self) -> int:
         return self._torch.cuda.current_stream().cuda_stream
 
+    def another_stream(self) -> AbstractContextManager[Any]:
+        return self._torch.cuda.stream(self._torch.cuda.Stream())
+
 
 class CupyMemory(Memory):
     """CuPy's arrays, on its current stream."""
@@ -178,6 +188,9 @@ class CupyMemory(Memory):
 
     def stream(self) -> int:
         return self._cupy.cuda.get_current_stream().ptr
+
+    def another_stream(self) -> AbstractContextManager[Any]:
+        return self._cupy.cuda.Stream(non_blocking=True)
 
 
 def _something(shape: Sequence[int], dtype: Any) -> np.ndarray:

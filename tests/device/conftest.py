@@ -37,10 +37,8 @@ def _compiled(memory, *, host):
         return error
 
 
-@pytest.fixture(params=["host", "gpu"])
-def launchers(request):
-    """`Launchers` on the host, and once more on a GPU."""
-    found = _launchers(request.param)
+def _found(where):
+    found = _launchers(where)
     if isinstance(found, RuntimeError):
         pytest.fail(str(found))
     if isinstance(found, str):
@@ -50,13 +48,22 @@ def launchers(request):
     return found
 
 
+@pytest.fixture(params=["host", "gpu"])
+def launchers(request):
+    """`Launchers` on the host, and once more on a GPU."""
+    return _found(request.param)
+
+
+@pytest.fixture
+def gpu_launchers():
+    """`Launchers` on a GPU; a test that asks for them has "gpu" in its name, by which a session chooses."""
+    return _found("gpu")
+
+
 @pytest.fixture(scope="session")
 def host_launchers():
     """`Launchers` on the host."""
-    found = _launchers("host")
-    if isinstance(found, RuntimeError):
-        pytest.fail(str(found))
-    return found
+    return _found("host")
 
 
 @pytest.fixture

@@ -61,17 +61,19 @@ def test_thresholds(launchers, rng, thresholds):
     check(launchers, *candidates(rng), **settings)
 
 
+# Around a word and a chunk, and two chunks more; few results, and room for all.
+@pytest.mark.parametrize("count", [64, 65, 2048, 2049, 4500])
 @pytest.mark.parametrize("max_outputs", [50, 5000])
-def test_more_candidates_than_a_chunk(launchers, rng, max_outputs):
+def test_words_and_chunks_of_candidates(launchers, rng, count, max_outputs):
     """Boxes on a grid, of which one in two is kept, and those that are decided in later chunks."""
-    place = rng.permutation(4500)
+    place = rng.permutation(count)
     corner = np.stack([place % 90, place // 90], -1) * 10.0
     boxes = np.concatenate([corner, corner + np.array([15, 9])], -1).astype(np.float32)
-    scores = rng.uniform(0, 1, (1, 4500, 1)).astype(np.float32)
+    scores = rng.uniform(0, 1, (1, count, 1)).astype(np.float32)
     settings = {"iou_threshold": 0.1, "score_threshold": 0.0, "max_outputs": max_outputs}
-    kept, _, selected, count = suppress(launchers, boxes[None, :, None], scores, **settings)
+    kept, _, selected, number = suppress(launchers, boxes[None, :, None], scores, **settings)
     expected = neighbours_kept(place, scores[0, :, 0])[:max_outputs]
-    assert count.tolist() == [len(expected)]
+    assert number.tolist() == [len(expected)]
     assert kept[0, : len(expected)].tolist() == expected
     np.testing.assert_array_equal(selected[0, : len(expected)], scores[0, expected, 0])
 
