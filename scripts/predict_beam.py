@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import program
 
 from cascade_tf.data.shards.storage import read_file, storage_path, write_file
+from cascade_tf.wording import count_of
 
 if TYPE_CHECKING:
     from cascade_tf.bulk.pipeline import Job
@@ -63,22 +64,27 @@ def predict(arguments: Sequence[str]) -> int:
             "got no package apache_beam, expected it in an environment of its own: "
             "pip install 'cascade-tf[cpu,beam]'"
         ) from None
-    from cascade_tf.bulk.pipeline import Job, detect, failures, missing_shards
+    from cascade_tf.bulk.model_files import find_model
+    from cascade_tf.bulk.pipeline import Job, detect, failures, ids_by_number, missing_shards, pictures_read
 
     values = OPTIONS.values
     records = tuple(filter(None, (values.records or "").split(",")))
     if not arguments and not records:
         raise ValueError("got no inputs, expected patterns of picture files, or --records")
+    model = find_model(OPTIONS.need("model"))
+    output = storage_path(OPTIONS.need("output"))
+    options = PipelineOptions(_beam_flags(values.pipeline))
     job = Job(
         files=tuple(arguments),
         records=records,
-        model=OPTIONS.need("model"),
-        output=storage_path(OPTIONS.need("output")),
+        model=model.folder,
+        output=output,
         shards=values.shards,
+        model_digest=model.digest,
+        ids_by_number=ids_by_number(arguments, records),
         batch_size=values.batch_size,
         score_threshold=values.score_threshold,
     )
-    options = PipelineOptions(_beam_flags(values.pipeline))
     _note_job(job)
     missing = missing_shards(job)
     size = values.shards_per_pipeline or len(missing) or 1
@@ -91,7 +97,9 @@ def predict(arguments: Sequence[str]) -> int:
     failed = failures(job)
     kept = f", {job.shards - len(missing)} of them from before" if len(missing) < job.shards else ""
     print(
-        f"{job.shards} shards{kept}, {failed} pictures that cannot be read. The results lie in {job.output}."
+        f"{count_of(job.shards, 'shard', 'shards')}{kept}: "
+        f"{count_of(pictures_read(job), 'picture', 'pictures')} read, {failed:,} that cannot be. "
+        f"The results lie in {job.output}."
     )
     return 1 if failed else 0
 

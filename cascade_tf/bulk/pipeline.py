@@ -4,6 +4,7 @@ Work is cut into shards by a digest of the inputs' names. The pipeline of a rest
 are missing and reads nothing of the others. Annotations are no texts here: Beam takes them for its types.
 """
 
+import itertools
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,9 +17,16 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
-from cascade_tf.bulk.pictures import Picture, id_of_name, picture_of_example, shard_of
+from cascade_tf.bulk.pictures import Picture, id_of_name, ids_are_unique, picture_of_example, shard_of
 from cascade_tf.bulk.predictor import Outcome, Predictor
-from cascade_tf.bulk.result_files import RESULTS, finished_shards, shard_content, shard_file
+from cascade_tf.bulk.result_files import (
+    IMAGES,
+    RESULTS,
+    finished_shards,
+    row_count,
+    shard_content,
+    shard_file,
+)
 
 _BINARY = {"mime_type": "application/octet-stream", "compression_type": CompressionTypes.UNCOMPRESSED}
 
@@ -33,6 +41,8 @@ class Job:
         model: folder of the SavedModel.
         output: folder of the results.
         shards: of the results.
+        model_digest: see `cascade_tf.bulk.model_files`.
+        ids_by_number: see `ids_by_number`.
         batch_size: pictures that go to the model at a time.
         score_threshold: detections need a higher score.
     """
@@ -42,6 +52,8 @@ class Job:
     model: str
     output: str
     shards: int
+    model_digest: str
+    ids_by_number: bool
     batch_size: int = 8
     score_threshold: float = 0.05
 
@@ -75,6 +87,25 @@ class DetectorHandler(ModelHandler[Picture, Outcome, Predictor]):
         return "cascade_tf"
 
 
+def ids_by_number(files: Sequence[str], records: Sequence[str]) -> bool:
+    """Looks for the inputs; says whether files may have the numbers of their names as ids.
+
+    They may where no two have the same, and where no records bring ids of their own.
+
+    Args:
+        files: patterns of picture files.
+        records: patterns of TFRecord files.
+
+    Raises:
+        ValueError: a pattern fits nothing.
+        OSError: a folder cannot be read.
+    """
+    for pattern in records:
+        _paths(pattern)
+    unique = ids_are_unique(itertools.chain.from_iterable(map(_paths, files)))
+    return unique and not records
+
+
 def missing_shards(job: Job) -> list[int]:
     """The shards whose results are not there yet."""
     pattern = FileSystems.join(job.output, f"{RESULTS}-*")
@@ -83,13 +114,14 @@ def missing_shards(job: Job) -> list[int]:
     return [number for number in range(job.shards) if number not in done]
 
 
+def pictures_read(job: Job) -> int:
+    """How many pictures of the shards that are there could be read."""
+    return sum(map(row_count, _contents(job, IMAGES, "parquet")))
+
+
 def failures(job: Job) -> int:
-    """How many pictures of the shards that are there could not be read."""
-    count = 0
-    for one in _match(FileSystems.join(job.output, f"failures-*-of-{job.shards:05d}.jsonl")):
-        with FileSystems.open(one.path, **_BINARY) as file:
-            count += file.read().count(b"\n")
-    return count
+    """How many could not."""
+    return sum(content.count(b"\n") for content in _contents(job, "failures", "jsonl"))
 
 
 def detect(pipeline: beam.Pipeline, job: Job, shards: Sequence[int]) -> beam.PCollection:
@@ -112,7 +144,7 @@ def detect(pipeline: beam.Pipeline, job: Job, shards: Sequence[int]) -> beam.PCo
             | "files" >> fileio.MatchAll()
             | "of the shards" >> beam.FlatMap(_keyed_path, job.shards, wanted)
             | "shared out" >> beam.Reshuffle()
-            | "read files" >> beam.MapTuple(_read)
+            | "read files" >> beam.MapTuple(_ReadFile(job.ids_by_number))
         )
     if job.records:
         pictures.append(
@@ -137,6 +169,19 @@ def detect(pipeline: beam.Pipeline, job: Job, shards: Sequence[int]) -> beam.PCo
     )
 
 
+def _contents(job: Job, kind: str, suffix: str) -> Iterator[bytes]:
+    for one in _match(FileSystems.join(job.output, f"{kind}-*-of-{job.shards:05d}.{suffix}")):
+        with FileSystems.open(one.path, **_BINARY) as file:
+            yield file.read()
+
+
+def _paths(pattern: str) -> list[str]:
+    found = [one.path for one in FileSystems.match([pattern])[0].metadata_list]
+    if not found:
+        raise ValueError(f"input {pattern}: got no files, expected some that the pattern fits")
+    return found
+
+
 def _match(pattern: str) -> list[Any]:
     try:
         return FileSystems.match([pattern])[0].metadata_list
@@ -150,12 +195,19 @@ def _keyed_path(found: Any, count: int, wanted: frozenset[int]) -> Iterator[tupl
         yield shard, found.path
 
 
-def _read(shard: int, path: str) -> tuple[int, Picture]:
-    try:
-        with FileSystems.open(path, **_BINARY) as file:
-            return shard, Picture(path, id_of_name(path), file.read())
-    except OSError as error:
-        return shard, Picture(path, id_of_name(path), b"", f"cannot be read ({error})")
+class _ReadFile:
+    """Gives a file's picture with its shard, as a function of (shard, path)."""
+
+    def __init__(self, by_number: bool) -> None:
+        self._by_number = by_number
+
+    def __call__(self, shard: int, path: str) -> tuple[int, Picture]:
+        number = id_of_name(path, by_number=self._by_number)
+        try:
+            with FileSystems.open(path, **_BINARY) as file:
+                return shard, Picture(path, number, file.read())
+        except OSError as error:
+            return shard, Picture(path, number, b"", f"cannot be read ({error})")
 
 
 class _KeyedExample:

@@ -20,6 +20,8 @@ from cascade_tf.bulk.predictor import Outcome
 
 RESULTS = "results"
 """The first part of the name of the file that is written last."""
+IMAGES = "images"
+"""The same of the list of the pictures that could be read."""
 
 _DETECTIONS = {
     **{"image_id": "int64", "file_name": "string", "category_id": "int64", "name": "string"},
@@ -73,11 +75,18 @@ def shard_content(outcomes: Iterable[Outcome], number: int, count: int) -> dict[
     results = [result for outcome in read for result in outcome.results]
     contents = {
         "detections": _parquet(_detections(read), _DETECTIONS),
-        "images": _parquet(_images(read), _IMAGES),
+        IMAGES: _parquet(_images(read), _IMAGES),
         "failures": "".join(lines).encode(),
         RESULTS: (json.dumps(results) + "\n").encode(),
     }
     return {shard_file(kind, number, count): content for kind, content in contents.items()}
+
+
+def row_count(content: bytes) -> int:
+    """The number of rows in a Parquet file."""
+    from pyarrow import parquet
+
+    return int(parquet.read_metadata(io.BytesIO(content)).num_rows)
 
 
 def _detections(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

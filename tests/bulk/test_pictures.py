@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cascade_tf.bulk import predictor, result_files
+from cascade_tf.bulk import pictures, predictor, result_files
+from cascade_tf.bulk.model_files import find_model
 from cascade_tf.bulk.pictures import Picture, id_of_name, picture_of_example, shard_of
 from cascade_tf.bulk.predictor import Outcome, Predictor
-from cascade_tf.bulk.result_files import finished_shards, shard_content
+from cascade_tf.bulk.result_files import finished_shards, row_count, shard_content
 from cascade_tf.conversion.tfrecord import write_tfrecords
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.prediction.inference import ImageDetections
@@ -64,6 +65,17 @@ def test_ids_are_numbers_of_names_or_exact_in_json():
     assert all(0 <= one < 2**53 and int(float(one)) == one for one in ids)
 
 
+def test_numbers_are_ids_where_no_two_are_the_same():
+    names = ["cam1/0001.jpg", "cam1/0002.jpg", "cam1/street.jpg"]
+    assert pictures.ids_are_unique([*names, "cam1/0001.jpg"])  # two patterns fit one file
+    assert not pictures.ids_are_unique([*names, "cam2/0001.jpg"])
+    assert not pictures.ids_are_unique([*names, "cam1/1.png"])
+    assert pictures.ids_are_unique([])
+    ids = {id_of_name(name, by_number=False) for name in (*names, "cam2/0001.jpg")}
+    assert len(ids) == 4
+    assert min(ids) > 1000
+
+
 def test_shards_take_equal_shares_and_the_same_in_every_process():
     shares = np.bincount([shard_of(f"{number}.jpg", 8) for number in range(8000)], minlength=8)
     # Five standard deviations of a fair draw.
@@ -96,7 +108,7 @@ def test_records_without_a_picture(record, failure):
 
 
 def test_broken_pictures_are_outcomes(detector):
-    pictures = [
+    given = [
         Picture("a.png", 1, png(4, 6)),
         Picture("cut.png", 2, png(40, 60)[:60]),
         Picture("text.jpg", 3, b"no picture"),
@@ -104,7 +116,7 @@ def test_broken_pictures_are_outcomes(detector):
         Picture("b.png", 5, png(8, 2)),
         Picture("c.png", 6, png(4, 6)),
     ]
-    outcomes = Predictor("export", 0.5).predict(pictures)
+    outcomes = Predictor("export", 0.5).predict(given)
     assert [(one.name, one.image_id, bool(one.failure)) for one in outcomes] == [
         ("a.png", 1, False),
         ("cut.png", 2, True),
@@ -118,8 +130,39 @@ def test_broken_pictures_are_outcomes(detector):
     assert (result["image_id"], result["category_id"], result["bbox"]) == (5, 7, [0, 0, 2, 8])
     assert result["score"] == pytest.approx(0.6)
     assert (outcomes[4].height, outcomes[4].width) == (8, 2)
-    assert Predictor("export", 0.5).predict(pictures[1:3])[0].failure.startswith("cannot be decoded")
+    assert Predictor("export", 0.5).predict(given[1:3])[0].failure.startswith("cannot be decoded")
     assert detector.calls == [2, 1]  # nothing to detect in
+
+
+def write_model(folder, weights=b"weights", labels=b"{}"):
+    content = {
+        "saved_model.pb": b"graph",
+        "assets/labels.json": labels,
+        "variables/variables.index": weights,
+    }
+    for name, text in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text)
+
+
+def test_another_model_has_another_digest(tmp_path):
+    write_model(tmp_path / "9")
+    write_model(tmp_path / "10")
+    first = find_model(str(tmp_path))
+    assert first.folder == str(tmp_path / "10")
+    assert first.digest == find_model(str(tmp_path / "9")).digest
+    for changed in ({"weights": b"others"}, {"labels": b"[]"}):
+        write_model(tmp_path / "9", **changed)
+        assert find_model(str(tmp_path / "9")).digest != first.digest
+
+
+def test_what_is_no_model_is_said_before_anything_is_done(tmp_path):
+    with pytest.raises(ValueError, match=r"model .*typo: got no saved_model.pb in it, expected an export"):
+        find_model(str(tmp_path / "typo"))
+    write_model(tmp_path)
+    (tmp_path / "assets" / "labels.json").unlink()
+    with pytest.raises(ValueError, match=r"got no assets/labels\.json in it"):
+        find_model(str(tmp_path))
 
 
 def test_a_model_is_fetched_from_wherever_tensorflow_reads(monkeypatch):
@@ -186,4 +229,7 @@ def test_parquet_has_its_types_without_rows_too():
         detections = tables["detections-00000-of-00001.parquet"]
         assert str(detections.schema.field("score").type) == "float"
         assert str(detections.schema.field("segmentation").type) == "string"
+        assert row_count(shard_content(outcomes, 0, 1)["images-00000-of-00001.parquet"]) == len(
+            tables["images-00000-of-00001.parquet"]
+        )
         assert len(tables["images-00000-of-00001.parquet"]) == (2 if outcomes else 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 
 pytest.importorskip("apache_beam", reason="the extra beam is not installed, see CONTRIBUTING.md")
 
+from cascade_tf.bulk.pictures import id_of_name
 from cascade_tf.conversion.tfrecord import write_tfrecords
 from cascade_tf.data.coco import read_dataset_dir
 from cascade_tf.experiment.loading import load
@@ -122,6 +124,42 @@ def test_records_have_their_own_ids(folder, predict, tmp_path):
     assert [one["image_id"] for one in in_order(results_in(found))] == [
         one["image_id"] for one in in_order(wanted)
     ]
+
+
+def test_a_typo_leaves_nothing_behind(folder, predict, capsys):
+    pattern = f"{folder}/images/000000.png"
+    for wrong, flags, said in (
+        (f"{folder}/imges/*.png", [], f"input {folder}/imges/*.png: got no files"),
+        (pattern, ["--records", f"{folder}/*.tfrecord"], f"input {folder}/*.tfrecord: got no files"),
+        (pattern, ["--model", f"{folder}/exprt"], f"model {folder}/exprt: got no saved_model.pb"),
+    ):
+        status, found = predict(pattern, wrong, flags=flags)
+        assert status == 1
+        assert said in capsys.readouterr().err
+        assert not found.exists()
+    assert predict(pattern)[0] == 0
+    assert "4 shards: 1 picture read, 0 that cannot be." in capsys.readouterr().out
+
+
+def test_files_of_one_number_get_ids_of_their_paths(folder, predict, tmp_path):
+    paths = [tmp_path / camera / "0001.png" for camera in ("cam1", "cam2")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        path.write_bytes((folder / "images" / f"{number:06d}.png").read_bytes())
+    status, found = predict(f"{tmp_path}/cam*/*.png")
+    assert status == 0
+    ids = {one["image_id"] for one in results_in(found)}
+    assert ids == {id_of_name(str(path), by_number=False) for path in paths}
+
+
+def test_a_new_export_in_the_same_place_is_another_model(folder, predict, tmp_path, capsys):
+    pattern, model = f"{folder}/images/000000.png", tmp_path / "export"
+    shutil.copytree(folder / "export", model)
+    assert predict(pattern, flags=["--model", str(model)])[0] == 0
+    index = model / "1" / "variables" / "variables.index"
+    index.write_bytes(index.read_bytes()[::-1])
+    assert predict(pattern, flags=["--model", str(model)])[0] == 1
+    assert "job.json: model_digest is " in capsys.readouterr().err
 
 
 def test_results_of_another_model_are_not_mixed(folder, predict, capsys):
