@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 
 import program
@@ -43,7 +44,8 @@ def serve(arguments: Sequence[str]) -> None:
             f"ports {values.port} and {values.worker_port}: cannot be served ({error.message})"
         ) from None
     print(server.address, flush=True)
-    server.worker.join()
+    # The service's own join() lets no Ctrl-C through.
+    threading.Event().wait()
 
 
 if __name__ == "__main__":
