@@ -73,8 +73,8 @@ OPTIONS.choice(
 OPTIONS.number(
     "stall_limit",
     1800.0,
-    "Seconds after which a process of several ends itself with status 75 where no step, nor evaluation, has "
-    "been done; 0: never.",
+    "Seconds after which a process of several, or one with data.service, ends itself with status 75 where no "
+    "step, nor evaluation, has been done; 0: never.",
     lower=0.0,
     upper=1e9,
 )
@@ -230,8 +230,12 @@ def make_trainer(
         watch: wraps the training batches, for example to count them.
         progress_bar: see ``Trainer``.
         strategy: likewise.
-        stall_limit: likewise.
+        stall_limit: of a process that waits for others: of several, or for a data service.
+
+    Raises:
+        ValueError: the data service does not answer.
     """
+    from cascade_tf.data.service import check_service
     from cascade_tf.experiment.config import settings, write_experiment
     from cascade_tf.models.detector import PROPOSALS
     from cascade_tf.training.cluster import Workers
@@ -241,6 +245,9 @@ def make_trainer(
     strategy = strategy or default_strategy()
     workers = Workers(strategy)
     share = workers.index, workers.count
+    service = experiment.data.service
+    if service is not None:
+        check_service(service)
     if settings(experiment).get("model.learns") == PROPOSALS:
         how_to_evaluate = _recall_of_proposals(experiment, val_set, workdir, workers)
     else:
@@ -253,7 +260,7 @@ def make_trainer(
             make_batches=lambda start: watch(training_batches(experiment, train_set, start, share=share)),
             progress_bar=progress_bar if workers.is_chief else False,
             strategy=strategy,
-            stall_limit=stall_limit,
+            stall_limit=stall_limit if service is not None or workers.count > 1 else 0.0,
             **how_to_evaluate,
         )
     if workers.is_chief:

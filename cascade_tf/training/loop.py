@@ -88,8 +88,8 @@ class Trainer:
         strategy: None trains on every GPU of the machine, without one on the CPU. Of several processes,
             which all see the folder, only the first one writes.
         progress_bar: None shows one where stderr is a terminal.
-        stall_limit: seconds after which one of several processes ends itself with exit status 75 if no step
-            and no evaluation has been done, see ``watchdog``; 0: never.
+        stall_limit: seconds after which this process ends itself with exit status 75 if no step and no
+            evaluation has been done, as others that it waits for are gone, see ``watchdog``; 0: never.
 
     Attributes:
         detector: the detector, with the weights of ``step``.
@@ -124,7 +124,7 @@ class Trainer:
         self.progress_bar = progress_bar
         self.strategy = strategy or default_strategy()
         self.workers = Workers(self.strategy)
-        self._stall_limit = stall_limit if self.workers.count > 1 else 0.0
+        self._stall_limit = stall_limit
         check_divisible(settings.batch_size, self.strategy)
         keras.utils.set_random_seed(settings.seed)
         with self.strategy.scope(), dtype_policy(settings.precision):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,16 @@ def no_detector(monkeypatch):
 def cut_off(file: Path) -> Path:
     file.write_bytes(file.read_bytes()[:-50])
     return file
+
+
+@pytest.mark.usefixtures("no_detector")
+def test_a_data_service_that_does_not_answer(train, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        address = f"localhost:{taken.getsockname()[1]}"
+        complaint = train(f"--set=data.service={address}").complaint
+    assert f"data.service: nobody answers at {address} (" in complaint
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("no_detector")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from cascade_tf.training import loop
 from cascade_tf.training.loop import Trainer
 from cascade_tf.training.run_log import read_metrics
 from cascade_tf.training.settings import TrainConfig
+from cascade_tf.training.watchdog import Watchdog
 from cascade_tf.training.window import NonFiniteLossError
 from tests.training.fake_detector import FakeDetector, make_batches, poison
 
@@ -49,6 +52,7 @@ def make_trainer(
     evaluate_fn=None,
     judge="AP",
     lower_is_better=False,
+    stall_limit=0,
     **changes,
 ):
     return Trainer(
@@ -58,6 +62,7 @@ def make_trainer(
         make_batches=batches,
         evaluate_fn=evaluate_fn,
         judge=judge,
+        stall_limit=stall_limit,
         lower_is_better=lower_is_better,
         strategy=strategy,
         progress_bar=False,
@@ -121,6 +126,22 @@ def test_data_that_end_within_an_update_are_refused(tmp_path):
     trainer = make_trainer(tmp_path, batches=lambda start: make_batches(start, num_steps=8), accumulate=3)
     with pytest.raises(ValueError, match=r"data set: ended after 2 steps, expected train.steps = 8"):
         trainer.run()
+
+
+def test_a_process_alone_does_not_wait_for_its_batches_for_ever(tmp_path, monkeypatch):
+    silences = []
+    monkeypatch.setattr(loop, "Watchdog", lambda limit: Watchdog(limit, silences.append))
+
+    def hang_at_the_last(step, data):
+        time.sleep(1.5 if step == 1 else 0)
+        return data
+
+    trainer = make_trainer(
+        tmp_path, batches=lambda start: make_batches(start, change=hang_at_the_last), stall_limit=1, steps=2
+    )
+    trainer.run()
+    assert silences
+    assert silences[-1] >= 1
 
 
 def test_resume_from_an_older_checkpoint_repeats_the_lost_steps(tmp_path):
