@@ -29,7 +29,9 @@ class BestKeeper:
         key: of the number in the evaluation's results.
         measured_by: what the number's name does not say of how it is measured, such as a rule; may be empty.
         lower_is_better: whether the best number is the lowest.
-        fresh: whether the run starts anew; what an earlier run left in the folder is then removed.
+        fresh: whether the run starts anew; what an earlier run left in the folder is then removed, and not
+            read by the processes that may not remove it.
+        writes: whether this process is the one that may.
 
     Attributes:
         best: ``step`` and the number of the best weights, which is None while it is not defined for want of
@@ -48,16 +50,17 @@ class BestKeeper:
         measured_by: str = "",
         lower_is_better: bool = False,
         fresh: bool = False,
+        writes: bool = True,
     ) -> None:
         self._workdir = workdir
         self._save = save
         self._key = key
         self._measured_by = measured_by
         self._lower_is_better = lower_is_better
-        if fresh:
+        if fresh and writes:
             for name in (BEST_FILE, BEST_WEIGHTS):
                 (workdir / name).unlink(missing_ok=True)
-        self.best = self._read()
+        self.best = None if fresh else self._read()
 
     def offer(self, step: int, results: Mapping[str, float]) -> bool:
         """Keeps the weights at hand if their number is better than the best so far; the first ones always.

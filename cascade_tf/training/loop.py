@@ -26,6 +26,7 @@ from cascade_tf.training.checkpoint import (
 from cascade_tf.training.cluster import Workers
 from cascade_tf.training.distribution import batch_signature, check_divisible, default_strategy
 from cascade_tf.training.failed_evaluations import EvaluationFailedError, describe_error
+from cascade_tf.training.lost_workers import lost_workers_named, tells_of_lost_worker
 from cascade_tf.training.optimizer import make_optimizer
 from cascade_tf.training.pictures import sample_pictures
 from cascade_tf.training.precision import LossScale, dtype_policy
@@ -98,6 +99,7 @@ class Trainer:
     Raises:
         ValueError: the folder cannot be written to, its checkpoint is of another model, the batch size
             does not divide among the devices, or the processes see different checkpoints.
+        WorkerLostError: another process has died.
     """
 
     def __init__(
@@ -127,24 +129,27 @@ class Trainer:
         self._stall_limit = stall_limit
         check_divisible(settings.batch_size, self.strategy)
         keras.utils.set_random_seed(settings.seed)
-        with self.strategy.scope(), dtype_policy(settings.precision):
-            self.detector = detector_factory()
-            self._optimizer = make_optimizer(settings)
-            self._optimizer.build(self.detector.trainable_variables)
-            weights = [raw_variable(v) for v in self.detector.trainable_variables]
-            self._average = AveragedWeights(weights, settings.ema) if settings.ema else None
-            self._loss_scale = LossScale() if settings.precision == "mixed_float16" else None
         folder = self.workdir / CHECKPOINTS_FOLDER
-        self._checkpoints = CheckpointStore(folder, self._state(), settings.keep_checkpoints)
-        resumed = self._checkpoints.restore()
-        self._check_workers_agree()
+        # A variable is made by all processes together, which wait for each other.
+        with lost_workers_named(), Watchdog(self._stall_limit):
+            with self.strategy.scope(), dtype_policy(settings.precision):
+                self.detector = detector_factory()
+                self._optimizer = make_optimizer(settings)
+                self._optimizer.build(self.detector.trainable_variables)
+                weights = [raw_variable(v) for v in self.detector.trainable_variables]
+                self._average = AveragedWeights(weights, settings.ema) if settings.ema else None
+                self._loss_scale = LossScale() if settings.precision == "mixed_float16" else None
+            self._checkpoints = CheckpointStore(folder, self._state(), settings.keep_checkpoints)
+            resumed = self._checkpoints.restore()
+            self._check_workers_agree()
         self._best = BestKeeper(
             self.workdir,
             lambda path: save_weights(self.detector, path),
             judge,
             measured_by=measured_by,
             lower_is_better=lower_is_better,
-            fresh=not resumed and self.workers.is_chief,
+            fresh=not resumed,
+            writes=self.workers.is_chief,
         )
         self._failed: dict[int, Exception] = {}
 
@@ -161,11 +166,13 @@ class Trainer:
             NonFiniteLossError: a loss or the gradient was not finite; the newest checkpoint stays as it is.
             ValueError: the data set's batches have another size, or end too early.
             EvaluationFailedError: all steps are done and their weights kept, but an evaluation has failed.
+            WorkerLostError: another process has died.
         """
         steps, start = self.settings.steps, self.step
         logging.info("%s", describe_learning_rate(self.settings))
         writes = self.workers.is_chief
         with (
+            lost_workers_named(),
             RunLog(self.workdir, start, writes=writes) as log,
             StopRequest(self.workers) as stop,
             Watchdog(self._stall_limit) as self._watchdog,
@@ -250,6 +257,8 @@ class Trainer:
                 if self.workers.is_chief:
                     self._best.offer(step, results)
         except Exception as error:
+            if tells_of_lost_worker(error):
+                raise
             self._failed[step] = error
             logging.error(
                 "the evaluation after step %d failed, its weights are kept as a checkpoint and %s: %s",

@@ -17,9 +17,9 @@ STALLED = 75
 def leave(seconds: float) -> None:
     """Ends this process, which waits inside of a collective operation that no exception can leave."""
     logging.error(
-        "no step was done for %.0f s, expected one within --stall_limit: another process of the run has died "
-        "or hangs, or an evaluation takes longer; the same command on all hosts goes on from the last "
-        "checkpoint",
+        "no step was done for %.0f s, expected one within --stall_limit: another process of the run, or its "
+        "service of data, died, hangs or was not started, or an evaluation takes longer; the same command on "
+        "all hosts goes on from the last checkpoint",
         seconds,
     )
     logging.flush()

@@ -73,6 +73,7 @@ def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str
         line = broken_image(error)
         if debug or not (line or is_users(error)):
             traceback.print_exception(error)
-        return fail(name, line or one_line(error))
+        # Some errors tell whoever starts programs what to do.
+        return fail(name, line or one_line(error), getattr(error, "exit_status", 1))
     finally:
         forget_tensorflow()

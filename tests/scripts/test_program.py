@@ -117,6 +117,22 @@ class TestErrors:
         said = call("train", "--config=x")
         assert (said.status, said.err) == (130, "train.py: error: interrupted\n")
 
+    def test_a_lost_process_has_its_own_status(self, call, monkeypatch):
+        import tensorflow as tf
+
+        from cascade_tf.experiment import config
+        from cascade_tf.training.lost_workers import lost_workers_named
+
+        def talk(path):
+            with lost_workers_named():
+                raise tf.errors.UnavailableError(None, None, "node CollectiveReduceV2: crashed")
+
+        monkeypatch.setattr(config, "load_config", talk)
+        said = call("train", "--config=x")
+        assert said.status == 75
+        assert said.err.startswith("train.py: error: another process of the run has died")
+        assert said.err.count("\n") == 1
+
     def test_from_a_shell_in_any_folder(self, tmp_path):
         """The process as a user sees it: one line, nothing of TensorFlow's, status 1, nothing written."""
         command = [sys.executable, str(SCRIPTS / "train.py"), "--config", "coco/nothing", "--workdir", "run"]

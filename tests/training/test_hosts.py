@@ -40,8 +40,8 @@ def alone(tmp_path_factory, data):
     return trainer
 
 
-def run_hosts(number, workdir, data, **changes):
-    spec = json.dumps({"workdir": str(workdir), "data": str(data), **changes})
+def run_hosts(number, workdir, data):
+    spec = json.dumps({"workdir": str(workdir), "data": str(data)})
     hosts = tiny_run.start_hosts(number, [tiny_run.__file__, spec])
     outputs = [host.communicate(timeout=400)[0] for host in hosts]
     for host, output in zip(hosts, outputs, strict=True):
