@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING
 import program
 from absl import logging
 
+from cascade_tf.wording import count_of
+
 if TYPE_CHECKING:
     from cascade_tf.experiment.config import Experiment
     from cascade_tf.inspection.inspected import Inspected
@@ -257,7 +259,7 @@ def _write_shards(splits: Mapping[str, Inspected]) -> None:
             usable, folder, shard_bytes=OPTIONS.values.shard_megabytes << 20, progress=bar.update
         )
     kept = f", {written.kept} of them from before" if written.kept else ""
-    print(f"\nThe data set lies in {folder}, in {written.shards} shards{kept}.")
+    print(f"\nThe data set lies in {folder}, in {count_of(written.shards, 'shard', 'shards')}{kept}.")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ and the time until the answer are printed. The exit status is 1 where an image o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import sys
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import program
 
 from cascade_tf.files import write_atomically
+from cascade_tf.wording import count_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +64,10 @@ def serve_client(arguments: Sequence[str]) -> int:
     paths = list(dict.fromkeys(path for name in arguments for path in find_images(name).paths))
     if not paths:
         raise ValueError(f"got no images in {len(arguments)} inputs, expected files, folders or patterns")
-    client = _connect()
-    return measure(paths) if OPTIONS.values.requests else draw(client, paths)
+    if OPTIONS.values.requests:
+        return measure(paths)
+    with contextlib.closing(_connect()) as client:
+        return draw(client, paths)
 
 
 def _connect() -> Client:
@@ -84,7 +88,6 @@ def draw(client: Client, paths: Sequence[Path]) -> int:
     from PIL import Image
 
     from cascade_tf.prediction.image_files import read_image
-    from cascade_tf.serving.client import ServerError
     from cascade_tf.visualization import draw_detections
 
     folder = program.writable_folder(OPTIONS.need("output"), "output folder")
@@ -93,12 +96,12 @@ def draw(client: Client, paths: Sequence[Path]) -> int:
     refused = 0
     with program.progress_bar(len(paths), "asking the server", "image") as bar:
         for number, path in enumerate(paths):
-            data = path.read_bytes()
             try:
+                data = path.read_bytes()
                 found = found_in(client.predict([data]), OPTIONS.values.score_threshold)
                 picture = read_image(data, upright=upright)
-            except (ServerError, ValueError) as error:
-                program.warn(f"{path}: {error}")
+            except (OSError, ValueError) as error:  # of a file, of the server
+                program.warn(str(error) if str(path) in str(error) else f"{path}: {error}")
                 refused += 1
                 bar.update(1)
                 continue
@@ -109,7 +112,10 @@ def draw(client: Client, paths: Sequence[Path]) -> int:
             bar.update(1)
     write_atomically(folder / "detections.json", json.dumps(content, indent=1) + "\n")
     total = sum(len(entry["detections"]) for entry in content)
-    print(f"{total} detections in {len(content)} images, {refused} refused. The results lie in {folder}.")
+    print(
+        f"{count_of(total, 'detection', 'detections')} in {count_of(len(content), 'image', 'images')}, "
+        f"{refused:,} refused. The results lie in {folder}."
+    )
     return 1 if refused else 0
 
 
@@ -119,20 +125,28 @@ def found_in(outputs: dict[str, np.ndarray], score_threshold: float) -> Found:
     Raises:
         ValueError: the server could not decode the image, or the model is no detector's export.
     """
-    if "status" in outputs and int(outputs["status"][0]):
+    import numpy as np
+
+    if "status" in outputs and np.any(outputs["status"]):
         raise ValueError("the server cannot decode it")
     try:
         count = int(outputs["num_detections"][0])
         scores = outputs["detection_scores"][0][:count]
         kept = scores > score_threshold
+        scores = scores[kept]
         boxes, classes, ids = (
             outputs[name][0][:count][kept]
             for name in ("detection_boxes_pixels", "detection_classes", "detection_category_ids")
         )
+        boxes = boxes.reshape(len(scores), 4)[:, [1, 0, 3, 2]]
+        if not np.isfinite(boxes).all():
+            raise ValueError("boxes are not finite")
+        return Found(boxes, scores, classes.astype(int), ids.astype(int))
     except KeyError as error:
         got = ", ".join(sorted(outputs))
         raise ValueError(f"the answer has no {error}, but {got}: no export of this package") from None
-    return Found(boxes.reshape(-1, 4)[:, [1, 0, 3, 2]], scores[kept], classes.astype(int), ids.astype(int))
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"the answer's arrays are none of an export of this package ({error})") from None
 
 
 def _as_json(found: Found, names: Sequence[str]) -> list[dict[str, Any]]:

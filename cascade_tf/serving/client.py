@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import json
 import threading
 import time
@@ -36,6 +38,9 @@ class Client(Protocol):
         Raises:
             ServerError: the server cannot be reached or refuses the request.
         """
+
+    def close(self) -> None:
+        """Ends the connection."""
 
 
 class GrpcClient:
@@ -74,7 +79,14 @@ class GrpcClient:
             response = self._stub.Predict(request, timeout=self._timeout)
         except self._error as error:
             raise ServerError(f"{self._address}: {error.code().name}: {_line(error.details())}") from None
-        return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
+        try:
+            return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
+        except (TypeError, ValueError) as error:
+            raise ServerError(f"{self._address}: the answer cannot be read ({_line(str(error))})") from None
+
+    def close(self) -> None:
+        """See ``Client``."""
+        self._channel.close()
 
 
 class RestClient:
@@ -97,11 +109,16 @@ class RestClient:
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
                 rows = json.load(response)["predictions"]
+            return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
         except urllib.error.HTTPError as error:
             raise ServerError(f"{self._url}: {error.code}: {_line(_reason(error))}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise ServerError(f"{self._url}: {_line(str(error))}") from None
-        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        except (LookupError, TypeError, RecursionError) as error:
+            raise ServerError(f"{self._url}: the answer is none of a model server ({error!r})") from None
+
+    def close(self) -> None:
+        """See ``Client``; each request has had a connection of its own."""
 
 
 def connect(server: str, model: str, timeout: float = 60.0) -> Client:
@@ -150,30 +167,41 @@ def measure_load(
         batches: requests.
         clients: how many send at once.
         progress: called with 1 after each request.
+
+    Raises:
+        Exception: what else than a ServerError a client has raised, the first of them.
     """
     waiting = iter(batches)
     lock = threading.Lock()
     seconds: list[float] = []
     failures: dict[str, int] = {}
 
+    defects: list[Exception] = []
+
+    def send_all() -> None:
+        with contextlib.closing(make_client()) as client:
+            while not defects:
+                with lock:
+                    batch = next(waiting, None)
+                if batch is None:
+                    return
+                begin = time.perf_counter()
+                try:
+                    client.predict(batch)
+                except ServerError as error:
+                    with lock:
+                        failures[str(error)] = failures.get(str(error), 0) + 1
+                else:
+                    with lock:
+                        seconds.append(time.perf_counter() - begin)
+                with lock:
+                    progress(1)
+
     def work() -> None:
-        client = make_client()
-        while True:
-            with lock:
-                batch = next(waiting, None)
-            if batch is None:
-                return
-            begin = time.perf_counter()
-            try:
-                client.predict(batch)
-            except ServerError as error:
-                with lock:
-                    failures[str(error)] = failures.get(str(error), 0) + 1
-            else:
-                with lock:
-                    seconds.append(time.perf_counter() - begin)
-            with lock:
-                progress(1)
+        try:
+            send_all()
+        except Exception as error:  # a thread's own would be lost
+            defects.append(error)
 
     threads = [threading.Thread(target=work, name=f"client {number}") for number in range(clients)]
     begin = time.perf_counter()
@@ -181,6 +209,8 @@ def measure_load(
         thread.start()
     for thread in threads:
         thread.join()
+    if defects:
+        raise defects[0]
     return Load(np.sort(seconds), failures, time.perf_counter() - begin)
 
 

@@ -102,6 +102,9 @@ def test_many_clients_at_once_get_their_own_answers(addresses, kind):
                 wrong.append(contents[0])
             return outputs
 
+        def close(self):
+            self.client.close()
+
     load = measure_load(Checking, [[content] for content in CONTENTS * 8], clients=6)
     assert not wrong
     assert not load.failures
@@ -113,6 +116,7 @@ def test_many_clients_at_once_get_their_own_answers(addresses, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_draws_what_the_server_finds(call, addresses, export, photos, tmp_path, kind):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (photos / "dangling.jpg").symlink_to(photos / "gone.jpg")
     labels = export[1] / "assets" / "labels.json"
     said = call(
         *(
@@ -128,7 +132,8 @@ def test_draws_what_the_server_finds(call, addresses, export, photos, tmp_path, 
     )
     assert said.status == 1
     assert "broken.jpg: " in said.err
-    assert "in 3 images, 1 refused" in said.out
+    assert "dangling.jpg" in said.err
+    assert "in 3 images, 2 refused" in said.out
     content = json.loads((tmp_path / "out" / "detections.json").read_text())
     for entry, original in zip(content, CONTENTS, strict=True):
         [record] = export[0].predict([original], score_threshold=0.05)
@@ -169,3 +174,32 @@ def test_benchmark_of_an_export(benchmark, export, tmp_path, capsys):
         assert lines[f"{clients}, throughput"] > 0
     # A client alone cannot be answered faster than the network computes.
     assert 1 / lines["1 client, throughput"] > 0.5e-3 * lines["without a server"]
+
+
+ANSWER = {
+    "num_detections": [1],
+    "detection_scores": [[0.9, 0.0]],
+    "detection_boxes_pixels": [[[2.0, 1.0, 4.0, 3.0], [0.0] * 4]],
+    "detection_classes": [[1, 0]],
+    "detection_category_ids": [[7, 0]],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_detections": 1}, "are none of an export"),
+        ({"num_detections": ["many"]}, "are none of an export"),
+        ({"detection_scores": [[0.9]], "num_detections": [2]}, "are none of an export"),
+        ({"detection_boxes_pixels": [[1.0, 2.0]]}, "are none of an export"),
+        ({"detection_boxes_pixels": [[[1.0, 2.0, 3.0, np.inf], [0.0] * 4]]}, "boxes are not finite"),
+        ({"status": [1]}, "the server cannot decode it"),
+    ],
+)
+def test_answers_of_other_models_are_refused(benchmark, changes, message):
+    found_in = benchmark("serve_client").found_in
+    outputs = {name: np.array(value) for name, value in ANSWER.items()}
+    found = found_in(outputs, 0.5)
+    np.testing.assert_array_equal(found.boxes, [[1, 2, 3, 4]])
+    with pytest.raises(ValueError, match=message):
+        found_in({**outputs, **{name: np.array(value) for name, value in changes.items()}}, 0.5)
