@@ -23,6 +23,9 @@ SUMMARY = ".tfrecords.json"
 PLACE = "tfrecord"
 """The field of an image's record that says where its picture lies."""
 
+# Bytes that TensorFlow can count.
+_LONGEST = 2**63
+
 
 class Summary(NamedTuple):
     """What the file of a split says.
@@ -64,9 +67,13 @@ def read_summary(folder: str, split: str) -> Summary:
     if content.get("version") != VERSION:
         raise ValueError(f"{path}: version is {content.get('version')!r}, expected {VERSION}")
     try:
-        return Summary(bool(content["labelled"]), list(content["categories"]), list(content["shards"]))
+        summary = Summary(bool(content["labelled"]), list(content["categories"]), list(content["shards"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: lacks {error}, expected labelled, categories and shards") from None
+    for name in summary.shards:
+        if not _is_plain(name):
+            raise ValueError(f"{path}: shards has {name!r}, expected names of files in the same folder")
+    return summary
 
 
 def summary_text(summary: Summary) -> str:
@@ -87,7 +94,10 @@ def records_of(folder: str, summary: Summary) -> Iterator[dict[str, list]]:
         size = file_size(path)
         if size != content.get("bytes"):
             raise ValueError(f"{path}: has {size} bytes, expected {content.get('bytes')} as its records say")
-        yield {key: content[key] for key in ("images", "annotations")}
+        try:
+            yield {key: content[key] for key in ("images", "annotations")}
+        except KeyError as error:
+            raise ValueError(f"{path}.json: lacks {error}, expected images and annotations") from None
 
 
 def location_of(folder: str, record: Any) -> Location | None:
@@ -103,7 +113,13 @@ def location_of(folder: str, record: Any) -> Location | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-    return location if location.decoder in DECODERS and min(location.offset, location.length) >= 0 else None
+    in_range = 0 <= location.offset < _LONGEST and 0 <= location.length < _LONGEST
+    return location if in_range and location.decoder in DECODERS and _is_plain(place["shard"]) else None
+
+
+def _is_plain(name: Any) -> bool:
+    """Whether a name is that of a file, and leads to no other folder."""
+    return isinstance(name, str) and not {"/", "\\"} & set(name)
 
 
 def _read_json(path: str) -> dict[str, Any]:
