@@ -42,11 +42,12 @@ class Built(NamedTuple):
 
 
 def run(*command, cwd, **variables) -> str:
-    # What the tests' own process sets for TensorFlow is not the user's.
+    # A path that the tests were started with would lead to the clone.
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **variables},
+        env={**own, **variables},
         capture_output=True,
         text=True,
     )
