@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
 import runpy
 import sys
 from collections.abc import Sequence
@@ -23,8 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     found = programs()
     if not words or words[0] in _HELP:
-        print(_page(found))
-        return 0
+        with contextlib.suppress(BrokenPipeError):
+            print(_page(found), flush=True)
+            return 0
+        # Whoever reads the list has seen enough; Python's own end would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     if words[0] == "--version":
         print(__version__)
         return 0
@@ -48,8 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def programs() -> dict[str, Path]:
     """The programs' files by their commands' names, without those that write this project's documents."""
     files = sorted(shared_folder("scripts").glob("*.py"))
-    names = {file: file.stem.removesuffix("_weights").replace("_", "-") for file in files}
-    return {name: file for file, name in names.items() if not name.startswith("document-")}
+    return {command_of(file.stem): file for file in files if not file.stem.startswith("document_")}
+
+
+def command_of(program: str) -> str:
+    """What ``cascade-tf`` calls a program: ``"prepare-data"`` for ``prepare_data``."""
+    return program.removesuffix("_weights").replace("_", "-")
 
 
 def _page(found: dict[str, Path]) -> str:

@@ -18,9 +18,6 @@ def as_commands(text: str) -> str:
     """The text of a page of help, with the calls of programs as they are made here."""
     if not INSTALLED:
         return text
+    from cascade_tf.__main__ import command_of
+
     return _CALL.sub(lambda call: f"cascade-tf {command_of(call[1])}", text)
-
-
-def command_of(program: str) -> str:
-    """What ``cascade-tf`` calls a program: ``"prepare-data"`` for ``prepare_data``."""
-    return program.removesuffix("_weights").replace("_", "-")

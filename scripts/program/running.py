@@ -35,7 +35,10 @@ def run(
     argv = list(sys.argv if argv is None else argv)
     name = Path(argv[0]).name
     if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
-        print(as_commands(options.help(document, _shown_path(argv[0]))))
+        try:
+            print(as_commands(options.help(document, _shown_path(argv[0]))), flush=True)
+        except BrokenPipeError:
+            return _nobody_reads()
         return 0
     for flag in options.values:
         # A program may be called more than once in a process.
@@ -47,6 +50,12 @@ def run(
     if rest and not options.positional:
         return fail(name, f"got the argument {rest[0]!r}, expected flags only; --help lists them")
     return _guarded(work, rest, name, debug=options.values.debug)
+
+
+def _nobody_reads() -> int:
+    """The exit status where whoever reads the output has seen enough; Python's own end would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def _shown_path(path: str) -> str:
@@ -66,9 +75,7 @@ def _guarded(work: Callable[[list[str]], int | None], rest: list[str], name: str
     except KeyboardInterrupt:
         return fail(name, "interrupted", status=130)
     except BrokenPipeError:
-        # Whoever reads the output has seen enough; Python's own end would complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _nobody_reads()
     except Exception as error:
         line = broken_image(error)
         if debug or not (line or is_users(error)):

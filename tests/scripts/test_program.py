@@ -179,3 +179,13 @@ class TestPrecision:
     def test_a_finished_model_keeps_its_own(self, call, tmp_path):
         said = call("predict", "--model=export/1", f"--output={tmp_path}", "--precision=bfloat16", "x.png")
         assert "--precision with --model" in said.complaint
+
+
+@pytest.mark.parametrize("command", [["-m", "cascade_tf", "--help"], [str(SCRIPTS / "study.py"), "--help"]])
+def test_help_that_nobody_reads_any_more_ends_quietly(command):
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=SCRIPTS.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
